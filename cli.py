@@ -1,0 +1,219 @@
+"""The usseg command: parse, look up the stage, call the runner, print one-line errors."""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipeline.errors import ArtifactError, ParamsError, UssegError
+from pipeline.runner import run_stage
+from pipeline.stage import Execution, Stage
+from stages import STAGES
+
+app = typer.Typer(
+    name="usseg",
+    help="Unlabelled images -> semantic segmentations, stage by stage.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+stage_app = typer.Typer(help="Run one stage for one split.", no_args_is_help=True)
+recipe_app = typer.Typer(help="Write published settings into params.yaml.", no_args_is_help=True)
+app.add_typer(stage_app, name="stage")
+app.add_typer(recipe_app, name="recipe")
+log = logging.getLogger("usseg")
+
+ProjectOption = Annotated[Path, typer.Option("--project", help="The folder that holds params.yaml.")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+@contextmanager
+def one_line_errors(debug: bool) -> Iterator[None]:
+    """Print the user's mistakes as one line and exit with 1; `--debug` shows the traceback."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    for noisy in ("distributed", "fontTools", "matplotlib", "PIL", "timm", "httpx", "huggingface_hub"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        yield
+    except (UssegError, ValueError, OSError) as error:
+        if debug:
+            raise
+        message = " ".join(str(error).split())
+        prefix = "" if isinstance(error, UssegError) else f"{type(error).__name__}: "
+        typer.echo(f"usseg: {prefix}{message}", err=True)
+        raise typer.Exit(1) from None
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar with rate and time left on a terminal, a log line at every tenth otherwise."""
+    if not sys.stderr.isatty():
+        shown = -1
+
+        def line(done: int, total: int) -> None:
+            nonlocal shown
+            tenth = 10 * done // max(total, 1)
+            if tenth > shown and total:
+                shown = tenth
+                log.info("%s: %d of %d", title, done, total)
+
+        yield line
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=None, rate="")
+
+        def update(done: int, total: int) -> None:
+            speed = bar.tasks[0].speed
+            bar.update(task, completed=done, total=total, rate=f"{speed:.1f} images/s" if speed else "")
+
+        yield update
+
+
+def resolve_device(name: str) -> str:
+    """`auto` -> the first GPU where there is one; an absent device is refused."""
+    if name == "cpu":
+        return name
+    import torch
+
+    if name == "auto":
+        return "cuda:0" if torch.cuda.is_available() else "cpu"
+    kind, _, index = name.partition(":")
+    if kind != "cuda" or not (index or "0").isdigit():
+        raise ParamsError(f"--device: found {name!r}; auto, cpu, cuda or cuda:N is allowed")
+    if int(index or 0) >= torch.cuda.device_count():
+        raise ParamsError(f"--device: found {name!r}; this machine has {torch.cuda.device_count()} CUDA devices")
+    return f"cuda:{int(index or 0)}"
+
+
+def stage_command(stage: Stage) -> Callable[..., None]:
+    """The command of one stage; the options are the same for all."""
+    default_split = {"all": "all", "fit": "", "each": ...}[stage.scope]
+
+    def command(
+        split: Annotated[str, typer.Option("--split", help="A split of index.splits.")] = default_split,  # type: ignore[assignment]
+        device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+        batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Images a forward pass.")] = 8,
+        workers: Annotated[int, typer.Option("--workers", min=0, help="Processes; 0: one a core, 1 on a GPU.")] = 0,
+        scheduler: Annotated[str | None, typer.Option("--scheduler", help="An existing Dask cluster: tcp://...")] = None,
+        project: ProjectOption = Path(),
+        debug: DebugOption = False,
+    ) -> None:
+        with one_line_errors(debug):
+            resolved = resolve_device(device)
+            count = workers or (1 if resolved != "cpu" else os.cpu_count() or 1)
+            root = project.resolve()
+            with progress_bar(f"{stage.name}@{split}") as progress:
+                execution = Execution(root, resolved, batch_size, count, scheduler, progress)
+                run_stage(STAGES, stage.name, split or fitted_split(root), execution)
+
+    command.__doc__ = stage.summary
+    return command
+
+
+def fitted_split(project: Path) -> str:
+    """The split that params.yaml fits the clustering on."""
+    from pipeline.params import read_params
+    from pipeline.runner import fit_split
+
+    return fit_split(read_params(project))
+
+
+for _stage in STAGES.values():
+    stage_app.command(_stage.name, help=_stage.summary)(stage_command(_stage))
+
+
+@recipe_app.command("list")
+def recipe_list() -> None:
+    """List the recipes with one line each."""
+    from pipeline.recipes import RECIPES
+
+    for recipe in RECIPES.values():
+        typer.echo(f"{recipe.name:<12} {recipe.summary}")
+
+
+@recipe_app.command("apply")
+def recipe_apply(name: str, project: ProjectOption = Path(), debug: DebugOption = False) -> None:
+    """Write a recipe's settings into params.yaml; comments and other keys stay."""
+    from pipeline.recipes import apply_recipe
+
+    with one_line_errors(debug):
+        for change in apply_recipe(project.resolve(), name):
+            typer.echo(change)
+
+
+@app.command()
+def describe(path: Path, debug: DebugOption = False) -> None:
+    """Say what an artifact holds: arrays, axes, units and the params that made it."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from pipeline.artifact import open_artifact
+
+    with one_line_errors(debug):
+        artifact = open_artifact(path)
+        attrs = artifact.attrs
+        console = Console()
+        console.print(
+            f"[bold]{attrs['stage']}@{attrs['split']}[/]  {attrs['num_images']} images, "
+            f"schema version {attrs['version']}, content {attrs['content'][:12]}"
+        )
+        table = Table("array", "axes", "shape", "dtype", "what")
+        for name, spec in attrs["arrays"].items():
+            shape = stored_shape(path / name)
+            table.add_row(name, ", ".join(spec["axes"]), " x ".join(map(str, shape)), spec["dtype"], spec["doc"])
+        console.print(table)
+        console.print_json(json.dumps(attrs["params"]))
+
+
+def stored_shape(path: Path) -> list[int]:
+    """The shape in an array's metadata."""
+    try:
+        metadata: dict[str, Any] = json.loads((path / "zarr.json").read_text(encoding="utf-8"))
+    except OSError:
+        raise ArtifactError(f"{path}: array missing; remove the artifact and run its stage again") from None
+    return list(metadata["shape"])
+
+
+@app.command()
+def doctor(project: ProjectOption = Path()) -> None:
+    """Say what this machine can do and what is missing."""
+    import importlib.metadata
+    import shutil
+
+    import psutil
+
+    typer.echo(f"python       {sys.version.split()[0]}")
+    for package in ("torch", "torchvision", "timm", "zarr", "dask", "dvc", "faiss-gpu", "faiss-cpu", "opencv-python"):
+        try:
+            version = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            version = "not installed"
+        typer.echo(f"{package:<12} {version}")
+    import faiss
+    import torch
+
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    typer.echo(f"cuda         {', '.join(gpus) if gpus else 'no device; everything runs on the CPU'}")
+    faiss_gpus = faiss.get_num_gpus() if hasattr(faiss, "get_num_gpus") else 0
+    typer.echo(f"faiss GPUs   {faiss_gpus}")
+    memory = psutil.virtual_memory()
+    typer.echo(f"cores        {os.cpu_count()}")
+    typer.echo(f"memory       {memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free")
+    typer.echo(f"disk         {shutil.disk_usage(project).free / 2**30:.1f} GiB free at {project.resolve()}")
+
+
+if __name__ == "__main__":
+    app()

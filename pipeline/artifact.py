@@ -1,0 +1,173 @@
+"""Artifacts: one zarr v3 group per stage and split, checked against its specification, resumable, published by rename."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.errors import ArtifactError
+
+BLOCK = 32  # images per shard: a worker owns whole shards, so the size is part of the format
+SMALL = 16_384  # bytes an image below which an array needs no chunk per image
+
+
+@dataclass(frozen=True)
+class ArraySpec:
+    """What an array holds. `dtype` may be "str" (utf-8) or several names joined by "|"."""
+
+    axes: tuple[str, ...]
+    dtype: str
+    doc: str
+    fill: float = 0
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A published artifact, opened read-only."""
+
+    path: Path
+    attrs: Mapping[str, Any]
+    functions: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Any:
+        """The array `name`: a zarr array to slice, or decoded strings."""
+        import zarr
+
+        array = zarr.open_array(str(self.path / name), mode="r")
+        if self.attrs["arrays"][name]["dtype"] == "str":
+            return [bytes(row).rstrip(b"\0").decode() for row in np.asarray(array[:])]
+        return array
+
+    @property
+    def names(self) -> list[str]:
+        """The arrays' names."""
+        return list(self.attrs["arrays"])
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The params that made it."""
+        return dict(self.attrs["params"])
+
+    @property
+    def num_images(self) -> int:
+        """How many images its split has."""
+        return int(self.attrs["num_images"])
+
+    def call(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """Call a function that the producing stage offers to others, on this artifact."""
+        return self.functions[name](self, *args, **kwargs)
+
+    def predict(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+        """Apply the model that this artifact holds to features (row, channel)."""
+        labels: npt.NDArray[np.int64] = self.call("predict", features)
+        return labels
+
+
+def artifact_path(project: Path, stage: str, split: str) -> Path:
+    """Where the artifact of a stage and split stands."""
+    return project / "artifacts" / stage / f"{split}.zarr"
+
+
+def open_artifact(path: Path, *, functions: Mapping[str, Callable[..., Any]] | None = None) -> Artifact:
+    """Open a published artifact.
+
+    Raises:
+        ArtifactError: it is missing, or no artifact of usseg.
+    """
+    try:
+        attrs = json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]["usseg"]
+    except (FileNotFoundError, NotADirectoryError):
+        raise ArtifactError(f"no artifact at {path}") from None
+    except (KeyError, ValueError):
+        raise ArtifactError(f"{path} is not an artifact of usseg; remove it and run its stage again") from None
+    return Artifact(path, attrs, functions or {})
+
+
+def create_arrays(
+    folder: Path, specs: Mapping[str, ArraySpec], dtypes: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]]
+) -> None:
+    """Create empty arrays: one chunk an image inside one shard a block, or one chunk a block where images are small."""
+    import zarr
+
+    for name, spec in specs.items():
+        shape, dtype = shapes[name], np.dtype(dtypes[name])
+        per_image = int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize
+        rows = min(BLOCK, max(1, shape[0])) if spec.axes[0] == "image" else max(1, shape[0])
+        block = (rows, *(max(1, side) for side in shape[1:]))
+        small = per_image < SMALL or spec.axes[0] != "image"
+        zarr.create_array(
+            str(folder / name),
+            shape=shape,
+            dtype=dtype,
+            chunks=block if small else (1, *block[1:]),
+            shards=None if small else block,
+            fill_value=dtype.type(spec.fill),
+            dimension_names=spec.axes if len(spec.axes) == len(shape) else (*spec.axes, "byte"),
+        )
+
+
+def write_rows(folder: Path, name: str, rows: slice, values: npt.NDArray[Any]) -> None:
+    """Write a block of rows of one array."""
+    import zarr
+
+    if values.size:
+        zarr.open_array(str(folder / name), mode="r+")[rows] = values
+
+
+def check_block(name: str, spec: ArraySpec, dtype: str, shape: tuple[int, ...], values: Any) -> npt.NDArray[Any]:
+    """Check what a stage returned against its declaration; a mismatch is our own mistake."""
+    array = np.asarray(values)
+    assert array.shape == shape, f"{name}: shape {array.shape}, declared {shape} {spec.axes}"
+    assert array.dtype == np.dtype(dtype), f"{name}: dtype {array.dtype}, declared {dtype}"
+    if array.dtype.kind == "f":
+        assert np.isfinite(array).all(), f"{name}: not finite"
+    return array
+
+
+def encode_strings(values: Any) -> npt.NDArray[np.uint8]:
+    """Strings -> zero-padded utf-8, uint8 (image, byte)."""
+    encoded = [str(value).encode() for value in values]
+    width = max([1, *map(len, encoded)])
+    return np.frombuffer(b"".join(row.ljust(width, b"\0") for row in encoded), np.uint8).reshape(-1, width)
+
+
+def content_digest(folder: Path) -> str:
+    """SHA-256 over names and contents of all array files."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p != folder / "zarr.json"):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
+        with path.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+def publish(folder: Path, target: Path, attrs: Mapping[str, Any]) -> str:
+    """Complete the group in `folder` and move it to `target` by rename; returns its content digest."""
+    for stray in folder.rglob("*.partial"):  # left by a write that was killed
+        stray.unlink()
+    content = content_digest(folder)
+    group = {"zarr_format": 3, "node_type": "group", "attributes": {"usseg": {**attrs, "content": content}}}
+    write_file(folder / "zarr.json", json.dumps(group, indent=1).encode())
+    target.parent.mkdir(parents=True, exist_ok=True)
+    old = target.with_name(f".{target.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        os.rename(target, old)
+    os.rename(folder, target)
+    shutil.rmtree(old, ignore_errors=True)
+    return content
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)

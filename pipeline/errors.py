@@ -1,0 +1,17 @@
+"""Errors a user can cause; the command prints each as one line."""
+
+
+class UssegError(Exception):
+    """The root of all of them."""
+
+
+class ParamsError(UssegError):
+    """A value in params.yaml that cannot be used."""
+
+
+class ArtifactError(UssegError):
+    """A missing, foreign, stale or unwritable artifact."""
+
+
+class ImageError(UssegError):
+    """An image or label file that cannot be read or does not fit."""

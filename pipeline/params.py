@@ -1,0 +1,95 @@
+"""A section of params.yaml -> the stage's frozen, validated params."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pipeline.errors import ParamsError
+
+PARAMS_FILE = "params.yaml"
+
+
+class Params(BaseModel):
+    """Base of every params model: frozen, no unknown keys, no silent type conversion."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+P = TypeVar("P", bound=Params)
+
+
+def read_params(project: Path) -> dict[str, Any]:
+    """Read params.yaml of a project as plain dicts.
+
+    Raises:
+        ParamsError: no such file, no valid YAML, or not a mapping of sections.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    path = project / PARAMS_FILE
+    try:
+        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(
+            f"no {PARAMS_FILE} in {project}; run in the project folder or pass --project DIR"
+        ) from None
+    except YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise ParamsError(f"{PARAMS_FILE}: not valid YAML: {reason}") from None
+    if not isinstance(content, dict):
+        raise ParamsError(f"{PARAMS_FILE}: found {type(content).__name__}; it must hold one section per stage")
+    return content
+
+
+def parse_section(content: Mapping[str, Any], section: str, model: type[P]) -> P:
+    """Validate one section. Every key must be written out: what decides a result stands in params.yaml.
+
+    Raises:
+        ParamsError: one line that names the key, what was found and what is allowed.
+    """
+    if not isinstance(content.get(section), dict):
+        found = content.get(section)
+        raise ParamsError(f"{PARAMS_FILE}: {section}: found {found!r}; a section with keys {keys_of(model)} is needed")
+    values = content[section]
+    for name, field in model.model_fields.items():
+        if name not in values:
+            hint = "" if field.is_required() else f"; its default is {field.get_default(call_default_factory=True)!r}"
+            raise ParamsError(f"{PARAMS_FILE}: {section}.{name}: missing{hint}")
+    return validate(values, model, where=f"{PARAMS_FILE}: {section}")
+
+
+def validate(values: Mapping[str, Any], model: type[P], *, where: str) -> P:
+    """Validate values against a model; `where` begins the error line."""
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        raise ParamsError(explain(error, model, where)) from None
+
+
+def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
+    """Turn the first finding of pydantic into one line."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    dotted = f"{where}.{key}" if key else where
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(first["loc"][-1]), list(model.model_fields), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        known = f" (known: {keys_of(model)})" if len(first["loc"]) == 1 else ""
+        return f"{dotted}: unknown key{hint}{known}"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{dotted}: found {first['input']!r}; {message[:1].lower()}{message[1:]}"
+
+
+def keys_of(model: type[BaseModel]) -> str:
+    """The model's keys, comma-separated."""
+    return ", ".join(model.model_fields)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` or nothing."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""

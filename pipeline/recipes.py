@@ -1,0 +1,94 @@
+"""Recipes: named sets of params that reproduce one published system, written into params.yaml with comments kept."""
+
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifact import write_file
+from pipeline.errors import ParamsError
+from pipeline.params import PARAMS_FILE, nearest, read_params
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings by section; keys that a recipe does not name stay as they are."""
+
+    name: str
+    summary: str
+    settings: Mapping[str, Mapping[str, Any]]
+
+
+VITS16 = {"backbone": "vit_small_patch16_224.dino", "facet": "key", "resize": None, "weights": None, "posembed": "auto"}
+DSM_EIGEN = {"affinity": "cos_relu", "color_weight": 0.0, "k": 15}
+DSM_SEGMENTS = {"method": "spectral", "num_segments": 15, "background": "border", "options": {}}
+DSM_CROPS = {"method": "crop", "erode": 2, "dilate": 5, "options": {}}
+VOC_EVALUATE = {"matching": "iou", "absent": "zero", "surplus": "strict"}
+
+
+def on_dsm(**settings: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """DSM's chain with some sections replaced."""
+    chain = {
+        "features": VITS16,
+        "eigen": DSM_EIGEN,
+        "segments": DSM_SEGMENTS,
+        "crops": DSM_CROPS,
+        "cluster": {"method": "kmeans", "k": 20, "norm_std": False, "options": {}},
+        "assign": {"background_collision": False},
+        "refine": {"method": "none"},
+        "evaluate": VOC_EVALUATE,
+    }
+    return {**chain, **settings}
+
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe("dsm", "Deep Spectral Methods: crops of 15 segments an image, k-means over the dataset", on_dsm()),
+        Recipe(
+            "otc",
+            "DSM's segments clustered by optimal transport (semester report, section 3.2)",
+            on_dsm(cluster={"method": "ot", "k": 20, "norm_std": False, "options": {"epsilon": 0.02, "iterations": 200}}),
+        ),
+        Recipe(
+            "abc",
+            "DSM's segments clustered by attention-based clustering (semester report, section 3.2)",
+            on_dsm(cluster={"method": "abc", "k": 20, "norm_std": False, "options": {"epochs": 500}}),
+        ),
+        Recipe(
+            "dsm-masked",
+            "DSM with the last attention layer masked to the segment (semester report, section 3.1)",
+            on_dsm(crops={**DSM_CROPS, "method": "masked_attention"}),
+        ),
+    )
+}
+
+
+def apply_recipe(project: Path, name: str) -> Iterator[str]:
+    """Write a recipe into params.yaml; yields a line per changed key.
+
+    Raises:
+        ParamsError: no such recipe, or no usable params.yaml.
+    """
+    from ruamel.yaml import YAML
+
+    if name not in RECIPES:
+        raise ParamsError(f"no recipe {name!r}{nearest(name, RECIPES)} (known: {', '.join(RECIPES)})")
+    read_params(project)
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 120
+    path = project / PARAMS_FILE
+    content = yaml.load(path.read_text(encoding="utf-8"))
+    changes = []
+    for section, settings in RECIPES[name].settings.items():
+        for key, value in settings.items():
+            before = content.setdefault(section, {}).get(key)
+            if before != value:
+                content[section][key] = value
+                changes.append(f"{section}.{key}: {before!r} -> {value!r}")
+    text = io.StringIO()
+    yaml.dump(content, text)
+    write_file(path, text.getvalue().encode())
+    yield from changes or [f"params.yaml already holds recipe {name}"]

@@ -1,0 +1,384 @@
+"""Run one stage for one split: the only place where params, artifacts and Stage.run meet."""
+
+import errno
+import fcntl
+import functools
+import hashlib
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifact import (
+    BLOCK,
+    Artifact,
+    artifact_path,
+    check_block,
+    content_digest,
+    create_arrays,
+    encode_strings,
+    open_artifact,
+    publish,
+    write_file,
+    write_rows,
+)
+from pipeline.errors import ArtifactError, ParamsError
+from pipeline.params import Params, nearest, parse_section, read_params
+from pipeline.parallel import map_blocks
+from pipeline.stage import Execution, Inputs, Stage
+
+Table = Mapping[str, Stage]
+log = logging.getLogger("usseg")
+
+
+def run_stage(stages: Table, name: str, split: str, execution: Execution) -> Path:
+    """Bring the artifact of one stage and split up to date and return its path.
+
+    Does nothing where it is complete and current. Continues an interrupted run from its finished blocks.
+
+    Raises:
+        ParamsError, ArtifactError, ImageError: the user's mistakes, each one line.
+    """
+    stage = stages[name]
+    content = read_params(execution.project)
+    check_sections(stages, content)
+    params = parse_section(content, name, stage.params)
+    check_split(stage, split, content)
+    target = artifact_path(execution.project, name, split)
+    with locked(target):
+        inputs = open_inputs(stages, stage, split, content, execution.project)
+        key = run_key(stage, params, split, inputs)
+        if is_current(target, key, execution.project):
+            log.info("%s@%s is up to date", name, split)
+            return target
+        started = time.perf_counter()
+        folder = partial_folder(target, key)
+        try:
+            if stage.sizes is None:
+                files = run_whole(stage, params, inputs, folder, execution)
+            else:
+                files = {}
+                run_blocks(stages, stage, params, inputs, folder, execution)
+            publish_run(stage, params, split, inputs, folder, target, key, files, started, execution)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise ArtifactError(
+                    f"{name}@{split}: the disk of {execution.project} is full; free some space and run the same "
+                    "command again, it continues where it stopped"
+                ) from error
+            raise
+    return target
+
+
+def check_sections(stages: Table, content: Mapping[str, Any]) -> None:
+    """Refuse sections of params.yaml that no stage has."""
+    for section in content:
+        if section not in stages:
+            raise ParamsError(
+                f"params.yaml: {section}: no such stage{nearest(section, stages)} (known: {', '.join(stages)})"
+            )
+
+
+def check_split(stage: Stage, split: str, content: Mapping[str, Any]) -> None:
+    """Refuse a split that the index does not list, or that the stage is not run for."""
+    splits = list(content.get("index", {}).get("splits", {}))
+    if stage.scope == "all":
+        allowed = ["all"]
+    elif stage.scope == "fit":
+        allowed = [fit_split(content)]
+    else:
+        allowed = splits
+    if split not in allowed:
+        raise ParamsError(f"{stage.name}: no split {split!r} here{nearest(split, allowed)} (known: {', '.join(allowed)})")
+
+
+def fit_split(content: Mapping[str, Any]) -> str:
+    """The split that the clustering is fitted on."""
+    name = content.get("cluster", {}).get("fit_split")
+    splits = content.get("index", {}).get("splits", {})
+    if name not in splits:
+        raise ParamsError(f"params.yaml: cluster.fit_split: found {name!r}; index.splits has {', '.join(splits)}")
+    return str(name)
+
+
+def open_inputs(stages: Table, stage: Stage, split: str, content: Mapping[str, Any], project: Path) -> Inputs:
+    """Open and check every declared input."""
+    artifacts: dict[str, Any] = {}
+    for item in stage.inputs:
+        producer = stages[item.stage]
+
+        def opened(of: str, producer: Stage = producer) -> Artifact:
+            return open_checked(stage, producer, of, content, project)
+
+        if item.split == "all":
+            artifacts[item.stage] = {name: opened(name) for name in content["index"]["splits"]}
+        else:
+            artifacts[item.stage] = opened(split if item.split == "same" else fit_split(content))
+    return Inputs(split, artifacts, content["index"], project)
+
+
+def open_checked(stage: Stage, producer: Stage, split: str, content: Mapping[str, Any], project: Path) -> Artifact:
+    """Open one input and hold it against its producer's specification and the params of today."""
+    path = artifact_path(project, producer.name, split)
+    shown = path.relative_to(project)
+    remedy = f"run: usseg stage {producer.name} --split {split}"
+    functions = dict(producer.functions)
+    if producer.predict:
+        functions["predict"] = producer.predict
+    if not path.exists():
+        raise ArtifactError(f"{stage.name} needs {shown}; {remedy}")
+    artifact = open_artifact(path, functions=functions)
+    if artifact.attrs["stage"] != producer.name or artifact.attrs["version"] != producer.version:
+        raise ArtifactError(
+            f"{shown}: found {artifact.attrs['stage']} schema version {artifact.attrs['version']}; "
+            f"{producer.name} version {producer.version} is needed; {remedy}"
+        )
+    recorded = json.loads(json.dumps(producer.record(parse_section(content, producer.name, producer.params), split)))
+    for key in sorted(set(recorded) | set(artifact.params)):
+        if recorded.get(key) != artifact.params.get(key):
+            raise ArtifactError(
+                f"{shown}: made with {producer.name}.{key}: {artifact.params.get(key)!r}, "
+                f"params.yaml says {recorded.get(key)!r}; {remedy}"
+            )
+    for name, spec in producer.arrays.items():
+        found = artifact.attrs["arrays"].get(name)
+        if found is None or found["axes"] != list(spec.axes) or found["dtype"] not in spec.dtype.split("|"):
+            raise ArtifactError(f"{shown}: array {name}: found {found}; {spec.axes} {spec.dtype} is needed; {remedy}")
+    return artifact
+
+
+def input_artifacts(inputs: Inputs) -> dict[str, Artifact]:
+    """All input artifacts by `stage@split`."""
+    flat = {}
+    for name, item in inputs.artifacts.items():
+        for artifact in item.values() if isinstance(item, dict) else [item]:
+            flat[f"{name}@{artifact.attrs['split']}"] = artifact
+    return flat
+
+
+@functools.cache
+def code_digest(module: str) -> str:
+    """SHA-256 over the sources of a stage's folder and of the plumbing."""
+    digest = hashlib.sha256()
+    folders = [Path(__file__).parent]
+    spec = __import__(module, fromlist=["__file__"])
+    folders.append(Path(str(spec.__file__)).parent)
+    for folder in folders:
+        for path in sorted(p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
+            digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def run_key(stage: Stage, params: Params, split: str, inputs: Inputs) -> str:
+    """What a run depends on, as one digest: params, inputs, schema and code."""
+    index = inputs.index_params
+    parts = {
+        "stage": stage.name,
+        "version": stage.version,
+        "split": split,
+        "params": params.model_dump(mode="json"),
+        "inputs": {name: artifact.attrs["content"] for name, artifact in input_artifacts(inputs).items()},
+        # The scoring and reporting stages read class names from the index section.
+        "index": {key: index.get(key) for key in ("root", "classes", "ignore")},
+        "code": code_digest(stage.run.__module__),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def sidecar_path(target: Path) -> Path:
+    """The provenance of a run: beside the artifact, not tracked by DVC, free to hold times."""
+    return target.with_suffix(".run.json")
+
+
+def is_current(target: Path, key: str, project: Path) -> bool:
+    """Whether the artifact was made by a run with this key, and its files still stand."""
+    try:
+        sidecar = json.loads(sidecar_path(target).read_text(encoding="utf-8"))
+        artifact = open_artifact(target)
+    except (OSError, ValueError, ArtifactError):
+        return False
+    if sidecar["key"] != key or sidecar["content"] != artifact.attrs["content"]:
+        return False
+    # The index reads files that no digest of an input covers.
+    return artifact.attrs["stage"] != "index" and all((project / name).exists() for name in sidecar["files"])
+
+
+@contextmanager
+def locked(target: Path) -> Iterator[None]:
+    """Let one process at a time write an artifact; the lock ends with the process."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with (target.parent / f".{target.stem}.lock").open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ArtifactError(f"another usseg is writing {target}; wait for it to end") from None
+        yield
+
+
+def partial_folder(target: Path, key: str) -> Path:
+    """The folder of work in progress; those of other params, inputs or code are removed."""
+    folder = target.parent / f".{target.stem}.{key[:16]}.partial"
+    for other in target.parent.glob(f".{target.stem}.*.partial"):
+        if other != folder:
+            shutil.rmtree(other)
+    return folder
+
+
+@dataclass(frozen=True)
+class BlockTask:
+    """All that a worker needs to compute one block; it opens the artifacts itself."""
+
+    stages: Table
+    stage: str
+    split: str
+    images: range
+    folder: Path
+    dtypes: Mapping[str, str]
+    shapes: Mapping[str, tuple[int, ...]]
+    execution: Execution
+
+
+def compute_block(task: BlockTask) -> int:
+    """Compute one block of images, write its shards, then its marker; returns how many images that were."""
+    content = read_params(task.execution.project)
+    stage = task.stages[task.stage]
+    inputs = open_inputs(task.stages, stage, task.split, content, task.execution.project)
+    params = parse_section(content, stage.name, stage.params)
+    values = stage.run(params, inputs, task.images, task.execution)
+    assert set(values) == set(stage.arrays), f"{stage.name} returned {sorted(values)}, declared {sorted(stage.arrays)}"
+    for name, spec in stage.arrays.items():
+        shape = (len(task.images), *task.shapes[name][1:])
+        array = check_block(name, spec, task.dtypes[name], shape, values[name])
+        write_rows(task.folder / "data", name, slice(task.images.start, task.images.stop), array)
+    write_file(task.folder / "done" / f"{task.images.start:09d}", b"")
+    return len(task.images)
+
+
+def run_blocks(
+    stages: Table, stage: Stage, params: Params, inputs: Inputs, folder: Path, execution: Execution
+) -> None:
+    """Run a per-image stage over the blocks that are not finished yet."""
+    assert stage.sizes is not None
+    count = input_artifacts(inputs)[f"index@{inputs.split}"].num_images
+    sizes = {**stage.sizes(params, inputs), "image": count}
+    shapes = {name: tuple(int(sizes[axis]) for axis in spec.axes) for name, spec in stage.arrays.items()}
+    dtypes = {name: chosen_dtype(spec.dtype, params) for name, spec in stage.arrays.items()}
+    if not (folder / "done").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        create_arrays(folder / "data", stage.arrays, dtypes, shapes)
+        (folder / "done").mkdir()
+    blocks = [range(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK)]
+    todo = [block for block in blocks if not (folder / "done" / f"{block.start:09d}").exists()]
+    done = count - sum(map(len, todo))
+    if done:
+        log.info("%s@%s: continuing, %d of %d images are done", stage.name, inputs.split, done, count)
+    quiet = replace(execution, progress=Execution.progress)
+    tasks = [BlockTask(stages, stage.name, inputs.split, block, folder, dtypes, shapes, quiet) for block in todo]
+    execution.progress(done, count)
+    for images in map_blocks(compute_block, tasks, workers=execution.workers, scheduler=execution.scheduler):
+        done += images
+        execution.progress(done, count)
+
+
+def chosen_dtype(dtype: str, params: Params) -> str:
+    """The array's dtype: the only one, or the one that the param `dtype` names."""
+    options = dtype.split("|")
+    return options[0] if len(options) == 1 else str(getattr(params, "dtype", options[0]))
+
+
+def run_whole(
+    stage: Stage, params: Params, inputs: Inputs, folder: Path, execution: Execution
+) -> Mapping[str, str | bytes]:
+    """Run a stage that works on the whole split at once; returns the files it wants beside the artifact."""
+    shutil.rmtree(folder, ignore_errors=True)
+    count = 0 if stage.name == "index" or stage.scope == "all" else split_images(inputs)
+    values = dict(stage.run(params, inputs, range(count), execution))
+    files: Mapping[str, str | bytes] = values.pop("files", {})
+    assert set(values) == set(stage.arrays), f"{stage.name} returned {sorted(values)}, declared {sorted(stage.arrays)}"
+    arrays = {}
+    for name, spec in stage.arrays.items():
+        if spec.dtype == "str":
+            arrays[name] = encode_strings(values[name])
+        else:
+            dtype = chosen_dtype(spec.dtype, params)
+            arrays[name] = check_block(name, spec, dtype, getattr(values[name], "shape", ()), values[name])
+    create_arrays(
+        folder / "data",
+        stage.arrays,
+        {name: array.dtype.name for name, array in arrays.items()},
+        {name: array.shape for name, array in arrays.items()},
+    )
+    for name, array in arrays.items():
+        write_rows(folder / "data", name, slice(None), array)
+    return files
+
+
+def split_images(inputs: Inputs) -> int:
+    """How many images the index of this split has."""
+    return next(a.num_images for name, a in input_artifacts(inputs).items() if name == f"index@{inputs.split}")
+
+
+def publish_run(
+    stage: Stage,
+    params: Params,
+    split: str,
+    inputs: Inputs,
+    folder: Path,
+    target: Path,
+    key: str,
+    files: Mapping[str, str | bytes],
+    started: float,
+    execution: Execution,
+) -> None:
+    """Write the files, publish the artifact and note how it came about."""
+    import zarr
+
+    if stage.name == "index":
+        count = int(zarr.open_array(str(folder / "data" / "size"), mode="r").shape[0])
+    elif stage.scope == "all":
+        count = sum(a.num_images for name, a in input_artifacts(inputs).items() if name.startswith("index@"))
+    else:
+        count = split_images(inputs)
+    arrays = {}
+    for name, spec in stage.arrays.items():
+        dtype = spec.dtype if spec.dtype == "str" else chosen_dtype(spec.dtype, params)
+        arrays[name] = {"axes": list(spec.axes), "dtype": dtype, "doc": spec.doc}
+    attrs = {
+        "stage": stage.name,
+        "version": stage.version,
+        "split": split,
+        "params": stage.record(params, split),
+        "num_images": count,
+        "arrays": arrays,
+    }
+    for path, text in files.items():
+        write_file(execution.project / path, text.encode() if isinstance(text, str) else text)
+    content = publish(folder / "data", target, attrs)
+    sidecar = {
+        "key": key,
+        "content": content,
+        "files": sorted(files),
+        "seconds": round(time.perf_counter() - started, 3),
+        "device": execution.device,
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+    write_file(sidecar_path(target), json.dumps(sidecar, indent=1).encode())
+    shutil.rmtree(folder)
+    log.info("%s@%s: %d images in %.1f s -> %s", stage.name, split, count, sidecar["seconds"],
+             os.path.relpath(target, execution.project))
+
+
+def verify_artifact(path: Path) -> Artifact:
+    """Open an artifact and compare its bytes with the digest it carries."""
+    artifact = open_artifact(path)
+    if content_digest(path) != artifact.attrs["content"]:
+        raise ArtifactError(f"{path}: its bytes do not match its digest; remove it and run its stage again")
+    return artifact
+
+

@@ -1,0 +1,103 @@
+"""What a stage is: its params, inputs, arrays and functions. The declaration, nothing else."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.artifact import ArraySpec, Artifact
+from pipeline.images import read_image, read_labels
+from pipeline.params import Params
+
+Scope = Literal["each", "fit", "all"]
+
+
+@dataclass(frozen=True)
+class Input:
+    """An artifact a stage reads: of its own split ("same"), of the fit split, or of every split ("all")."""
+
+    stage: str
+    split: Literal["same", "fit", "all"] = "same"
+
+
+def no_progress(done: int, total: int) -> None:
+    """Report nothing."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How to run, never what to compute: none of this changes a result."""
+
+    project: Path
+    device: str = "cpu"
+    batch_size: int = 8
+    workers: int = 1
+    scheduler: str | None = None
+    progress: Callable[[int, int], None] = no_progress
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The artifacts that a stage declared, and the pixels behind the index."""
+
+    split: str
+    artifacts: Mapping[str, Any]
+    index_params: Mapping[str, Any]
+    project: Path
+
+    def __getitem__(self, stage: str) -> Any:
+        """The input artifact; a dict split -> artifact where it was declared with split="all"."""
+        return self.artifacts[stage]
+
+    def image(self, i: int, split: str | None = None) -> npt.NDArray[np.uint8]:
+        """Image `i` of the split as uint8 RGB (height, width, 3), upright."""
+        return read_image(self.file(i, "path", split))
+
+    def labels(self, i: int, split: str | None = None) -> npt.NDArray[np.int64] | None:
+        """Raw label values of image `i`, int64 (height, width); None where it has no labels."""
+        path = self.file(i, "label_path", split)
+        return None if path == self.root else read_labels(path)
+
+    @property
+    def root(self) -> Path:
+        """The folder that the index's paths are relative to."""
+        return self.project / str(self.index_params["root"])
+
+    def file(self, i: int, array: str, split: str | None) -> Path:
+        """The file that the index names for image `i`."""
+        index: Artifact = self.artifacts["index"] if split is None else self.artifacts["index"][split]
+        return self.root / str(index[array][i])
+
+
+Sizes = Callable[[Any, Inputs], Mapping[str, int]]
+Run = Callable[[Any, Inputs, range, Execution], dict[str, Any]]
+
+
+def record_all(params: Params, split: str) -> dict[str, Any]:
+    """Record every param in the artifact."""
+    return params.model_dump(mode="json")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step that turns artifacts into an artifact.
+
+    A stage with `sizes` works image by image: `run` gets a block of images and returns every array for that block.
+    Without, `run` is called once and returns whole arrays. `version` is the schema's: raise it when `arrays` change meaning.
+    """
+
+    name: str
+    summary: str
+    version: int
+    params: type[Params]
+    inputs: tuple[Input, ...]
+    arrays: Mapping[str, ArraySpec]
+    run: Run
+    sizes: Sizes | None = None
+    scope: Scope = "each"
+    predict: Callable[[Artifact, npt.NDArray[np.float32]], npt.NDArray[np.int64]] | None = None
+    functions: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    record: Callable[[Any, str], dict[str, Any]] = record_all
