@@ -1,0 +1,61 @@
+"""Label the segments of a split."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from pipeline.artifact import ArraySpec
+from pipeline.params import Params
+from pipeline.stage import Execution, Input, Inputs, Stage
+
+
+class AssignParams(Params):
+    """How cluster ids become labels."""
+
+    background_collision: bool = Field(
+        False, description="DSM's collision: cluster c is label c, so that cluster 0 and the background are one"
+    )
+
+
+def sizes(params: AssignParams, inputs: Inputs) -> Mapping[str, int]:
+    """Tokens and segments of the inputs."""
+    return {
+        "token": inputs["segments"]["segments"].shape[1],
+        "segment": inputs["crops"]["features"].shape[1],
+        "side": 2,
+    }
+
+
+def run(params: AssignParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
+    """Labels of a block of images."""
+    block = slice(images.start, images.stop)
+    features = inputs["crops"]["features"][block]
+    counts = inputs["crops"]["num_segments"][block]
+    segments = inputs["segments"]["segments"][block].astype(np.int64)
+    used = np.arange(features.shape[1]) < counts[:, None]
+    clusters = np.full(used.shape, -1, np.int16)
+    shift = 0 if params.background_collision else 1
+    if used.any():
+        clusters[used] = inputs["cluster"].predict(features[used]) + shift
+    # Column 0 is the background; padding (-1) reads the last column.
+    table = np.concatenate([np.zeros((len(images), 1), np.int16), clusters, np.full((len(images), 1), -1, np.int16)], axis=1)
+    labels = np.take_along_axis(table, np.where(segments < 0, table.shape[1] - 1, segments), axis=1)
+    return {"labels": labels, "segment_labels": clusters, "grid": inputs["segments"]["grid"][block]}
+
+
+STAGE = Stage(
+    name="assign",
+    summary="Give every segment of a split its cluster.",
+    version=1,
+    params=AssignParams,
+    inputs=(Input("index"), Input("segments"), Input("crops"), Input("cluster", "fit")),
+    arrays={
+        "labels": ArraySpec(("image", "token"), "int16", "label a token: 0 background, clusters from 1, -1 padding", fill=-1),
+        "segment_labels": ArraySpec(("image", "segment"), "int16", "label a segment, -1 unused", fill=-1),
+        "grid": ArraySpec(("image", "side"), "int32", "rows and columns of tokens"),
+    },
+    sizes=sizes,
+    run=run,
+)

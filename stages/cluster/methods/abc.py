@@ -1,0 +1,180 @@
+"""Attention-based clustering: a small transformer whose labels balance themselves through bounds on cluster sizes."""
+
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from pipeline.params import Params
+from stages.cluster.model import F32, F64, Clustering
+
+PREDICT_CHUNK = 8192
+
+
+class Options(Params):
+    """Options of method `abc`."""
+
+    architecture: Literal["attn_mlp", "attn_mlp_x2", "mlp", "identical"] = Field("attn_mlp", description="report, table 2")
+    mlp_residual: bool = Field(True, description="residual and layer norm around the MLP; the released checkpoint has neither")
+    floor_thresholds: bool = Field(False, description="bounds by floor division, as the original code")
+    lower_exponent: float = Field(2.0, description="lower bound N / k^e")
+    upper_exponent: float | None = Field(0.5, description="upper bound N / k^e; null: none")
+    hidden: int = Field(512, ge=1)
+    dropout: float = Field(0.1, ge=0, lt=1)
+    lr: float = Field(3e-5, gt=0)
+    batch: int = Field(4096, ge=1)
+    epochs: int = Field(500, ge=1)
+
+
+def size_bounds(
+    rows: int, k: int, *, lower_exponent: float = 2.0, upper_exponent: float | None = 0.5, floor: bool = False
+) -> tuple[float, float]:
+    """Lower and upper bound of a cluster's mass in a batch of `rows`: N / k^2 and N / sqrt(k), N the batch length."""
+    lower = rows / k**lower_exponent
+    upper = float("inf") if upper_exponent is None else rows / k**upper_exponent
+    if floor:
+        lower = rows // k**lower_exponent
+        upper = upper if upper_exponent is None else rows // k**upper_exponent
+    return float(lower), float(upper)
+
+
+def scores_loss(
+    scores: Any,
+    *,
+    floor_thresholds: bool = False,
+    lower_exponent: float = 2.0,
+    upper_exponent: float | None = 0.5,
+) -> Any:
+    """Loss of soft assignments: coverage, lower and upper size bounds, disjointness.
+
+    L = mean_m relu(1 - r_m) + mean_j relu(N/k^2 - c_j) + mean_j relu(c_j - N/sqrt k) + sum_{i != j} (O^T O)_ij,
+    r_m and c_j the row and column sums; the last term is sum_m (r_m^2 - sum_j O_mj^2).
+
+    Args:
+        scores: tensor (row, cluster), not negative.
+
+    Source: semester report, section 3.2, with N the length of the batch.
+    """
+    import torch
+
+    rows, k = scores.shape
+    lower, upper = size_bounds(
+        rows, k, lower_exponent=lower_exponent, upper_exponent=upper_exponent, floor=floor_thresholds
+    )
+    row_sums, column_sums = scores.sum(dim=1), scores.sum(dim=0)
+    loss = torch.relu(1 - row_sums).mean() + torch.relu(lower - column_sums).mean()
+    if upper_exponent is not None:
+        loss = loss + torch.relu(column_sums - upper).mean()
+    return loss + (row_sums**2 - (scores**2).sum(dim=1)).sum()
+
+
+def cosine_scores(outputs: Any, centers: Any) -> Any:
+    """Cosine (row, cluster) between outputs and raw centres, norms floored at 1e-8."""
+    from torch.nn import functional
+
+    return functional.normalize(outputs, dim=1, eps=1e-8) @ functional.normalize(centers, dim=1, eps=1e-8).T
+
+
+def build_network(channels: int, k: int, options: Options) -> Any:
+    """The network: centres M (k, C) and blocks of cross-attention to M, layer norm and MLP."""
+    import torch
+    from torch import nn
+
+    class Mlp(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.Sequential(
+                nn.Linear(channels, options.hidden),
+                nn.ReLU(),
+                nn.Dropout(options.dropout),
+                nn.Linear(options.hidden, channels),
+            )
+
+        def forward(self, rows: torch.Tensor) -> torch.Tensor:
+            out: torch.Tensor = self.layers(rows)
+            return out
+
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.query, self.key = nn.Linear(channels, channels), nn.Linear(channels, channels)
+            self.value, self.out = nn.Linear(channels, channels), nn.Linear(channels, channels)
+            self.norm_attention = nn.LayerNorm(channels)
+            self.mlp = Mlp()
+            self.norm_mlp = nn.LayerNorm(channels) if options.mlp_residual else None
+
+        def forward(self, rows: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
+            logits = self.query(rows) @ self.key(centers).T / channels**0.5
+            mixed = self.out(torch.softmax(logits, dim=1) @ self.value(centers))
+            hidden = self.norm_attention(rows + mixed)
+            out: torch.Tensor = self.mlp(hidden)
+            if self.norm_mlp is None:
+                return out
+            normed: torch.Tensor = self.norm_mlp(hidden + out)
+            return normed
+
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.centers = nn.Parameter(torch.randn(k, channels) / (channels / 2) ** 0.5)
+            count = {"attn_mlp": 1, "attn_mlp_x2": 2}.get(options.architecture, 0)
+            self.blocks = nn.ModuleList(Block() for _ in range(count))
+            self.mlp = Mlp() if options.architecture == "mlp" else None
+
+        def forward(self, rows: torch.Tensor) -> torch.Tensor:
+            for block in self.blocks:
+                rows = block(rows, self.centers)
+            scores: torch.Tensor = cosine_scores(self.mlp(rows) if self.mlp else rows, self.centers)
+            return scores
+
+    return Network()
+
+
+def fit(rows_NC: F32, weights_N: F64, *, k: int, seed: int, options: Options) -> Clustering:
+    """Train on rows, float32 (N, C). Weights are not used. The ragged last batch is left out where there is a full one.
+
+    Source: semester report, section 3.2 (ABC): AdamW, weight decay 0.01, shuffled every epoch.
+    """
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = build_network(rows_NC.shape[1], k, options)
+        optimizer = torch.optim.AdamW(network.parameters(), lr=options.lr, eps=1e-8, weight_decay=0.01)
+        rows = torch.from_numpy(np.ascontiguousarray(rows_NC, np.float32))
+        size = min(options.batch, len(rows))
+        history = []
+        for _ in range(options.epochs):
+            order = torch.randperm(len(rows))
+            losses = []
+            for start in range(0, len(rows) - size + 1, size):
+                scores = torch.relu(network(rows[order[start : start + size]]))
+                loss = scores_loss(
+                    scores,
+                    floor_thresholds=options.floor_thresholds,
+                    lower_exponent=options.lower_exponent,
+                    upper_exponent=options.upper_exponent,
+                )
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                losses.append(float(loss.detach()))
+            history.append(float(np.mean(losses)))
+        weights = torch.nn.utils.parameters_to_vector(network.parameters()).detach().numpy().astype(np.float32)
+        return Clustering(network.centers.detach().numpy().astype(np.float32), np.array(history), weights)
+
+
+def predict(clustering: Clustering, rows_NC: F32, options: Options) -> npt.NDArray[np.int64]:
+    """The centre with the largest unclipped cosine to the network's output."""
+    import torch
+
+    k, channels = clustering.centers.shape
+    with torch.random.fork_rng(devices=[]), torch.inference_mode():
+        network = build_network(channels, k, options).eval()
+        torch.nn.utils.vector_to_parameters(torch.from_numpy(clustering.weights.copy()), network.parameters())
+        parts = [
+            network(torch.from_numpy(rows_NC[start : start + PREDICT_CHUNK])).argmax(dim=1).numpy()
+            for start in range(0, len(rows_NC), PREDICT_CHUNK)
+        ]
+    return np.concatenate(parts) if parts else np.zeros(0, np.int64)

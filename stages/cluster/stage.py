@@ -1,0 +1,99 @@
+"""Cluster the segments of the fit split."""
+
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from pipeline.artifact import ArraySpec, Artifact
+from pipeline.params import Params, validate
+from pipeline.stage import Execution, Input, Inputs, Stage
+
+F32 = npt.NDArray[np.float32]
+
+
+class ClusterParams(Params):
+    """How segments fall into clusters."""
+
+    method: Literal["kmeans", "ot", "abc"] = Field("kmeans", description="see stages/cluster/methods")
+    k: int = Field(20, ge=1, description="clusters; background is not one of them")
+    fit_split: str = Field("train", description="the split whose segments are clustered")
+    norm_std: bool = Field(False, description="standardise every dimension")
+    pca: int = Field(0, ge=0, description="project on this many principal directions; 0: none")
+    whiten: bool = Field(False, description="unit variance after the projection")
+    area_weight: bool = Field(False, description="kmeans: a segment counts by its area")
+    seed: int = Field(0, ge=0)
+    options: dict[str, Any] = Field({}, description="options of the method")
+
+
+def segment_rows(artifact: Artifact, array: str) -> npt.NDArray[Any]:
+    """The valid rows of a (image, segment, ...) array, flattened in order."""
+    counts = artifact["num_segments"][:]
+    parts = []
+    for start in range(0, len(counts), 32):
+        values = artifact[array][start : start + 32]
+        parts += [values[i, :count] for i, count in enumerate(counts[start : start + 32])]
+    return np.concatenate(parts)
+
+
+def run(params: ClusterParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
+    """Fit the clustering."""
+    from stages.cluster.methods import METHODS
+    from stages.cluster.model import fit_scaling
+
+    method = METHODS[params.method]
+    options = validate(params.options, method.Options, where=f"params.yaml: cluster.options ({params.method})")
+    features = segment_rows(inputs["crops"], "features")
+    if not len(features):
+        raise ValueError(f"cluster: split {params.fit_split!r} has no foreground segment; set segments.background: none")
+    scaling = fit_scaling(features, norm_std=params.norm_std, pca=params.pca, whiten=params.whiten)
+    rows = scaling(features)
+    area = segment_rows(inputs["crops"], "area").astype(np.float64)
+    weights = area if params.area_weight else np.ones(len(rows))
+    clustering = method.fit(rows, weights, k=params.k, seed=params.seed, options=options)  # type: ignore[attr-defined]
+    labels = method.predict(clustering, rows, options)  # type: ignore[attr-defined]
+    return {
+        "centers": clustering.centers,
+        "mean": scaling.mean,
+        "std": scaling.std,
+        "components": scaling.components,
+        "counts": np.bincount(labels, minlength=len(clustering.centers)).astype(np.int64),
+        "history": clustering.history,
+        "weights": clustering.weights,
+    }
+
+
+def predict(artifact: Artifact, features: F32) -> npt.NDArray[np.int64]:
+    """Cluster ids from 0 of segment features, float32 (row, channel)."""
+    from stages.cluster.methods import METHODS
+    from stages.cluster.model import Clustering, Scaling
+
+    params = artifact.params
+    method = METHODS[params["method"]]
+    options = method.Options.model_validate(params["options"])  # type: ignore[attr-defined]
+    scaling = Scaling(artifact["mean"][:], artifact["std"][:], artifact["components"][:])
+    clustering = Clustering(artifact["centers"][:], artifact["history"][:], artifact["weights"][:])
+    labels: npt.NDArray[np.int64] = method.predict(clustering, scaling(features), options)  # type: ignore[attr-defined]
+    return labels
+
+
+STAGE = Stage(
+    name="cluster",
+    summary="Cluster the segments of the fit split: k-means, optimal transport or attention-based.",
+    version=1,
+    params=ClusterParams,
+    inputs=(Input("index"), Input("crops")),
+    arrays={
+        "centers": ArraySpec(("cluster", "channel"), "float32", "cluster centres, in scaled features"),
+        "mean": ArraySpec(("channel",), "float32", "subtracted from unit-length features"),
+        "std": ArraySpec(("channel",), "float32", "divides them"),
+        "components": ArraySpec(("component", "channel"), "float32", "principal directions; no rows: no projection"),
+        "counts": ArraySpec(("cluster",), "int64", "segments of the fit split in each cluster"),
+        "history": ArraySpec(("iteration",), "float64", "objective of every iteration or epoch"),
+        "weights": ArraySpec(("weight",), "float32", "the network of method abc, flat; empty otherwise"),
+    },
+    run=run,
+    scope="fit",
+    predict=predict,
+)

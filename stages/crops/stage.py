@@ -1,0 +1,92 @@
+"""Embed every segment of a split."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from pipeline.artifact import ArraySpec
+from pipeline.params import Params
+from pipeline.stage import Execution, Input, Inputs, Stage
+
+
+class CropsParams(Params):
+    """What describes a segment."""
+
+    method: Literal["crop", "masked_attention", "mean"] = Field(
+        "crop",
+        description="crop: the backbone on the segment's box; masked_attention: its last layer sees the segment only; "
+        "mean: the mean of the segment's patch features",
+    )
+    erode: int = Field(2, ge=0, description="erosion steps before the box is drawn")
+    dilate: int = Field(5, ge=0, description="dilation steps after")
+    spread: bool = Field(False, description="mean: append the standard deviation of the patch features")
+
+
+def sizes(params: CropsParams, inputs: Inputs) -> Mapping[str, int]:
+    """Segments of the image that has most, at least 1; channels by method."""
+    features = inputs["features"]
+    if params.method == "mean":
+        channels = features["patches"].shape[2] * (2 if params.spread else 1)
+    else:
+        channels = features.call("crop_channels", project=inputs.project)
+    return {"segment": max(1, int(inputs["segments"]["num_segments"][:].max())), "channel": channels, "corner": 4}
+
+
+def run(params: CropsParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
+    """Segment features of a block of images."""
+    from stages.crops.boxes import segment_boxes
+    from stages.crops.pooling import pool_segments
+
+    features, source = inputs["features"], inputs["segments"]
+    block = slice(images.start, images.stop)
+    width = sizes(params, inputs)
+    maps, grids, counts = source["segments"][block], source["grid"][block], source["num_segments"][block]
+    strides = features["stride"][block]
+    patches = features["patches"][block] if params.method == "mean" else None
+    out = {
+        "features": np.zeros((len(images), width["segment"], width["channel"]), np.float32),
+        "boxes": np.zeros((len(images), width["segment"], 4), np.int32),
+        "area": np.zeros((len(images), width["segment"]), np.float32),
+        "num_segments": counts,
+    }
+    image_sizes = inputs["index"]["size"][block]
+    for row, image in enumerate(images):
+        h, w = grids[row].tolist()
+        count = int(counts[row])
+        if count == 0:
+            continue
+        segments = maps[row, : h * w].reshape(h, w)
+        _, boxes, masks = segment_boxes(segments, erode=params.erode, dilate=params.dilate)
+        scale = np.tile(strides[row][::-1], 2)
+        limits = np.tile(image_sizes[row][::-1], 2)
+        out["boxes"][row, :count] = np.clip(np.rint(boxes * scale), 0, limits)
+        out["area"][row, :count] = np.bincount(segments.reshape(-1), minlength=count + 1)[1:] / segments.size
+        if patches is not None:
+            tokens = patches[row, : h * w]
+            embedded = pool_segments(tokens, segments.reshape(-1), count=count, spread=params.spread)
+        else:
+            shown = masks if params.method == "masked_attention" else None
+            embedded = features.call(
+                "embed_crops", inputs.image(image), boxes, shown, project=inputs.project, device=execution.device
+            )
+        out["features"][row, :count] = embedded
+    return out
+
+
+STAGE = Stage(
+    name="crops",
+    summary="Embed each segment: its crop, its masked crop, or the mean of its patches.",
+    version=1,
+    params=CropsParams,
+    inputs=(Input("index"), Input("features"), Input("segments")),
+    arrays={
+        "features": ArraySpec(("image", "segment", "channel"), "float32", "segment features; row s is segment s + 1; padded with 0"),
+        "boxes": ArraySpec(("image", "segment", "corner"), "int32", "xmin, ymin, xmax, ymax, half open, pixels of the original image"),
+        "area": ArraySpec(("image", "segment"), "float32", "share of the image's tokens"),
+        "num_segments": ArraySpec(("image",), "int32", "segments of the image"),
+    },
+    sizes=sizes,
+    run=run,
+)

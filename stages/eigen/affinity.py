@@ -1,0 +1,53 @@
+"""Patch features -> affinity matrix. N tokens, C channels."""
+
+import numpy as np
+import numpy.typing as npt
+
+KINDS = ("cos_relu", "cos_mean_relu", "cos_third_relu", "binary")
+
+
+def unit_rows(features_NC: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+    """Rows scaled to unit length; a zero row stays zero."""
+    features = np.asarray(features_NC, np.float32)
+    norms = np.linalg.norm(features, axis=1, keepdims=True)
+    return features / np.maximum(norms, np.float32(1e-12))
+
+
+def feature_affinity(
+    features_NC: npt.NDArray[np.floating],
+    *,
+    kind: str = "cos_relu",
+    normalize: bool = True,
+    threshold: bool = True,
+    tau: float = 0.2,
+    eps: float = 1e-5,
+) -> npt.NDArray[np.float32]:
+    """Affinity between all pairs of tokens.
+
+    Args:
+        features_NC: floats (token, channel).
+        kind: `cos_relu`: max(G, 0) (DSM); `cos_mean_relu`: max(G - mean G, 0) (SimSAM, W_A);
+            `cos_third_relu`: max(G - max(G) / 3, 0) (SimSAM's code); `binary`: 1 where G > tau, else eps (TokenCut). G = F F^T.
+        normalize: scale rows to unit length first.
+        threshold: cut at zero.
+        tau, eps: only for `binary`.
+
+    Returns:
+        float32 (token, token), symmetric, largest entry 1 (all zero where no pair is similar).
+    """
+    features = unit_rows(features_NC) if normalize else np.asarray(features_NC, np.float32)
+    gram = features @ features.T
+    if kind == "binary":
+        return np.where(gram > tau, np.float32(1), np.float32(eps))
+    if kind == "cos_mean_relu":
+        gram -= gram.mean(dtype=np.float64).astype(np.float32)
+    elif kind == "cos_third_relu":
+        gram -= gram.max() / np.float32(3)
+    elif kind != "cos_relu":
+        raise ValueError(f"affinity: found {kind!r}; {', '.join(KINDS)} are allowed")
+    if threshold:
+        np.maximum(gram, 0, out=gram)
+    largest = gram.max()
+    if largest > 0:
+        gram /= largest
+    return gram

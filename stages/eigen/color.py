@@ -1,0 +1,77 @@
+"""Colour affinities between the pixels of an image at grid size (DSM, after KNN matting and random-walk matting)."""
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+F64 = npt.NDArray[np.float64]
+NEIGHBOURS = ((20, 2.0), (10, 0.1))  # (k, weight of position)
+
+
+def knn_affinity(image_HW3: npt.NDArray[np.floating]) -> sparse.csr_array:
+    """Count of nearest-neighbour relations in colour and position.
+
+    For (k, s) in (20, 2.0), (10, 0.1): the k nearest neighbours, oneself included, of [R, G, B, s x, s y], x and y in [0, 1];
+    each adds 1 to (i, j) and to (j, i).
+
+    Args:
+        image_HW3: RGB in [0, 1] (row, column, 3). With fewer pixels than k, k is the number of pixels.
+
+    Returns:
+        float32 sparse (pixel, pixel), symmetric, entries 0 to 4.
+    """
+    from scipy.spatial import cKDTree
+
+    rows, cols = image_HW3.shape[:2]
+    count = rows * cols
+    x = np.tile(np.linspace(0, 1, cols), rows)
+    y = np.repeat(np.linspace(0, 1, rows), cols)
+    total = sparse.csr_array((count, count), dtype=np.float32)
+    for k, weight in NEIGHBOURS:
+        points = np.column_stack([image_HW3.reshape(count, 3), weight * x, weight * y]).astype(np.float32)
+        used = min(k, count)
+        neighbours = cKDTree(points).query(points, k=used)[1].reshape(-1)
+        ones = np.ones(count * used, np.float32)
+        relation = sparse.csr_array((ones, (np.repeat(np.arange(count), used), neighbours)), shape=(count, count))
+        total = total + relation + relation.T
+    return total
+
+
+def random_walk_affinity(image_HW3: npt.NDArray[np.floating], *, sharpness: float = 900.0) -> sparse.csr_array:
+    """exp(-sharpness |dI|^2) over 3 x 3 windows; neighbours outside the image count as the border pixel, so weights add up there.
+
+    Args:
+        image_HW3: RGB in [0, 1] (row, column, 3).
+        sharpness: inverse variance of the colour difference.
+
+    Returns:
+        float64 sparse (pixel, pixel), symmetric, self weights included.
+    """
+    rows, cols = image_HW3.shape[:2]
+    pixels = image_HW3.reshape(-1, 3).astype(np.float64)
+    r, c = (grid.reshape(-1) for grid in np.meshgrid(np.arange(rows), np.arange(cols), indexing="ij"))
+    sources, targets = [], []
+    for dr in (-1, 0, 1):
+        for dc in (-1, 0, 1):
+            sources.append(np.arange(rows * cols))
+            targets.append(np.clip(r + dr, 0, rows - 1) * cols + np.clip(c + dc, 0, cols - 1))
+    i, j = np.concatenate(sources), np.concatenate(targets)
+    weights = np.exp(-sharpness * ((pixels[i] - pixels[j]) ** 2).sum(axis=1))
+    return sparse.csr_array((weights, (i, j)), shape=(rows * cols, rows * cols))
+
+
+def grid_image(
+    image: npt.NDArray[np.uint8], grid: tuple[int, int], *, extent: tuple[int, int] | None = None
+) -> F64:
+    """An image at grid size, bilinear with antialias, in [0, 1].
+
+    Args:
+        image: uint8 RGB (height, width, 3).
+        grid: rows and columns.
+        extent: pixels that the grid covers, cropped first; None: the whole image (DSM, slightly misaligned).
+    """
+    from PIL import Image
+
+    pixels = image if extent is None else image[: extent[0], : extent[1]]
+    resized = Image.fromarray(np.ascontiguousarray(pixels)).resize((grid[1], grid[0]), Image.Resampling.BILINEAR)
+    return np.asarray(resized, np.float64) / 255.0

@@ -1,0 +1,78 @@
+"""Confusion matrices and the matching of clusters to classes. K clusters (rows), N classes (columns)."""
+
+import numpy as np
+import numpy.typing as npt
+
+I64 = npt.NDArray[np.int64]
+F64 = npt.NDArray[np.float64]
+
+
+def confusion_matrix(
+    predictions: npt.NDArray[np.integer], targets: npt.NDArray[np.integer], *, num_clusters: int, num_classes: int
+) -> I64:
+    """Count pixels by cluster and class; targets outside [0, num_classes) are ignored.
+
+    Args:
+        predictions: cluster ids, any shape. targets: class ids, same shape.
+
+    Returns:
+        int64 (cluster, class); adds up over images.
+
+    Raises:
+        ValueError: shapes differ, or a prediction on a counted pixel is outside [0, num_clusters).
+    """
+    if predictions.shape != targets.shape:
+        raise ValueError(f"confusion: predictions {predictions.shape} and targets {targets.shape} differ in shape")
+    valid = (targets >= 0) & (targets < num_classes)
+    rows, columns = predictions[valid].astype(np.int64), targets[valid].astype(np.int64)
+    if rows.size and (rows.min() < 0 or rows.max() >= num_clusters):
+        raise ValueError(f"confusion: found prediction {rows.min()} or {rows.max()}; 0 to {num_clusters - 1} is allowed")
+    counts = np.bincount(rows * num_classes + columns, minlength=num_clusters * num_classes)
+    return counts.reshape(num_clusters, num_classes).astype(np.int64)
+
+
+def iou_matrix(confusion_KN: I64) -> F64:
+    """IoU of every cluster with every class; 0 where both are empty."""
+    union = confusion_KN.sum(axis=1, keepdims=True) + confusion_KN.sum(axis=0, keepdims=True) - confusion_KN
+    return confusion_KN / np.maximum(union, 1)
+
+
+def hungarian(confusion_KN: I64, *, by: str = "count") -> I64:
+    """One-to-one matching that maximises summed pixel counts (STEGO, PriMaPs) or summed IoU (DSM).
+
+    Returns:
+        the class of each cluster, int64 (K,), -1 where none.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    gains = {"count": confusion_KN, "iou": iou_matrix(confusion_KN)}
+    if by not in gains:
+        raise ValueError(f"matching: found {by!r}; count or iou is allowed")
+    matching = np.full(len(confusion_KN), -1, np.int64)
+    rows, columns = linear_sum_assignment(gains[by], maximize=True)
+    matching[rows] = columns
+    return matching
+
+
+def majority(confusion_KN: I64, *, by: str = "iou") -> I64:
+    """Each cluster takes its best class, several may share one (MaskContrast and DSM: by IoU)."""
+    return (iou_matrix(confusion_KN) if by == "iou" else confusion_KN).argmax(axis=1).astype(np.int64)
+
+
+def many_to_one(confusion_KN: I64, *, by: str = "count") -> I64:
+    """Hungarian first, then every leftover cluster takes the class it overlaps most (PriMaPs)."""
+    matching = hungarian(confusion_KN, by=by)
+    left = matching < 0
+    matching[left] = confusion_KN[left].argmax(axis=1)
+    return matching
+
+
+def match(confusion_KN: I64, *, matching: str = "count", surplus: str = "strict") -> I64:
+    """The matching of a convention: `surplus` strict (one-to-one), many_to_one, or majority."""
+    if surplus == "strict":
+        return hungarian(confusion_KN, by=matching)
+    if surplus == "many_to_one":
+        return many_to_one(confusion_KN, by=matching)
+    if surplus == "majority":
+        return majority(confusion_KN, by=matching)
+    raise ValueError(f"surplus: found {surplus!r}; strict, many_to_one or majority is allowed")

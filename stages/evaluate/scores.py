@@ -1,0 +1,55 @@
+"""Scores of a matched confusion matrix."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from stages.evaluate.matching import I64
+
+F64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Fractions; NaN in `iou` and `class_accuracy` marks a class with nothing to score."""
+
+    miou: float
+    accuracy: float
+    iou: F64  # (N,)
+    class_accuracy: F64  # (N,)
+
+
+def scores(confusion_KN: I64, matching_K: I64, *, absent: str = "drop", extra_row: bool = False) -> Scores:
+    """Score a confusion matrix under a matching.
+
+    Pixels of unmatched clusters count as errors: they stay in the denominators of their true class and of the accuracy.
+
+    Args:
+        confusion_KN: int64 (cluster, class).
+        matching_K: class of each cluster, -1 none.
+        absent: a class with neither truth nor prediction is dropped from the mean (STEGO) or counts 0 (DSM, MaskContrast).
+        extra_row: unmatched predictions enter the mean as one more class of IoU 0 unless there are none (STEGO with extra clusters).
+    """
+    if absent not in ("drop", "zero"):
+        raise ValueError(f"absent: found {absent!r}; drop or zero is allowed")
+    classes = confusion_KN.shape[1]
+    matched = np.zeros((classes, classes), np.int64)
+    for cluster, value in enumerate(matching_K):
+        if value >= 0:
+            matched[value] += confusion_KN[cluster]
+    truth, predicted, hits = confusion_KN.sum(axis=0), matched.sum(axis=1), np.diag(matched)
+    union = truth + predicted - hits
+    with np.errstate(invalid="ignore", divide="ignore"):
+        iou = np.where(union > 0, hits / union, np.nan)
+        class_accuracy = np.where(truth > 0, hits / truth, np.nan)
+    mean_over = np.nan_to_num(iou) if absent == "zero" else iou[~np.isnan(iou)]
+    if extra_row and confusion_KN[matching_K < 0].sum() > 0:
+        mean_over = np.append(mean_over, 0.0)
+    total = confusion_KN.sum()
+    return Scores(
+        float(mean_over.mean()) if len(mean_over) else 0.0,
+        float(hits.sum() / total) if total else 0.0,
+        iou,
+        class_accuracy,
+    )

@@ -1,0 +1,321 @@
+"""Vision transformers: load, run, and take queries, keys, values and tokens of the last block.
+
+Letters: B images, T tokens (class, registers, patches), D channels, H heads.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from stages.features import posembed as posembeds
+
+
+@dataclass(frozen=True)
+class ViT:
+    """A timm transformer with the position rule of the project that trained it."""
+
+    model: Any
+    posembed: str
+    position: torch.Tensor | None  # (1, 1 + side * side, D); None: the model places its tokens itself (rotary)
+    patch_size: int
+    channels: int
+    num_heads: int
+    num_prefix: int
+
+
+def load_vit(name: str, *, weights: Path | None, posembed: str, num_heads: int | None = None, device: str = "cpu") -> ViT:
+    """Load a transformer by its timm name, from the hub or from a local checkpoint.
+
+    Args:
+        name: a timm name (`vit_small_patch16_224.dino`), or `checkpoint`: the shape is read from `weights`.
+        weights: `.pth` in the official DINO / DINOv2 layout, or `.safetensors`; None: timm's hub.
+        posembed: `auto` or a key of posembed.RULES.
+        num_heads: only for `checkpoint`; a state dict does not tell it. None: channels / 64.
+        device: where to run.
+
+    Raises:
+        ValueError: unknown name, unreadable or unfit weights, no way to download.
+    """
+    import timm
+
+    if weights is not None:
+        state = read_checkpoint(weights)
+        if name == "checkpoint":
+            return from_state_dict(state, num_heads=num_heads, posembed=posembed, device=device)
+    elif name == "checkpoint":
+        raise ValueError("features.backbone: checkpoint needs features.weights, a local file")
+    if not timm.is_model(name.split(".")[0]):
+        close = timm.list_models(f"*{name.split('.')[0][:12]}*")[:5]
+        raise ValueError(f"features.backbone: timm has no model {name!r}; names like it: {', '.join(close) or 'none'}")
+    try:
+        model = timm.create_model(name, pretrained=weights is None, num_classes=0, dynamic_img_size=True)
+    except (OSError, RuntimeError) as error:
+        if weights is not None:
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"features.backbone: the weights of {name} could not be downloaded ({reason}); "
+            "try again with a network, or give a local file as features.weights"
+        ) from error
+    position = getattr(model, "pos_embed", None)
+    if weights is not None:
+        official_position = state.get("pos_embed")
+        load_state(model, state, str(weights))
+        position = official_position if official_position is not None else position
+    if position is not None and position.shape[1] == model.patch_embed.num_patches:
+        # timm folds the class row into the class token for models whose class token has no position
+        position = torch.cat([torch.zeros_like(position[:, :1]), position], dim=1)
+    registers = int(getattr(model, "num_reg_tokens", 0) or 0)
+    return finish(model, rule_of(posembed, name, registers), position, device)
+
+
+def rule_of(posembed: str, name: str, registers: int) -> str:
+    """The position rule that `auto` stands for."""
+    if posembed != "auto":
+        return "dinov2_reg" if posembed == "dinov2" and registers else posembed
+    if "dinov2" in name:
+        return "dinov2_reg" if registers else "dinov2"
+    return "dino" if ".dino" in name or name == "checkpoint" else "timm"
+
+
+def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
+    """Read a state dict without unpickling code; strips `teacher`, `module.`, `backbone.` and drops heads.
+
+    Raises:
+        ValueError: no such file, truncated, or not a state dict.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            content: Any = load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise ValueError(f"features.weights: no file {path}") from None
+    except Exception as error:  # the readers raise a different type for each way a file can be broken
+        reason = " ".join(str(error).split())[:160]
+        raise ValueError(f"features.weights: {path} cannot be read ({reason}); is the download complete?") from error
+    for key in ("teacher", "model", "state_dict"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping) or not all(isinstance(v, torch.Tensor) for v in content.values()):
+        raise ValueError(f"features.weights: {path} holds no state dict")
+    state = {}
+    for key, value in content.items():
+        plain = key.removeprefix("module.").removeprefix("backbone.")
+        if not plain.startswith(("head.", "dino_head.", "ibot_head.")):
+            state[plain] = value
+    return state
+
+
+def load_state(model: Any, state: Mapping[str, torch.Tensor], where: str) -> None:
+    """Copy official weights into a timm model; the position embedding is kept apart.
+
+    Raises:
+        ValueError: keys or shapes do not fit.
+    """
+    renamed = {"reg_token" if k == "register_tokens" else k: v for k, v in state.items() if k != "mask_token"}
+    renamed.pop("pos_embed", None)
+    own = {key for key in model.state_dict() if key != "pos_embed"}
+    missing, strange = sorted(own - set(renamed)), sorted(set(renamed) - own)
+    if missing or strange:
+        raise ValueError(f"features.weights: {where} does not fit the backbone: missing {missing[:3]}, unknown {strange[:3]}")
+    for key, value in renamed.items():
+        if model.state_dict()[key].shape != value.shape:
+            raise ValueError(
+                f"features.weights: {where} does not fit the backbone: {key} is {tuple(value.shape)}, "
+                f"{tuple(model.state_dict()[key].shape)} is needed"
+            )
+    model.load_state_dict(renamed, strict=False)
+
+
+def from_state_dict(
+    state: Mapping[str, torch.Tensor], *, num_heads: int | None = None, posembed: str = "auto", device: str = "cpu"
+) -> ViT:
+    """Build the transformer whose weights these are: official DINO / DINOv2 layout, any size.
+
+    Args:
+        state: tensors by official key; `register_tokens` and `blocks.0.ls1.gamma` are optional.
+        num_heads: attention heads; None: channels / 64.
+        posembed: `auto` (DINOv2's where there is LayerScale, else DINO's) or a rule's name.
+        device: where to run.
+    """
+    from timm.models.vision_transformer import VisionTransformer
+
+    for key in ("cls_token", "pos_embed", "patch_embed.proj.weight", "blocks.0.mlp.fc1.weight"):
+        if key not in state:
+            raise ValueError(f"features.weights: no {key}; the official DINO or DINOv2 layout is needed")
+    channels, _, patch, _ = state["patch_embed.proj.weight"].shape
+    depth = len({key.split(".")[1] for key in state if key.startswith("blocks.")})
+    registers = state["register_tokens"].shape[1] if "register_tokens" in state else 0
+    side = round((state["pos_embed"].shape[1] - 1) ** 0.5)
+    layer_scale = "blocks.0.ls1.gamma" in state
+    heads = num_heads or max(1, channels // 64)
+    if channels % heads:
+        raise ValueError(f"features.num_heads: found {heads}; it must divide the {channels} channels of the weights")
+    model = VisionTransformer(
+        img_size=side * patch,
+        patch_size=patch,
+        embed_dim=channels,
+        depth=depth,
+        num_heads=heads,
+        mlp_ratio=state["blocks.0.mlp.fc1.weight"].shape[0] / channels,
+        qkv_bias="blocks.0.attn.qkv.bias" in state,
+        init_values=1.0 if layer_scale else None,
+        reg_tokens=registers,
+        num_classes=0,
+        dynamic_img_size=True,
+    )
+    load_state(model, state, "the checkpoint")
+    name = "dinov2" if layer_scale else "checkpoint"
+    return finish(model, rule_of(posembed, name, registers), state["pos_embed"], device)
+
+
+def finish(model: Any, rule: str, position: torch.Tensor | None, device: str) -> ViT:
+    """Freeze the model on its device."""
+    model = model.eval().requires_grad_(False).to(device)
+    patch = model.patch_embed.patch_size
+    block = model.blocks[-1]
+    return ViT(
+        model,
+        rule,
+        None if position is None else position.detach().float().to(device),
+        int(patch[0] if isinstance(patch, (tuple, list)) else patch),
+        int(model.embed_dim),
+        int(block.attn.num_heads),
+        int(model.num_prefix_tokens),
+    )
+
+
+def position_embedding(vit: ViT, rows: int, cols: int) -> torch.Tensor:
+    """The position embedding of a grid, (1 + rows * cols, D), the class row first."""
+    assert vit.position is not None
+    return posembeds.RULES[vit.posembed](vit.position, rows, cols)
+
+
+def embed_tokens(vit: ViT, images: torch.Tensor) -> torch.Tensor:
+    """Patches, class token, position embedding, then registers, which get no position: (B, T, D)."""
+    grid = vit.model.patch_embed.proj(images)
+    rows, cols = grid.shape[2:]
+    patches = grid.flatten(2).transpose(1, 2)
+    cls = vit.model.cls_token.expand(len(images), -1, -1)
+    tokens = torch.cat([cls, patches], dim=1) + position_embedding(vit, rows, cols)
+    registers = getattr(vit.model, "reg_token", None)
+    if registers is not None:
+        tokens = torch.cat([tokens[:, :1], registers.expand(len(images), -1, -1), tokens[:, 1:]], dim=1)
+    return vit.model.norm_pre(tokens)
+
+
+def last_block_input(vit: ViT, images: torch.Tensor) -> torch.Tensor:
+    """Tokens before the last block, (B, T, D)."""
+    tokens = embed_tokens(vit, images)
+    for block in vit.model.blocks[:-1]:
+        tokens = block(tokens)
+    return tokens
+
+
+def queries_keys_values(block: Any, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Outputs of the block's qkv layer on its normed input, each (B, T, D), heads side by side, unscaled."""
+    q, k, v = block.attn.qkv(block.norm1(tokens)).chunk(3, dim=-1)
+    return q, k, v
+
+
+@torch.inference_mode()
+def extract(vit: ViT, images: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Run the transformer and tap its last block.
+
+    Args:
+        vit: the transformer.
+        images: float32 (B, 3, height, width), ImageNet-normalised; sides are multiples of the patch size.
+
+    Returns:
+        `tokens` after the final norm, `q`, `k`, `v` of the last block: (B, T, D), order class, registers, patches.
+        `cls_attn`: the class token's attention in the last block, (B, H, T). Absent for models that place tokens themselves.
+    """
+    if vit.position is None:
+        return extract_by_hook(vit, images)
+    block = vit.model.blocks[-1]
+    before = last_block_input(vit, images)
+    q, k, v = queries_keys_values(block, before)
+    tokens = vit.model.norm(block(before))
+    weights = attention_of_class(q, k, vit.num_heads)
+    return {"tokens": tokens, "q": q, "k": k, "v": v, "cls_attn": weights}
+
+
+def extract_by_hook(vit: ViT, images: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The same for rotary models (DINOv3): the model runs itself, the qkv layer is listened to."""
+    attention = vit.model.blocks[-1].attn
+    if getattr(attention, "qkv", None) is None:
+        raise ValueError("features.backbone: this model has no joint qkv layer in its last block; use facet: token models")
+    seen: list[torch.Tensor] = []
+    handle = attention.qkv.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+    try:
+        tokens = vit.model.forward_features(images)
+    finally:
+        handle.remove()
+    q, k, v = seen[0].chunk(3, dim=-1)
+    return {"tokens": tokens, "q": q, "k": k, "v": v}
+
+
+def split_heads(values: torch.Tensor, heads: int) -> torch.Tensor:
+    """(B, T, D) -> (B, H, T, D / H)."""
+    return values.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def attention_of_class(q: torch.Tensor, k: torch.Tensor, heads: int) -> torch.Tensor:
+    """Softmax row of the class query, per head: (B, H, T)."""
+    query, keys = split_heads(q[:, :1], heads), split_heads(k, heads)
+    scale = query.shape[-1] ** -0.5
+    return functional.softmax((query * scale) @ keys.transpose(-1, -2), dim=-1)[:, :, 0]
+
+
+def masked_attention(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, allowed: torch.Tensor, *, heads: int
+) -> torch.Tensor:
+    """Attention of one query, per head, over the allowed keys only.
+
+    Args:
+        q: (B, 1, D). k, v: (B, T, D).
+        allowed: bool (B, T).
+        heads: attention heads; the scale is 1 / sqrt(D / heads).
+
+    Returns:
+        (B, 1, D), heads side by side, before the output projection.
+    """
+    query, keys, values = (split_heads(x, heads) for x in (q, k, v))
+    scores = (query * query.shape[-1] ** -0.5) @ keys.transpose(-1, -2)
+    scores = scores.masked_fill(~allowed[:, None, None, :], float("-inf"))
+    return (functional.softmax(scores, dim=-1) @ values).transpose(1, 2).flatten(2)
+
+
+@torch.inference_mode()
+def class_features(vit: ViT, images: torch.Tensor, masks: torch.Tensor | None = None) -> torch.Tensor:
+    """Class token after the final norm, (B, D); with masks the last block sees only class, registers and masked patches.
+
+    Source: semester report on DSM, section 3.1 (masked attention), computed per head.
+
+    Args:
+        vit: the transformer.
+        images: float32 (B, 3, height, width), normalised.
+        masks: bool (B, rows * cols); None: all patches.
+    """
+    if vit.position is None:
+        if masks is not None:
+            raise ValueError("crops.method: masked_attention is not available for rotary backbones such as DINOv3; use crop")
+        tokens: torch.Tensor = vit.model.forward_features(images)
+        return tokens[:, 0]
+    block = vit.model.blocks[-1]
+    before = last_block_input(vit, images)
+    if masks is None:
+        return vit.model.norm(block(before))[:, 0]
+    prefix = torch.ones(len(images), vit.num_prefix, dtype=torch.bool, device=masks.device)
+    q, k, v = queries_keys_values(block, before)
+    mixed = masked_attention(q[:, :1], k, v, torch.cat([prefix, masks], dim=1), heads=vit.num_heads)
+    cls = before[:, :1] + block.ls1(block.attn.proj(mixed))
+    cls = cls + block.ls2(block.mlp(block.norm2(cls)))
+    return vit.model.norm(cls)[:, 0]

@@ -1,0 +1,174 @@
+"""List and check the images of a split."""
+
+import logging
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from pipeline.artifact import ArraySpec
+from pipeline.errors import ImageError, ParamsError
+from pipeline.images import file_checksum, read_image, read_labels
+from pipeline.params import Params
+from pipeline.stage import Execution, Inputs, Stage
+
+log = logging.getLogger("usseg")
+
+
+class SplitParams(Params):
+    """Where the images of a split stand, and their labels if there are any."""
+
+    images: str = Field(description="glob below root")
+    labels: str | None = Field(None, description="glob below root, matched to images by stem")
+
+
+class IndexParams(Params):
+    """Which images there are and what their label values mean."""
+
+    root: str = Field(description="folder that the globs are relative to")
+    splits: dict[str, SplitParams]
+    classes: list[str] = Field(description="class names; the position is the label value")
+    ignore: list[int] = Field([255], description="label values never scored")
+    on_error: Literal["fail", "skip"] = Field("fail", description="what an unreadable image does")
+
+    @field_validator("splits")
+    @classmethod
+    def plain_names(cls, splits: dict[str, SplitParams]) -> dict[str, SplitParams]:
+        """Split names become file names."""
+        for name in splits:
+            if name == "all" or not name.replace("-", "").replace("_", "").isalnum():
+                raise ValueError(f"split name {name!r}: letters, digits, - and _ are allowed, and 'all' is taken")
+        if not splits:
+            raise ValueError("at least one split is needed")
+        return splits
+
+
+@dataclass(frozen=True)
+class Row:
+    """One image of the index."""
+
+    id: str
+    path: str
+    label_path: str
+    size: tuple[int, int]
+    checksum: str
+    label_checksum: str
+
+
+def stems(root: Path, glob: str, where: str) -> dict[str, Path]:
+    """Files that match a glob, by path below the glob's fixed part and without suffix.
+
+    Raises:
+        ParamsError: nothing matches, or two files share a stem.
+    """
+    fixed = root
+    for part in PurePosixPath(glob).parts[:-1]:
+        if any(sign in part for sign in "*?["):
+            break
+        fixed = fixed / part
+    found: dict[str, Path] = {}
+    for path in sorted(p for p in root.glob(glob) if p.is_file()):
+        stem = path.relative_to(fixed).with_suffix("").as_posix()
+        if stem in found:
+            raise ParamsError(f"{where}: {found[stem].name} and {path.name} share the id {stem!r}; rename one")
+        found[stem] = path
+    if not found:
+        raise ParamsError(f"{where}: no file matches {glob!r} below {root}; check index.root and the glob")
+    return found
+
+
+def check_file(name: str, path: Path, label: Path | None, root: Path, params: IndexParams) -> Row:
+    """Decode one image and its labels.
+
+    Raises:
+        ImageError: unreadable, sizes that differ, or a label value that no class has.
+    """
+    height, width = read_image(path).shape[:2]
+    if label is not None:
+        labels = read_labels(label)
+        if labels.shape != (height, width):
+            raise ImageError(
+                f"{label}: labels of {labels.shape[1]} x {labels.shape[0]} for an image of {width} x {height}"
+            )
+        allowed = {*range(len(params.classes)), *params.ignore}
+        strange = sorted(set(np.unique(labels).tolist()) - allowed)
+        if params.classes and strange:
+            raise ImageError(
+                f"{label}: found label value {strange[0]}; index.classes declares 0 to {len(params.classes) - 1} "
+                f"and index.ignore {params.ignore}"
+            )
+    return Row(
+        name,
+        path.relative_to(root).as_posix(),
+        label.relative_to(root).as_posix() if label else "",
+        (height, width),
+        file_checksum(path),
+        file_checksum(label) if label else "",
+    )
+
+
+def run(params: IndexParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
+    """List the split's images in the order of their ids."""
+    split = params.splits[inputs.split]
+    root = execution.project / params.root
+    where = f"params.yaml: index.splits.{inputs.split}"
+    files = stems(root, split.images, f"{where}.images")
+    labels = stems(root, split.labels, f"{where}.labels") if split.labels else {}
+    for name in files if split.labels else ():
+        if name not in labels:
+            raise ParamsError(f"{where}.labels: no label file for image {name!r}; add it, or set labels to null")
+
+    def checked(name: str) -> Row | ImageError:
+        try:
+            return check_file(name, files[name], labels.get(name), root, params)
+        except ImageError as error:
+            return error
+
+    rows: list[Row] = []
+    errors: list[ImageError] = []
+    with ThreadPoolExecutor(execution.workers) as pool:
+        for done, result in enumerate(pool.map(checked, sorted(files)), start=1):
+            rows.append(result) if isinstance(result, Row) else errors.append(result)
+            execution.progress(done, len(files))
+    if errors:
+        if params.on_error == "fail" or not rows:
+            more = f" (and {len(errors) - 1} more bad files)" if len(errors) > 1 else ""
+            raise ImageError(f"{errors[0]}{more}; mend or remove it, or set index.on_error: skip")
+        for error in errors:
+            log.warning("skipped: %s", error)
+    return arrays(rows)
+
+
+def arrays(rows: Iterable[Row]) -> dict[str, Any]:
+    """Rows -> columns."""
+    listed = list(rows)
+    columns = {name: [getattr(row, name) for row in listed] for name in Row.__dataclass_fields__}
+    return {**columns, "size": np.array(columns["size"], np.int32).reshape(-1, 2)}
+
+
+def record(params: IndexParams, split: str) -> dict[str, Any]:
+    """Class names do not change the list, so they are left out: editing them re-runs only what reads them."""
+    return {"root": params.root, "split": params.splits[split].model_dump(), "on_error": params.on_error}
+
+
+STAGE = Stage(
+    name="index",
+    summary="List the images of a split and check that every file can be read.",
+    version=1,
+    params=IndexParams,
+    inputs=(),
+    arrays={
+        "id": ArraySpec(("image",), "str", "path below the glob's fixed part, without suffix; sorted"),
+        "path": ArraySpec(("image",), "str", "image file, relative to index.root"),
+        "label_path": ArraySpec(("image",), "str", "label file, relative to index.root; empty without labels"),
+        "size": ArraySpec(("image", "side"), "int32", "height and width after EXIF rotation, pixels"),
+        "checksum": ArraySpec(("image",), "str", "SHA-256 of the image file"),
+        "label_checksum": ArraySpec(("image",), "str", "SHA-256 of the label file"),
+    },
+    run=run,
+    record=record,
+)

@@ -1,0 +1,4 @@
+"""Everything before -> one self-contained HTML page.
+
+In: the artifacts of every split. Out: report/index.html.
+"""

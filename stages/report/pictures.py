@@ -1,0 +1,54 @@
+"""Arrays -> small pictures for the page, as data URIs; equal arrays give equal bytes."""
+
+import base64
+import io
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+U8 = npt.NDArray[np.uint8]
+
+
+def palette(count: int) -> U8:
+    """Distinct colours, uint8 (count, 3): hues by the golden angle, lightness in three steps."""
+    index = np.arange(count)
+    lab = np.stack(
+        [np.choose(index % 3, [62, 48, 74]), 46 * np.cos(index * 2.39996), 46 * np.sin(index * 2.39996)], axis=1
+    ).astype(np.float32)
+    rgb = cv2.cvtColor(lab[None], cv2.COLOR_LAB2RGB)[0] if count else np.zeros((0, 3))
+    return np.clip(np.rint(np.asarray(rgb) * 255), 0, 255).astype(np.uint8)
+
+
+def color_map(labels_hw: npt.NDArray[np.integer], colors_K3: U8, *, void: tuple[int, int, int] = (150, 150, 150)) -> U8:
+    """Labels -> colours; labels outside the palette are grey."""
+    table = np.vstack([colors_K3, np.array([void], np.uint8)])
+    return np.asarray(table[np.where((labels_hw >= 0) & (labels_hw < len(colors_K3)), labels_hw, len(colors_K3))])
+
+
+def eigenvector_picture(vectors_KN: npt.NDArray[np.floating], grid: tuple[int, int]) -> U8:
+    """Rows 1 to 3 as red, green and blue, each stretched between its 2nd and 98th percentile."""
+    h, w = grid
+    out = np.full((h * w, 3), 128, np.uint8)
+    for channel, vector in enumerate(vectors_KN[1:4]):
+        low, high = np.percentile(vector, [2, 98])
+        if high > low:
+            out[:, channel] = np.clip((vector - low) / (high - low), 0, 1) * 255
+    return out.reshape(h, w, 3)
+
+
+def fit_within(image: U8, side: int, *, smooth: bool = True) -> U8:
+    """Scale so that the longer side is `side`."""
+    factor = side / max(image.shape[:2])
+    size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
+    method = (cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR) if smooth else cv2.INTER_NEAREST
+    return np.asarray(cv2.resize(image, size, interpolation=method), np.uint8)
+
+
+def data_uri(image: U8, *, kind: str = "JPEG") -> str:
+    """An image as a data URI."""
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.fromarray(image).save(out, kind, **({"quality": 85} if kind == "JPEG" else {"optimize": True}))
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(out.getvalue()).decode()}"

@@ -1,0 +1,200 @@
+"""Write the report."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from pipeline.artifact import ArraySpec
+from pipeline.params import Params
+from pipeline.stage import Execution, Input, Inputs, Stage
+
+SIDE = 320  # pixels of a picture on the page
+
+
+class ReportParams(Params):
+    """How much the page shows."""
+
+    max_images: int = Field(12, ge=0, description="images a split")
+    max_segments: int = Field(24, ge=0, description="segments a cluster on the contact sheet")
+
+
+def run(params: ReportParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
+    """Render the page."""
+    from jinja2 import Environment, FileSystemLoader
+
+    from stages.report.pictures import palette
+
+    splits = list(inputs["index"])
+    names = list(inputs.index_params["classes"])
+    clusters = int(inputs["cluster"]["centers"].shape[0]) + 1
+    colors = palette(len(names) + clusters)
+    class_colors = colors[: len(names)]
+    label_colors = {split: colors_of_labels(inputs, split, colors, len(names), clusters) for split in splits}
+    used = {name: item[splits[0]] if isinstance(item, dict) else item for name, item in inputs.artifacts.items()}
+    page = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
+    html = page.get_template("template.html.j2").render(
+        summary=f"{sum(a.num_images for a in inputs['index'].values())} images · "
+        f"{used['features'].params['backbone']} features · {used['segments'].params['method']} segments · "
+        f"{used['cluster'].params['method']}, {clusters - 1} clusters fitted on {used['cluster'].attrs['split']}",
+        splits=[split_view(params, inputs, split, names, class_colors, label_colors[split]) for split in splits],
+        clusters=contact_sheet(params, inputs, label_colors),
+        params={name: artifact.params for name, artifact in used.items()},
+    )
+    return {"files": {"report/index.html": html}}
+
+
+def colors_of_labels(inputs: Inputs, split: str, colors: npt.NDArray[np.uint8], classes: int, clusters: int) -> npt.NDArray[np.uint8]:
+    """The colour of every label of a split: that of the class it is matched to, else one of its own."""
+    evaluate = inputs["evaluate"][split]
+    matching = evaluate["matching"][:]
+    out = colors[classes : classes + clusters].copy()
+    out[0] = (60, 60, 66)
+    shift = clusters - len(matching) if inputs["segments"][split].params["background"] == "none" else 0
+    for row, value in enumerate(matching):
+        if value >= 0 and row + shift < clusters:
+            out[row + shift] = colors[value]
+    return out
+
+
+def css(color: npt.NDArray[np.uint8]) -> str:
+    """A colour for a style sheet."""
+    return "rgb({}, {}, {})".format(*color.tolist())
+
+
+def spread(count: int, limit: int) -> list[int]:
+    """At most `limit` indexes spread evenly over `count`."""
+    return sorted({int(i) for i in np.linspace(0, count - 1, min(count, limit))}) if count and limit else []
+
+
+def split_view(
+    params: ReportParams,
+    inputs: Inputs,
+    split: str,
+    names: list[str],
+    class_colors: npt.NDArray[np.uint8],
+    label_colors: npt.NDArray[np.uint8],
+) -> dict[str, Any]:
+    """What the page says of one split."""
+    from stages.report.pictures import color_map, data_uri, eigenvector_picture, fit_within, palette
+
+    index, eigen = inputs["index"][split], inputs["eigen"][split]
+    segments, refine = inputs["segments"][split], inputs["refine"][split]
+    ids = index["id"]
+    shown = []
+    for i in spread(index.num_images, params.max_images):
+        h, w = eigen["grid"][i].tolist()
+        height, width = refine["size"][i].tolist()
+        coarse = segments["segments"][i, : h * w].reshape(h, w)
+        number = int(eigen["num_eigenvectors"][i])
+        maps = [
+            eigenvector_picture(eigen["eigenvectors"][i, :number, : h * w], (h, w)),
+            color_map(coarse, np.vstack([[[60, 60, 66]], palette(int(coarse.max(initial=0)))]).astype(np.uint8)),
+            color_map(refine["maps"][i, :height, :width], label_colors),
+        ]
+        pictures = [data_uri(fit_within(inputs.image(i, split), SIDE))]
+        pictures += [data_uri(fit_within(picture, SIDE, smooth=False), kind="PNG") for picture in maps]
+        labels = inputs.labels(i, split)
+        if labels is not None:
+            truth = np.where(np.isin(labels, inputs.index_params["ignore"]), -1, labels)
+            pictures.append(data_uri(fit_within(color_map(truth, class_colors), SIDE, smooth=False), kind="PNG"))
+        shown.append({"id": ids[i], "pictures": pictures})
+    return {"name": split, "count": index.num_images, "images": shown, **score_view(inputs, split, names, class_colors)}
+
+
+def score_view(inputs: Inputs, split: str, names: list[str], class_colors: npt.NDArray[np.uint8]) -> dict[str, Any]:
+    """Scores, per-class rows and the confusion matrix; nothing without labels."""
+    artifact = inputs["evaluate"][split]
+    confusion, matching = artifact["confusion"][:], artifact["matching"][:]
+    if not confusion.sum():
+        return {"scores": None}
+    result = inputs["evaluate"][split].call("scores_of")
+    share = 100 * confusion / np.maximum(confusion.sum(axis=0, keepdims=True), 1)
+    offset = 1 if inputs["segments"][split].params["background"] == "none" else 0
+    order = sorted(range(len(matching)), key=lambda k: (matching[k] < 0, matching[k]))
+
+    def shown(value: float) -> str:
+        return "–" if math.isnan(value) else f"{value:.3f}"
+
+    return {
+        "scores": result,
+        "classes": [
+            {
+                "name": name,
+                "color": css(class_colors[c]),
+                "iou": shown(result.iou[c]),
+                "accuracy": shown(result.class_accuracy[c]),
+                "width": 0 if math.isnan(result.iou[c]) else round(100 * result.iou[c], 1),
+            }
+            for c, name in enumerate(names)
+        ],
+        "confusion": [
+            {
+                "name": f"{k + offset} → {names[matching[k]] if matching[k] >= 0 else 'none'}",
+                "shares": [round(v) for v in share[k].tolist()],
+            }
+            for k in order
+        ],
+    }
+
+
+def contact_sheet(
+    params: ReportParams, inputs: Inputs, label_colors: dict[str, npt.NDArray[np.uint8]]
+) -> list[dict[str, Any]]:
+    """Pictures of segments by label, drawn from the split that the clustering was fitted on."""
+    from stages.report.pictures import data_uri, fit_within
+
+    split = inputs["cluster"].attrs["split"]
+    crops, assign, segments = inputs["crops"][split], inputs["assign"][split], inputs["segments"][split]
+    labels = assign["segment_labels"][:]
+    matching = inputs["evaluate"][split]["matching"][:]
+    names = inputs.index_params["classes"]
+    shift = 1 if segments.params["background"] == "none" else 0
+    sheets = []
+    for label in sorted(int(v) for v in np.unique(labels) if v >= 0):
+        where = np.argwhere(labels == label)
+        pictures = []
+        for pick in spread(len(where), params.max_segments):
+            i, s = where[pick].tolist()
+            x0, y0, x1, y1 = crops["boxes"][i, s].tolist()
+            h, w = segments["grid"][i].tolist()
+            image = inputs.image(i, split)
+            grown = fit_to(segments["segments"][i, : h * w].reshape(h, w) == s + 1, image.shape[:2])
+            dimmed = np.where(grown[..., None], image, (image * 0.35 + 20).astype(np.uint8))
+            if x1 > x0 and y1 > y0:
+                pictures.append(data_uri(fit_within(np.ascontiguousarray(dimmed[y0:y1, x0:x1]), 96)))
+        row = label - shift
+        matched = names[matching[row]] if 0 <= row < len(matching) and matching[row] >= 0 else ""
+        sheets.append(
+            {
+                "name": f"cluster {label}" + (f" · {matched}" if matched else ""),
+                "color": css(label_colors[split][label]),
+                "count": len(where),
+                "pictures": pictures,
+            }
+        )
+    return sheets
+
+
+def fit_to(mask_hw: npt.NDArray[np.bool_], size: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    """Nearest-neighbour stretch of a grid mask to an image."""
+    rows = np.arange(size[0]) * mask_hw.shape[0] // size[0]
+    cols = np.arange(size[1]) * mask_hw.shape[1] // size[1]
+    return mask_hw[np.ix_(rows, cols)]
+
+
+EACH = ("index", "features", "eigen", "segments", "crops", "assign", "refine", "evaluate")
+
+STAGE = Stage(
+    name="report",
+    summary="Write one self-contained page: scores, images, clusters, params.",
+    version=1,
+    params=ReportParams,
+    inputs=(*(Input(name, "all") for name in EACH), Input("cluster", "fit")),
+    arrays={},
+    run=run,
+    scope="all",
+)

@@ -1,0 +1,98 @@
+"""Segment every image of a split."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, field_validator
+
+from pipeline.artifact import ArraySpec
+from pipeline.params import Params, validate
+from pipeline.seeding import image_seed
+from pipeline.stage import Execution, Input, Inputs, Stage
+
+
+class SegmentsParams(Params):
+    """How the tokens of an image fall into segments."""
+
+    method: Literal["spectral", "kmeans", "fiedler"] = Field("spectral", description="see stages/segments/methods")
+    num_segments: int | Literal["eigengap"] = Field(15, description="a number, or from the largest eigenvalue gap")
+    background: Literal["border", "none"] = Field("border", description="border: the segment with most border is background")
+    min_tokens: int = Field(0, ge=0, description="merge connected pieces smaller than this into a neighbour; 0: keep all")
+    seed: int = Field(0, ge=0)
+    options: dict[str, Any] = Field({}, description="options of the method")
+
+    @field_validator("num_segments")
+    @classmethod
+    def positive(cls, num_segments: int | str) -> int | str:
+        """At least one segment."""
+        if isinstance(num_segments, int) and num_segments < 1:
+            raise ValueError("a positive int or eigengap is allowed")
+        return num_segments
+
+
+def sizes(params: SegmentsParams, inputs: Inputs) -> Mapping[str, int]:
+    """Tokens of the features artifact."""
+    return {"token": inputs["features"]["patches"].shape[1], "side": 2}
+
+
+def segment_ids(labels_hw: npt.NDArray[np.int64], params: SegmentsParams) -> npt.NDArray[np.int64]:
+    """Method labels -> segment ids: 0 background, foreground from 1, dense."""
+    from stages.segments.background import background_first, dense_ids
+    from stages.segments.regions import merge_small
+
+    labels = merge_small(labels_hw, min_tokens=params.min_tokens) if params.min_tokens > 1 else labels_hw
+    if params.background == "none":
+        return dense_ids(labels, keep_zero=False)
+    # The Fiedler cut names its background itself.
+    swapped = labels if params.method == "fiedler" else background_first(labels)
+    return dense_ids(swapped, keep_zero=True)
+
+
+def run(params: SegmentsParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
+    """Segment ids of a block of images."""
+    from stages.segments.methods import METHODS
+    from stages.segments.tokens import ImageTokens
+
+    method = METHODS[params.method]
+    options = validate(params.options, method.Options, where=f"params.yaml: segments.options ({params.method})")
+    block = slice(images.start, images.stop)
+    grids = inputs["features"]["grid"][block]
+    patches = inputs["features"]["patches"][block]
+    eigen = {name: inputs["eigen"][name][block] for name in ("eigenvalues", "eigenvectors", "num_eigenvectors", "degenerate")}
+    ids = inputs["index"]["id"]
+    segments = np.full(patches.shape[:2], -1, np.int16)
+    counts = np.zeros(len(images), np.int32)
+    for row, image in enumerate(images):
+        h, w = grids[row].tolist()
+        k = int(eigen["num_eigenvectors"][row])
+        tokens = ImageTokens(
+            grid=(h, w),
+            features=patches[row, : h * w].astype(np.float32),
+            eigenvalues=eigen["eigenvalues"][row, :k],
+            eigenvectors=eigen["eigenvectors"][row, :k, : h * w],
+            degenerate=bool(eigen["degenerate"][row]),
+            num_segments=None if params.num_segments == "eigengap" else int(params.num_segments),
+            seed=image_seed(params.seed, ids[image]),
+        )
+        labels = segment_ids(method.segment(tokens, options), params)
+        segments[row, : h * w] = labels.reshape(-1)
+        counts[row] = labels.max()
+    return {"segments": segments, "num_segments": counts, "grid": grids}
+
+
+STAGE = Stage(
+    name="segments",
+    summary="Cut each image into segments by its eigenvectors.",
+    version=1,
+    params=SegmentsParams,
+    inputs=(Input("index"), Input("features"), Input("eigen")),
+    arrays={
+        "segments": ArraySpec(("image", "token"), "int16", "segment id a token: 0 background, foreground from 1, -1 padding", fill=-1),
+        "num_segments": ArraySpec(("image",), "int32", "foreground segments"),
+        "grid": ArraySpec(("image", "side"), "int32", "rows and columns of tokens"),
+    },
+    sizes=sizes,
+    run=run,
+)

@@ -1,0 +1,19 @@
+"""What a segmentation method is given of one image."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class ImageTokens:
+    """One image: h x w tokens, N = h w, row-major."""
+
+    grid: tuple[int, int]
+    features: npt.NDArray[np.float32]  # (N, channel)
+    eigenvalues: npt.NDArray[np.float64]  # (K,)
+    eigenvectors: npt.NDArray[np.float32]  # (K, N), row 0 trivial
+    degenerate: bool
+    num_segments: int | None  # None: by the eigengap
+    seed: int

@@ -1,0 +1,49 @@
+import pytest
+from pydantic import Field
+
+from pipeline.errors import ParamsError
+from pipeline.params import Params, parse_section, read_params
+
+
+class EigenLike(Params):
+    k: int = Field(15, ge=1)
+    color_weight: float = 0.0
+    solver: str = "auto"
+
+
+GOOD = {"k": 4, "color_weight": 1, "solver": "dense"}
+
+
+def test_valid_section() -> None:
+    assert parse_section({"eigen": GOOD}, "eigen", EigenLike).k == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"k": 0}, r"params\.yaml: eigen\.k: found 0; input should be greater than or equal to 1"),
+        ({"k": "4"}, r"eigen\.k: found '4'; input should be a valid integer"),
+        ({"kk": 3}, r"eigen\.kk: unknown key; did you mean 'k'\? \(known: k, color_weight, solver\)"),
+    ],
+)
+def test_refused_values_name_the_key(change: dict[str, object], line: str) -> None:
+    with pytest.raises(ParamsError, match=line):
+        parse_section({"eigen": {**GOOD, **change}}, "eigen", EigenLike)
+
+
+def test_missing_key_and_section() -> None:
+    with pytest.raises(ParamsError, match=r"eigen\.solver: missing; its default is 'auto'"):
+        parse_section({"eigen": {"k": 4, "color_weight": 0.0}}, "eigen", EigenLike)
+    with pytest.raises(ParamsError, match="eigen: found None"):
+        parse_section({}, "eigen", EigenLike)
+
+
+def test_unreadable_file(tmp_path) -> None:
+    with pytest.raises(ParamsError, match="no params.yaml in"):
+        read_params(tmp_path)
+    (tmp_path / "params.yaml").write_text("a: [1,")
+    with pytest.raises(ParamsError, match="not valid YAML"):
+        read_params(tmp_path)
+    (tmp_path / "params.yaml").write_text("- a\n")
+    with pytest.raises(ParamsError, match="found list"):
+        read_params(tmp_path)

@@ -1,0 +1,29 @@
+import pytest
+
+from pipeline.errors import ParamsError
+from pipeline.params import parse_section, read_params
+from pipeline.recipes import RECIPES, apply_recipe
+from stages import STAGES
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipe_gives_valid_params_and_keeps_comments(tmp_path: Path, name: str) -> None:
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    comments = [line for line in (ROOT / "params.yaml").read_text().splitlines() if line.startswith("#")]
+    assert comments
+    list(apply_recipe(tmp_path, name))
+    text = (tmp_path / "params.yaml").read_text()
+    assert all(comment in text for comment in comments)
+    content = read_params(tmp_path)
+    for section, stage in STAGES.items():
+        parse_section(content, section, stage.params)
+    assert list(apply_recipe(tmp_path, name)) == [f"params.yaml already holds recipe {name}"]
+
+
+def test_unknown_recipe(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match=r"no recipe 'dsn'; did you mean 'dsm'\?"):
+        list(apply_recipe(tmp_path, "dsn"))
