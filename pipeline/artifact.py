@@ -1,5 +1,6 @@
 """Artifacts: one zarr v3 group per stage and split, checked against its specification, resumable, published by rename."""
 
+import functools
 import hashlib
 import json
 import os
@@ -40,10 +41,9 @@ class Artifact:
         """The array `name`: a zarr array to slice, or decoded strings."""
         import zarr
 
-        array = zarr.open_array(str(self.path / name), mode="r")
         if self.attrs["arrays"][name]["dtype"] == "str":
-            return [bytes(row).rstrip(b"\0").decode() for row in np.asarray(array[:])]
-        return array
+            return read_strings(self.path / name, self.attrs["content"])
+        return zarr.open_array(str(self.path / name), mode="r")
 
     @property
     def names(self) -> list[str]:
@@ -68,6 +68,15 @@ class Artifact:
         """Apply the model that this artifact holds to features (row, channel)."""
         labels: npt.NDArray[np.int64] = self.call("predict", features)
         return labels
+
+
+@functools.lru_cache(maxsize=64)
+def read_strings(path: Path, content: str) -> list[str]:
+    """The strings of an array, decoded once for each content digest of its artifact."""
+    import zarr
+
+    rows = np.asarray(zarr.open_array(str(path), mode="r")[:])
+    return [bytes(row).rstrip(b"\0").decode() for row in rows]
 
 
 def artifact_path(project: Path, stage: str, split: str) -> Path:
