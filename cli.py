@@ -108,7 +108,9 @@ def stage_command(stage: Stage) -> Callable[..., None]:
         device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
         batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Images a forward pass.")] = 8,
         workers: Annotated[int, typer.Option("--workers", min=0, help="Processes; 0: one a core, 1 on a GPU.")] = 0,
-        scheduler: Annotated[str | None, typer.Option("--scheduler", help="An existing Dask cluster: tcp://...")] = None,
+        scheduler: Annotated[
+            str | None, typer.Option("--scheduler", help="An existing Dask cluster: tcp://...")
+        ] = None,
         project: ProjectOption = Path(),
         debug: DebugOption = False,
     ) -> None:

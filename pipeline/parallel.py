@@ -9,9 +9,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def map_blocks(
-    function: Callable[[T], R], tasks: Sequence[T], *, workers: int, scheduler: str | None
-) -> Iterator[R]:
+def map_blocks(function: Callable[[T], R], tasks: Sequence[T], *, workers: int, scheduler: str | None) -> Iterator[R]:
     """Yield the results of `function` over `tasks`, in order of completion.
 
     Each call runs with one thread of BLAS, OpenMP and torch, so that no bit depends on how many cores a machine has.

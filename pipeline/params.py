@@ -34,9 +34,7 @@ def read_params(project: Path) -> dict[str, Any]:
     try:
         content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ParamsError(
-            f"no {PARAMS_FILE} in {project}; run in the project folder or pass --project DIR"
-        ) from None
+        raise ParamsError(f"no {PARAMS_FILE} in {project}; run in the project folder or pass --project DIR") from None
     except YAMLError as error:
         reason = " ".join(str(error).split())
         raise ParamsError(f"{PARAMS_FILE}: not valid YAML: {reason}") from None

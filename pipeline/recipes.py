@@ -23,13 +23,13 @@ class Recipe:
 VITS16 = {"backbone": "vit_small_patch16_224.dino", "facet": "key", "resize": None, "weights": None, "posembed": "auto"}
 DSM_EIGEN = {"affinity": "cos_relu", "color_weight": 0.0, "k": 15}
 DSM_SEGMENTS = {"method": "spectral", "num_segments": 15, "background": "border", "options": {}}
-DSM_CROPS = {"method": "crop", "erode": 2, "dilate": 5, "options": {}}
+DSM_CROPS = {"method": "crop", "erode": 2, "dilate": 5}
 VOC_EVALUATE = {"matching": "iou", "absent": "zero", "surplus": "strict"}
 
 
 def on_dsm(**settings: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """DSM's chain with some sections replaced."""
-    chain = {
+    chain: dict[str, Mapping[str, Any]] = {
         "features": VITS16,
         "eigen": DSM_EIGEN,
         "segments": DSM_SEGMENTS,
@@ -49,7 +49,9 @@ RECIPES: dict[str, Recipe] = {
         Recipe(
             "otc",
             "DSM's segments clustered by optimal transport (semester report, section 3.2)",
-            on_dsm(cluster={"method": "ot", "k": 20, "norm_std": False, "options": {"epsilon": 0.02, "iterations": 200}}),
+            on_dsm(
+                cluster={"method": "ot", "k": 20, "norm_std": False, "options": {"epsilon": 0.02, "iterations": 200}}
+            ),
         ),
         Recipe(
             "abc",

@@ -29,8 +29,8 @@ from pipeline.artifact import (
     write_rows,
 )
 from pipeline.errors import ArtifactError, ParamsError
-from pipeline.params import Params, nearest, parse_section, read_params
 from pipeline.parallel import map_blocks
+from pipeline.params import Params, nearest, parse_section, read_params
 from pipeline.stage import Execution, Inputs, Stage
 
 Table = Mapping[str, Stage]
@@ -95,7 +95,9 @@ def check_split(stage: Stage, split: str, content: Mapping[str, Any]) -> None:
     else:
         allowed = splits
     if split not in allowed:
-        raise ParamsError(f"{stage.name}: no split {split!r} here{nearest(split, allowed)} (known: {', '.join(allowed)})")
+        raise ParamsError(
+            f"{stage.name}: no split {split!r} here{nearest(split, allowed)} (known: {', '.join(allowed)})"
+        )
 
 
 def fit_split(content: Mapping[str, Any]) -> str:
@@ -260,9 +262,7 @@ def compute_block(task: BlockTask) -> int:
     return len(task.images)
 
 
-def run_blocks(
-    stages: Table, stage: Stage, params: Params, inputs: Inputs, folder: Path, execution: Execution
-) -> None:
+def run_blocks(stages: Table, stage: Stage, params: Params, inputs: Inputs, folder: Path, execution: Execution) -> None:
     """Run a per-image stage over the blocks that are not finished yet."""
     assert stage.sizes is not None
     count = input_artifacts(inputs)[f"index@{inputs.split}"].num_images
@@ -370,8 +370,14 @@ def publish_run(
     }
     write_file(sidecar_path(target), json.dumps(sidecar, indent=1).encode())
     shutil.rmtree(folder)
-    log.info("%s@%s: %d images in %.1f s -> %s", stage.name, split, count, sidecar["seconds"],
-             os.path.relpath(target, execution.project))
+    log.info(
+        "%s@%s: %d images in %.1f s -> %s",
+        stage.name,
+        split,
+        count,
+        sidecar["seconds"],
+        os.path.relpath(target, execution.project),
+    )
 
 
 def verify_artifact(path: Path) -> Artifact:
@@ -380,5 +386,3 @@ def verify_artifact(path: Path) -> Artifact:
     if content_digest(path) != artifact.attrs["content"]:
         raise ArtifactError(f"{path}: its bytes do not match its digest; remove it and run its stage again")
     return artifact
-
-

@@ -13,6 +13,5 @@ from stages.report.stage import STAGE as REPORT
 from stages.segments.stage import STAGE as SEGMENTS
 
 STAGES: dict[str, Stage] = {
-    stage.name: stage
-    for stage in (INDEX, FEATURES, EIGEN, SEGMENTS, CROPS, CLUSTER, ASSIGN, REFINE, EVALUATE, REPORT)
+    stage.name: stage for stage in (INDEX, FEATURES, EIGEN, SEGMENTS, CROPS, CLUSTER, ASSIGN, REFINE, EVALUATE, REPORT)
 }

@@ -40,7 +40,9 @@ def run(params: AssignParams, inputs: Inputs, images: range, execution: Executio
     if used.any():
         clusters[used] = inputs["cluster"].predict(features[used]) + shift
     # Column 0 is the background; padding (-1) reads the last column.
-    table = np.concatenate([np.zeros((len(images), 1), np.int16), clusters, np.full((len(images), 1), -1, np.int16)], axis=1)
+    table = np.concatenate(
+        [np.zeros((len(images), 1), np.int16), clusters, np.full((len(images), 1), -1, np.int16)], axis=1
+    )
     labels = np.take_along_axis(table, np.where(segments < 0, table.shape[1] - 1, segments), axis=1)
     return {"labels": labels, "segment_labels": clusters, "grid": inputs["segments"]["grid"][block]}
 
@@ -52,7 +54,9 @@ STAGE = Stage(
     params=AssignParams,
     inputs=(Input("index"), Input("segments"), Input("crops"), Input("cluster", "fit")),
     arrays={
-        "labels": ArraySpec(("image", "token"), "int16", "label a token: 0 background, clusters from 1, -1 padding", fill=-1),
+        "labels": ArraySpec(
+            ("image", "token"), "int16", "label a token: 0 background, clusters from 1, -1 padding", fill=-1
+        ),
         "segment_labels": ArraySpec(("image", "segment"), "int16", "label a segment, -1 unused", fill=-1),
         "grid": ArraySpec(("image", "side"), "int32", "rows and columns of tokens"),
     },

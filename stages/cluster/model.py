@@ -29,7 +29,7 @@ class Scaling:
     def __call__(self, features_NC: F32) -> F32:
         """Scale rows, float32 (N, C or P)."""
         rows = (unit_rows(features_NC) - self.mean) / self.std
-        return rows @ self.components.T if len(self.components) else rows
+        return np.asarray(rows @ self.components.T if len(self.components) else rows, np.float32)
 
 
 def unit_rows(rows_NC: F32) -> F32:

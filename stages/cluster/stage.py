@@ -46,13 +46,15 @@ def run(params: ClusterParams, inputs: Inputs, images: range, execution: Executi
     options = validate(params.options, method.Options, where=f"params.yaml: cluster.options ({params.method})")
     features = segment_rows(inputs["crops"], "features")
     if not len(features):
-        raise ValueError(f"cluster: split {params.fit_split!r} has no foreground segment; set segments.background: none")
+        raise ValueError(
+            f"cluster: split {params.fit_split!r} has no foreground segment; set segments.background: none"
+        )
     scaling = fit_scaling(features, norm_std=params.norm_std, pca=params.pca, whiten=params.whiten)
     rows = scaling(features)
     area = segment_rows(inputs["crops"], "area").astype(np.float64)
     weights = area if params.area_weight else np.ones(len(rows))
-    clustering = method.fit(rows, weights, k=params.k, seed=params.seed, options=options)  # type: ignore[attr-defined]
-    labels = method.predict(clustering, rows, options)  # type: ignore[attr-defined]
+    clustering = method.fit(rows, weights, k=params.k, seed=params.seed, options=options)
+    labels = method.predict(clustering, rows, options)
     return {
         "centers": clustering.centers,
         "mean": scaling.mean,
@@ -71,10 +73,10 @@ def predict(artifact: Artifact, features: F32) -> npt.NDArray[np.int64]:
 
     params = artifact.params
     method = METHODS[params["method"]]
-    options = method.Options.model_validate(params["options"])  # type: ignore[attr-defined]
+    options = method.Options.model_validate(params["options"])
     scaling = Scaling(artifact["mean"][:], artifact["std"][:], artifact["components"][:])
     clustering = Clustering(artifact["centers"][:], artifact["history"][:], artifact["weights"][:])
-    labels: npt.NDArray[np.int64] = method.predict(clustering, scaling(features), options)  # type: ignore[attr-defined]
+    labels: npt.NDArray[np.int64] = method.predict(clustering, scaling(features), options)
     return labels
 
 

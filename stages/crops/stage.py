@@ -82,8 +82,12 @@ STAGE = Stage(
     params=CropsParams,
     inputs=(Input("index"), Input("features"), Input("segments")),
     arrays={
-        "features": ArraySpec(("image", "segment", "channel"), "float32", "segment features; row s is segment s + 1; padded with 0"),
-        "boxes": ArraySpec(("image", "segment", "corner"), "int32", "xmin, ymin, xmax, ymax, half open, pixels of the original image"),
+        "features": ArraySpec(
+            ("image", "segment", "channel"), "float32", "segment features; row s is segment s + 1; padded with 0"
+        ),
+        "boxes": ArraySpec(
+            ("image", "segment", "corner"), "int32", "xmin, ymin, xmax, ymax, half open, pixels of the original image"
+        ),
         "area": ArraySpec(("image", "segment"), "float32", "share of the image's tokens"),
         "num_segments": ArraySpec(("image",), "int32", "segments of the image"),
     },

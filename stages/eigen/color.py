@@ -60,9 +60,7 @@ def random_walk_affinity(image_HW3: npt.NDArray[np.floating], *, sharpness: floa
     return sparse.csr_array((weights, (i, j)), shape=(rows * cols, rows * cols))
 
 
-def grid_image(
-    image: npt.NDArray[np.uint8], grid: tuple[int, int], *, extent: tuple[int, int] | None = None
-) -> F64:
+def grid_image(image: npt.NDArray[np.uint8], grid: tuple[int, int], *, extent: tuple[int, int] | None = None) -> F64:
     """An image at grid size, bilinear with antialias, in [0, 1].
 
     Args:

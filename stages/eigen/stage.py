@@ -19,7 +19,8 @@ class EigenParams(Params):
     """Which graph, and how many eigenpairs."""
 
     affinity: Literal["cos_relu", "cos_mean_relu", "cos_third_relu", "binary", "affinity", "svd"] = Field(
-        "cos_relu", description="graph weights; `affinity` and `svd` take DSM's eigenvectors of W and of the features instead"
+        "cos_relu",
+        description="graph weights; `affinity` and `svd` take DSM's eigenvectors of W and of the features instead",
     )
     threshold: bool = Field(True, description="cut similarities at zero")
     normalize: bool = Field(True, description="unit-length features")
@@ -28,8 +29,12 @@ class EigenParams(Params):
     eps: float = Field(1e-5, gt=0, description="binary: weight of the other edges")
     color_weight: float = Field(0.0, ge=0, description="lambda of the colour affinity")
     color: Literal["knn", "rw"] = Field("knn", description="k-NN or random-walk colour affinity")
-    color_align: Literal["crop", "full"] = Field("crop", description="full: resize the whole image as DSM does, off by up to a patch")
-    legacy_double_scale: bool = Field(False, description="colours divided by 255 twice, as DSM before February 2023 and SimSAM")
+    color_align: Literal["crop", "full"] = Field(
+        "crop", description="full: resize the whole image as DSM does, off by up to a patch"
+    )
+    legacy_double_scale: bool = Field(
+        False, description="colours divided by 255 twice, as DSM before February 2023 and SimSAM"
+    )
     k: int = Field(15, ge=2, description="eigenpairs, the trivial one included")
     solver: Literal["auto", "dense", "iterative", "batched"] = Field("auto", description="see stages/eigen/solvers.py")
 
@@ -39,7 +44,9 @@ def sizes(params: EigenParams, inputs: Inputs) -> Mapping[str, int]:
     return {"eigenvector": params.k, "token": inputs["features"]["patches"].shape[1], "side": 2}
 
 
-def graph(params: EigenParams, features: npt.NDArray[Any], image: npt.NDArray[np.uint8] | None, grid: Any, extent: Any) -> Any:
+def graph(
+    params: EigenParams, features: npt.NDArray[Any], image: npt.NDArray[np.uint8] | None, grid: Any, extent: Any
+) -> Any:
     """The weights of one image: features, plus colour where its weight is not zero."""
     from stages.eigen.affinity import feature_affinity
     from stages.eigen.color import grid_image, knn_affinity, random_walk_affinity
@@ -128,7 +135,9 @@ STAGE = Stage(
     inputs=(Input("index"), Input("features")),
     arrays={
         "eigenvalues": ArraySpec(("image", "eigenvector"), "float64", "ascending (descending for affinity and svd)"),
-        "eigenvectors": ArraySpec(("image", "eigenvector", "token"), "float32", "D-orthonormal rows, row 0 trivial; padded with 0"),
+        "eigenvectors": ArraySpec(
+            ("image", "eigenvector", "token"), "float32", "D-orthonormal rows, row 0 trivial; padded with 0"
+        ),
         "num_eigenvectors": ArraySpec(("image",), "int32", "rows that are valid: min(k, tokens)"),
         "components": ArraySpec(("image",), "int32", "connected components of the graph"),
         "degenerate": ArraySpec(("image",), "bool", "all tokens look alike: rows from 1 on mean nothing"),

@@ -26,7 +26,9 @@ def confusion_matrix(
     valid = (targets >= 0) & (targets < num_classes)
     rows, columns = predictions[valid].astype(np.int64), targets[valid].astype(np.int64)
     if rows.size and (rows.min() < 0 or rows.max() >= num_clusters):
-        raise ValueError(f"confusion: found prediction {rows.min()} or {rows.max()}; 0 to {num_clusters - 1} is allowed")
+        raise ValueError(
+            f"confusion: found prediction {rows.min()} or {rows.max()}; 0 to {num_clusters - 1} is allowed"
+        )
     counts = np.bincount(rows * num_classes + columns, minlength=num_clusters * num_classes)
     return counts.reshape(num_clusters, num_classes).astype(np.int64)
 

@@ -20,7 +20,9 @@ class EvaluateParams(Params):
     """Which convention the main scores follow; the others are reported beside it."""
 
     matching: Literal["count", "iou"] = Field("count", description="what the one-to-one matching maximises")
-    absent: Literal["drop", "zero"] = Field("drop", description="a class with no truth and no prediction: dropped, or IoU 0")
+    absent: Literal["drop", "zero"] = Field(
+        "drop", description="a class with no truth and no prediction: dropped, or IoU 0"
+    )
     surplus: Literal["strict", "many_to_one", "majority"] = Field("strict", description="clusters beyond the classes")
 
 
@@ -32,7 +34,9 @@ CONVENTIONS = {
 }
 
 
-def count_pixels(inputs: Inputs, execution: Execution, *, offset: int, clusters: int, classes: int) -> tuple[npt.NDArray[np.int64], int]:
+def count_pixels(
+    inputs: Inputs, execution: Execution, *, offset: int, clusters: int, classes: int
+) -> tuple[npt.NDArray[np.int64], int]:
     """The confusion matrix of the split, and how many images have labels."""
     from stages.evaluate.matching import confusion_matrix
 
@@ -65,7 +69,9 @@ def run(params: EvaluateParams, inputs: Inputs, images: range, execution: Execut
     names = list(inputs.index_params["classes"])
     has_labels = any(inputs["index"]["label_path"])
     if has_labels and not names:
-        raise ValueError("evaluate: split has labels but index.classes is empty; name the classes, or set labels to null")
+        raise ValueError(
+            "evaluate: split has labels but index.classes is empty; name the classes, or set labels to null"
+        )
     number = inputs["cluster"]["centers"].shape[0]
     collision = bool(inputs["assign"].params["background_collision"])
     # Without a background rule label 0 never occurs, and clusters are the rows.
@@ -83,9 +89,7 @@ def run(params: EvaluateParams, inputs: Inputs, images: range, execution: Execut
             "per_class": by_name(names, result.iou),
             "per_class_accuracy": by_name(names, result.class_accuracy),
             "convention": params.model_dump(),
-            "conventions": {
-                name: convention_scores(confusion, **settings) for name, settings in CONVENTIONS.items()
-            },
+            "conventions": {name: convention_scores(confusion, **settings) for name, settings in CONVENTIONS.items()},
         }
     else:
         log.info("evaluate@%s: no labels, nothing to score", split)
@@ -98,7 +102,9 @@ def run(params: EvaluateParams, inputs: Inputs, images: range, execution: Execut
     return {"confusion": confusion, "matching": matching.astype(np.int64), "files": files}
 
 
-def convention_scores(confusion: npt.NDArray[np.int64], *, matching: str, absent: str, surplus: str) -> dict[str, float]:
+def convention_scores(
+    confusion: npt.NDArray[np.int64], *, matching: str, absent: str, surplus: str
+) -> dict[str, float]:
     """mIoU and accuracy under one published convention."""
     from stages.evaluate.matching import match
     from stages.evaluate.scores import scores

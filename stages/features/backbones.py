@@ -27,7 +27,9 @@ class ViT:
     num_prefix: int
 
 
-def load_vit(name: str, *, weights: Path | None, posembed: str, num_heads: int | None = None, device: str = "cpu") -> ViT:
+def load_vit(
+    name: str, *, weights: Path | None, posembed: str, num_heads: int | None = None, device: str = "cpu"
+) -> ViT:
     """Load a transformer by its timm name, from the hub or from a local checkpoint.
 
     Args:
@@ -48,11 +50,11 @@ def load_vit(name: str, *, weights: Path | None, posembed: str, num_heads: int |
             return from_state_dict(state, num_heads=num_heads, posembed=posembed, device=device)
     elif name == "checkpoint":
         raise ValueError("features.backbone: checkpoint needs features.weights, a local file")
-    if not timm.is_model(name.split(".")[0]):
-        close = timm.list_models(f"*{name.split('.')[0][:12]}*")[:5]
+    if not timm.is_model(name.split(".", maxsplit=1)[0]):
+        close = timm.list_models(f"*{name.split('.', maxsplit=1)[0][:12]}*")[:5]
         raise ValueError(f"features.backbone: timm has no model {name!r}; names like it: {', '.join(close) or 'none'}")
     try:
-        model = timm.create_model(name, pretrained=weights is None, num_classes=0, dynamic_img_size=True)
+        model: Any = timm.create_model(name, pretrained=weights is None, num_classes=0, dynamic_img_size=True)
     except (OSError, RuntimeError) as error:
         if weights is not None:
             raise
@@ -61,12 +63,12 @@ def load_vit(name: str, *, weights: Path | None, posembed: str, num_heads: int |
             f"features.backbone: the weights of {name} could not be downloaded ({reason}); "
             "try again with a network, or give a local file as features.weights"
         ) from error
-    position = getattr(model, "pos_embed", None)
+    position: torch.Tensor | None = getattr(model, "pos_embed", None)
     if weights is not None:
         official_position = state.get("pos_embed")
         load_state(model, state, str(weights))
         position = official_position if official_position is not None else position
-    if position is not None and position.shape[1] == model.patch_embed.num_patches:
+    if position is not None and position.shape[1] == int(model.patch_embed.num_patches):
         # timm folds the class row into the class token for models whose class token has no position
         position = torch.cat([torch.zeros_like(position[:, :1]), position], dim=1)
     registers = int(getattr(model, "num_reg_tokens", 0) or 0)
@@ -124,7 +126,9 @@ def load_state(model: Any, state: Mapping[str, torch.Tensor], where: str) -> Non
     own = {key for key in model.state_dict() if key != "pos_embed"}
     missing, strange = sorted(own - set(renamed)), sorted(set(renamed) - own)
     if missing or strange:
-        raise ValueError(f"features.weights: {where} does not fit the backbone: missing {missing[:3]}, unknown {strange[:3]}")
+        raise ValueError(
+            f"features.weights: {where} does not fit the backbone: missing {missing[:3]}, unknown {strange[:3]}"
+        )
     for key, value in renamed.items():
         if model.state_dict()[key].shape != value.shape:
             raise ValueError(
@@ -251,7 +255,9 @@ def extract_by_hook(vit: ViT, images: torch.Tensor) -> dict[str, torch.Tensor]:
     """The same for rotary models (DINOv3): the model runs itself, the qkv layer is listened to."""
     attention = vit.model.blocks[-1].attn
     if getattr(attention, "qkv", None) is None:
-        raise ValueError("features.backbone: this model has no joint qkv layer in its last block; use facet: token models")
+        raise ValueError(
+            "features.backbone: this model has no joint qkv layer in its last block; use facet: token models"
+        )
     seen: list[torch.Tensor] = []
     handle = attention.qkv.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
     try:
@@ -306,7 +312,9 @@ def class_features(vit: ViT, images: torch.Tensor, masks: torch.Tensor | None = 
     """
     if vit.position is None:
         if masks is not None:
-            raise ValueError("crops.method: masked_attention is not available for rotary backbones such as DINOv3; use crop")
+            raise ValueError(
+                "crops.method: masked_attention is not available for rotary backbones such as DINOv3; use crop"
+            )
         tokens: torch.Tensor = vit.model.forward_features(images)
         return tokens[:, 0]
     block = vit.model.blocks[-1]

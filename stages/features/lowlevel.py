@@ -38,7 +38,7 @@ def crop_channels() -> int:
 def cells(values: F32, rows: int, cols: int) -> F32:
     """Average pixels (height, width, channel) over a grid of rows x cols patches."""
     pooled = cv2.resize(values, (cols, rows), interpolation=cv2.INTER_AREA)
-    return pooled.reshape(rows, cols, -1)
+    return np.asarray(pooled, np.float32).reshape(rows, cols, -1)
 
 
 def windowed(grid: F32, window: int) -> F32:
@@ -63,14 +63,14 @@ def describe(image: npt.NDArray[np.uint8], *, stride: int = 8) -> F32:
         raise ValueError(f"image: found {image.dtype} {image.shape}; uint8 (height, width, 3) is needed")
     rows, cols = max(1, image.shape[0] // stride), max(1, image.shape[1] // stride)
     covered = np.ascontiguousarray(image[: max(1, min(rows * stride, image.shape[0])), : max(1, cols * stride)])
-    lab = cv2.cvtColor(covered.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB)
-    centred = (lab - np.float32(LAB_CENTRE)) / np.float32(LAB_SCALE)
+    lab = np.asarray(cv2.cvtColor(covered.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB), np.float32)
+    centred: F32 = (lab - np.asarray(LAB_CENTRE, np.float32)) / np.asarray(LAB_SCALE, np.float32)
     mean, square = cells(centred, rows, cols), cells(centred * centred, rows, cols)
     parts = []
     for window in WINDOWS:
         average = windowed(mean, window)
         spread = np.sqrt(np.maximum(windowed(square, window) - average**2, 0.0))
-        relative = spread * np.float32(LAB_SCALE) / np.float32(SPREAD_SCALE)
+        relative = spread * np.asarray(LAB_SCALE, np.float32) / np.asarray(SPREAD_SCALE, np.float32)
         parts += [average, np.log1p(relative) - SPREAD_CENTRE]
     edges = cells(orientation_energy(lab[:, :, 0] / 100.0), rows, cols)
     for window in ORIENTATION_WINDOWS:

@@ -52,7 +52,7 @@ def by_size(embedding: torch.Tensor, rows: int, cols: int) -> torch.Tensor:
 
 def by_timm(embedding: torch.Tensor, rows: int, cols: int) -> torch.Tensor:
     """timm's rule: resample_abs_pos_embed."""
-    from timm.layers import resample_abs_pos_embed
+    from timm.layers.pos_embed import resample_abs_pos_embed
 
     return resample_abs_pos_embed(embedding, [rows, cols], num_prefix_tokens=1)[0]
 

@@ -22,7 +22,9 @@ class FeaturesParams(Params):
 
     backbone: str = Field("lowlevel", description="lowlevel, a timm ViT name, or checkpoint (shape read from weights)")
     facet: Literal["key", "query", "value", "token"] = Field("key", description="what a ViT's last block gives")
-    resize: int | list[int] | None = Field(None, description="null: native size; an int bounds the longer side; [height, width]")
+    resize: int | list[int] | None = Field(
+        None, description="null: native size; an int bounds the longer side; [height, width]"
+    )
     weights: str | None = Field(None, description="local .pth (official DINO layout) or .safetensors; null: the hub")
     posembed: Literal["auto", "dino", "dinov2", "timm"] = Field("auto", description="position embedding rule")
     num_heads: int | None = Field(None, description="attention heads of a checkpoint backbone; null: channels / 64")
@@ -109,7 +111,9 @@ def run(params: FeaturesParams, inputs: Inputs, images: range, execution: Execut
     return out
 
 
-def describe(params: Mapping[str, Any], pixels: Sequence[npt.NDArray[np.uint8]], project: Path, device: str) -> tuple[F32, F32]:
+def describe(
+    params: Mapping[str, Any], pixels: Sequence[npt.NDArray[np.uint8]], project: Path, device: str
+) -> tuple[F32, F32]:
     """Patch features (image, token, channel) and a whole-image feature (image, channel) of images of one size."""
     if params["backbone"] == "lowlevel":
         from stages.features import lowlevel
@@ -168,7 +172,7 @@ def embed_crops(
 
     params = artifact.params
     patch, channels = patch_of(params, project)
-    pixels = resize_image(image, resized_size(image.shape[:2], params["resize"], patch))  # type: ignore[arg-type]
+    pixels = resize_image(image, resized_size(image.shape[:2], params["resize"], patch))
     scaled = np.asarray(boxes, np.int32) * patch
     if params["backbone"] == "lowlevel":
         from stages.features import lowlevel
@@ -195,11 +199,17 @@ STAGE = Stage(
     params=FeaturesParams,
     inputs=(Input("index"),),
     arrays={
-        "patches": ArraySpec(("image", "token", "channel"), "float32|float16", "patch features, row-major, not normalised; padded with 0"),
-        "cls": ArraySpec(("image", "channel"), "float32", "class token after the final norm; lowlevel: mean descriptor"),
+        "patches": ArraySpec(
+            ("image", "token", "channel"), "float32|float16", "patch features, row-major, not normalised; padded with 0"
+        ),
+        "cls": ArraySpec(
+            ("image", "channel"), "float32", "class token after the final norm; lowlevel: mean descriptor"
+        ),
         "grid": ArraySpec(("image", "side"), "int32", "rows and columns of patches"),
         "stride": ArraySpec(("image", "side"), "float32", "height and width of a patch, pixels of the original image"),
-        "extent": ArraySpec(("image", "side"), "int32", "rows and columns of original pixels that the grid covers, from the top left"),
+        "extent": ArraySpec(
+            ("image", "side"), "int32", "rows and columns of original pixels that the grid covers, from the top left"
+        ),
     },
     sizes=sizes,
     run=run,

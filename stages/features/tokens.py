@@ -35,5 +35,5 @@ def resize_image(image: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDA
 
 def normalized(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """uint8 (height, width, 3) -> float32 (3, height, width), ImageNet mean and standard deviation."""
-    scaled = (image.astype(np.float32) / 255.0 - np.float32(MEAN)) / np.float32(STD)
+    scaled = (image.astype(np.float32) / 255.0 - np.asarray(MEAN, np.float32)) / np.asarray(STD, np.float32)
     return np.ascontiguousarray(scaled.transpose(2, 0, 1))

@@ -15,7 +15,9 @@ class RefineParams(Params):
     """How pixels get their labels."""
 
     method: Literal["none"] = Field("none", description="see stages/refine/methods")
-    upsampling: Literal["align", "stretch"] = Field("align", description="stretch: the grid over the whole image, as DSM")
+    upsampling: Literal["align", "stretch"] = Field(
+        "align", description="stretch: the grid over the whole image, as DSM"
+    )
 
 
 def sizes(params: RefineParams, inputs: Inputs) -> Mapping[str, int]:
@@ -39,7 +41,9 @@ def run(params: RefineParams, inputs: Inputs, images: range, execution: Executio
         height, width = size[row].tolist()
         coarse = labels[row, : h * w].reshape(h, w)
         covered = tuple(extent[row].tolist())
-        maps[row, :height, :width] = METHODS[params.method](coarse, (height, width), covered, upsampling=params.upsampling)
+        maps[row, :height, :width] = METHODS[params.method](
+            coarse, (height, width), covered, upsampling=params.upsampling
+        )
     return {"maps": maps, "size": size}
 
 
@@ -50,7 +54,9 @@ STAGE = Stage(
     params=RefineParams,
     inputs=(Input("index"), Input("features"), Input("assign")),
     arrays={
-        "maps": ArraySpec(("image", "row", "column"), "int16", "label a pixel: 0 background, clusters from 1, -1 outside", fill=-1),
+        "maps": ArraySpec(
+            ("image", "row", "column"), "int16", "label a pixel: 0 background, clusters from 1, -1 outside", fill=-1
+        ),
         "size": ArraySpec(("image", "side"), "int32", "height and width, pixels"),
     },
     sizes=sizes,

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from pipeline.artifact import ArraySpec
 from pipeline.params import Params
 from pipeline.stage import Execution, Input, Inputs, Stage
 
@@ -47,7 +46,9 @@ def run(params: ReportParams, inputs: Inputs, images: range, execution: Executio
     return {"files": {"report/index.html": html}}
 
 
-def colors_of_labels(inputs: Inputs, split: str, colors: npt.NDArray[np.uint8], classes: int, clusters: int) -> npt.NDArray[np.uint8]:
+def colors_of_labels(
+    inputs: Inputs, split: str, colors: npt.NDArray[np.uint8], classes: int, clusters: int
+) -> npt.NDArray[np.uint8]:
     """The colour of every label of a split: that of the class it is matched to, else one of its own."""
     evaluate = inputs["evaluate"][split]
     matching = evaluate["matching"][:]

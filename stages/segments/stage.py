@@ -18,8 +18,12 @@ class SegmentsParams(Params):
 
     method: Literal["spectral", "kmeans", "fiedler"] = Field("spectral", description="see stages/segments/methods")
     num_segments: int | Literal["eigengap"] = Field(15, description="a number, or from the largest eigenvalue gap")
-    background: Literal["border", "none"] = Field("border", description="border: the segment with most border is background")
-    min_tokens: int = Field(0, ge=0, description="merge connected pieces smaller than this into a neighbour; 0: keep all")
+    background: Literal["border", "none"] = Field(
+        "border", description="border: the segment with most border is background"
+    )
+    min_tokens: int = Field(
+        0, ge=0, description="merge connected pieces smaller than this into a neighbour; 0: keep all"
+    )
     seed: int = Field(0, ge=0)
     options: dict[str, Any] = Field({}, description="options of the method")
 
@@ -60,7 +64,9 @@ def run(params: SegmentsParams, inputs: Inputs, images: range, execution: Execut
     block = slice(images.start, images.stop)
     grids = inputs["features"]["grid"][block]
     patches = inputs["features"]["patches"][block]
-    eigen = {name: inputs["eigen"][name][block] for name in ("eigenvalues", "eigenvectors", "num_eigenvectors", "degenerate")}
+    eigen = {
+        name: inputs["eigen"][name][block] for name in ("eigenvalues", "eigenvectors", "num_eigenvectors", "degenerate")
+    }
     ids = inputs["index"]["id"]
     segments = np.full(patches.shape[:2], -1, np.int16)
     counts = np.zeros(len(images), np.int32)
@@ -89,7 +95,9 @@ STAGE = Stage(
     params=SegmentsParams,
     inputs=(Input("index"), Input("features"), Input("eigen")),
     arrays={
-        "segments": ArraySpec(("image", "token"), "int16", "segment id a token: 0 background, foreground from 1, -1 padding", fill=-1),
+        "segments": ArraySpec(
+            ("image", "token"), "int16", "segment id a token: 0 background, foreground from 1, -1 padding", fill=-1
+        ),
         "num_segments": ArraySpec(("image",), "int32", "foreground segments"),
         "grid": ArraySpec(("image", "side"), "int32", "rows and columns of tokens"),
     },

@@ -13,11 +13,3 @@ def test_every_call_has_one_thread() -> None:
     before = os.environ.get("OMP_NUM_THREADS")
     assert list(map_blocks(threads, [1, 2], workers=1, scheduler=None)) == [(1, "1", 1), (2, "1", 1)]
     assert os.environ.get("OMP_NUM_THREADS") == before
-
-
-def square(task: int) -> int:
-    return task * task
-
-
-def test_processes_return_every_result() -> None:
-    assert sorted(map_blocks(square, [1, 2, 3], workers=2, scheduler=None)) == [1, 4, 9]

@@ -1,11 +1,11 @@
+from pathlib import Path
+
 import pytest
 
 from pipeline.errors import ParamsError
 from pipeline.params import parse_section, read_params
 from pipeline.recipes import RECIPES, apply_recipe
 from stages import STAGES
-
-from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import pipeline.runner as runner
+from pipeline import runner
 from pipeline.artifact import ArraySpec, open_artifact
 from pipeline.errors import ArtifactError, ParamsError
 from pipeline.params import Params

@@ -15,8 +15,12 @@ PREDICT_CHUNK = 8192
 class Options(Params):
     """Options of method `abc`."""
 
-    architecture: Literal["attn_mlp", "attn_mlp_x2", "mlp", "identical"] = Field("attn_mlp", description="report, table 2")
-    mlp_residual: bool = Field(True, description="residual and layer norm around the MLP; the released checkpoint has neither")
+    architecture: Literal["attn_mlp", "attn_mlp_x2", "mlp", "identical"] = Field(
+        "attn_mlp", description="report, table 2"
+    )
+    mlp_residual: bool = Field(
+        True, description="residual and layer norm around the MLP; the released checkpoint has neither"
+    )
     floor_thresholds: bool = Field(False, description="bounds by floor division, as the original code")
     lower_exponent: float = Field(2.0, description="lower bound N / k^e")
     upper_exponent: float | None = Field(0.5, description="upper bound N / k^e; null: none")

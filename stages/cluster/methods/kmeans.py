@@ -51,7 +51,9 @@ def means(rows_NC: F32, weights_N: F64, labels_N: npt.NDArray[np.int64], k: int)
     from scipy.sparse import csr_array
 
     onehot = csr_array((weights_N, (labels_N, np.arange(len(rows_NC)))), shape=(k, len(rows_NC)))
-    return np.asarray(onehot @ rows_NC.astype(np.float64)), np.bincount(labels_N, weights_N, minlength=k)
+    return np.asarray(onehot @ rows_NC.astype(np.float64)), np.bincount(labels_N, weights_N, minlength=k).astype(
+        np.float64
+    )
 
 
 def lloyd(rows_NC: F32, weights_N: F64, centers_KC: F32, *, iterations: int, cosine: bool) -> tuple[F32, list[float]]:

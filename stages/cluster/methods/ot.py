@@ -44,7 +44,11 @@ def sinkhorn_plan(scores_KN: npt.NDArray[np.floating], *, epsilon: float = 0.02,
 
 
 def transport_step(
-    rows_NC: npt.NDArray[np.floating], centers_KC: npt.NDArray[np.floating], *, epsilon: float = 0.02, iterations: int = 10
+    rows_NC: npt.NDArray[np.floating],
+    centers_KC: npt.NDArray[np.floating],
+    *,
+    epsilon: float = 0.02,
+    iterations: int = 10,
 ) -> tuple[F32, float]:
     """One update: plan from cosine scores, then every centre is the plan's mean of rows. Returns centres and mean cost."""
     scores = unit_rows(np.asarray(centers_KC, np.float32)) @ unit_rows(np.asarray(rows_NC, np.float32)).T

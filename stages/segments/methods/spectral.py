@@ -12,7 +12,9 @@ from stages.segments.tokens import ImageTokens
 class Options(Params):
     """Options of method `spectral`."""
 
-    num_eigenvectors: int | None = Field(None, ge=1, description="eigenvectors used after the trivial one; null: all stored")
+    num_eigenvectors: int | None = Field(
+        None, ge=1, description="eigenvectors used after the trivial one; null: all stored"
+    )
     n_init: int = Field(10, ge=1, description="k-means starts")
 
 
