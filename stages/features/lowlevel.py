@@ -64,7 +64,7 @@ def describe(image: npt.NDArray[np.uint8], *, stride: int = 8) -> F32:
     rows, cols = max(1, image.shape[0] // stride), max(1, image.shape[1] // stride)
     covered = np.ascontiguousarray(image[: max(1, min(rows * stride, image.shape[0])), : max(1, cols * stride)])
     lab = np.asarray(cv2.cvtColor(covered.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB), np.float32)
-    centred: F32 = (lab - np.asarray(LAB_CENTRE, np.float32)) / np.asarray(LAB_SCALE, np.float32)
+    centred = np.asarray((lab - np.array(LAB_CENTRE)) / np.array(LAB_SCALE), np.float32)
     mean, square = cells(centred, rows, cols), cells(centred * centred, rows, cols)
     parts = []
     for window in WINDOWS:
