@@ -24,14 +24,14 @@ def open_upright(path: Path) -> Any:
         raise ImageError(f"{path}: no such file") from None
     except UnidentifiedImageError:
         raise ImageError(f"{path}: not an image that Pillow can read") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # the decoders raise a different type for each way a file can be broken
         raise ImageError(f"{path}: {' '.join(str(error).split())}") from None
 
 
 def read_image(path: Path) -> npt.NDArray[np.uint8]:
     """Read an image as uint8 RGB (height, width, 3), upright after EXIF.
 
-    Transparent pixels are shown on white; 16-bit and float greys are scaled from 65535 and 1.0 (or their maximum) to 255.
+    Transparent pixels are shown on white; 16-bit and float greys are scaled from 65535 and 1.0 (or their maximum) to 255; what is not finite is black.
 
     Raises:
         ImageError: missing, truncated, or no image; one line with the path and the cause.
@@ -40,9 +40,9 @@ def read_image(path: Path) -> npt.NDArray[np.uint8]:
 
     image = open_upright(path)
     if image.mode.startswith(("I", "F")):
-        grey = np.asarray(image, np.float64)
-        full = 65535.0 if image.mode.startswith("I") else max(1.0, float(np.nanmax(grey, initial=0.0)))
-        level = np.nan_to_num(np.clip(grey / full, 0.0, 1.0))
+        grey = np.nan_to_num(np.asarray(image, np.float64), posinf=0.0, neginf=0.0)
+        full = 65535.0 if image.mode.startswith("I") else max(1.0, float(grey.max()))
+        level = np.clip(grey / full, 0.0, 1.0)
         return np.repeat(np.rint(level * 255).astype(np.uint8)[:, :, None], 3, axis=2)
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or image.info.get("transparency") is not None:
         colored = image.convert("RGBA")
@@ -54,12 +54,12 @@ def read_labels(path: Path) -> npt.NDArray[np.int64]:
     """Read a label map as int64 (height, width): grey values or palette indices, as stored.
 
     Raises:
-        ImageError: unreadable, or more than one channel.
+        ImageError: unreadable, more than one channel, or no integers.
     """
     image = open_upright(path)
     values = np.asarray(image)
-    if values.ndim != 2:
-        raise ImageError(f"{path}: found mode {image.mode}; labels need one channel (grey or palette)")
+    if values.ndim != 2 or values.dtype.kind == "f":
+        raise ImageError(f"{path}: found mode {image.mode}; labels need one channel of integers (grey or palette)")
     return values.astype(np.int64)
 
 
