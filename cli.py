@@ -117,21 +117,12 @@ def stage_command(stage: Stage) -> Callable[..., None]:
         with one_line_errors(debug):
             resolved = resolve_device(device)
             count = workers or (1 if resolved != "cpu" else os.cpu_count() or 1)
-            root = project.resolve()
-            with progress_bar(f"{stage.name}@{split}") as progress:
-                execution = Execution(root, resolved, batch_size, count, scheduler, progress)
-                run_stage(STAGES, stage.name, split or fitted_split(root), execution)
+            with progress_bar(f"{stage.name}@{split}" if split else stage.name) as progress:
+                execution = Execution(project.resolve(), resolved, batch_size, count, scheduler, progress)
+                run_stage(STAGES, stage.name, split, execution)
 
     command.__doc__ = stage.summary
     return command
-
-
-def fitted_split(project: Path) -> str:
-    """The split that params.yaml fits the clustering on."""
-    from pipeline.params import read_params
-    from pipeline.runner import fit_split
-
-    return fit_split(read_params(project))
 
 
 for _stage in STAGES.values():

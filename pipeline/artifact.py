@@ -94,7 +94,7 @@ def open_artifact(path: Path, *, functions: Mapping[str, Callable[..., Any]] | N
         attrs = json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]["usseg"]
     except (FileNotFoundError, NotADirectoryError):
         raise ArtifactError(f"no artifact at {path}") from None
-    except (KeyError, ValueError):
+    except (KeyError, TypeError, ValueError):
         raise ArtifactError(f"{path} is not an artifact of usseg; remove it and run its stage again") from None
     return Artifact(path, attrs, functions or {})
 
@@ -157,13 +157,18 @@ def content_digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def publish(folder: Path, target: Path, attrs: Mapping[str, Any]) -> str:
-    """Complete the group in `folder` and move it to `target` by rename; returns its content digest."""
-    for stray in folder.rglob("*.partial"):  # left by a write that was killed
+def seal(folder: Path, attrs: Mapping[str, Any]) -> str:
+    """Complete the group in `folder`; returns its content digest."""
+    for stray in [*folder.rglob("*.partial"), *folder.rglob(".*.new")]:  # left by writes that were killed
         stray.unlink()
     content = content_digest(folder)
     group = {"zarr_format": 3, "node_type": "group", "attributes": {"usseg": {**attrs, "content": content}}}
     write_file(folder / "zarr.json", json.dumps(group, indent=1).encode())
+    return content
+
+
+def publish(folder: Path, target: Path) -> None:
+    """Move a sealed group to `target` by rename."""
     target.parent.mkdir(parents=True, exist_ok=True)
     old = target.with_name(f".{target.name}.old")
     shutil.rmtree(old, ignore_errors=True)
@@ -171,12 +176,15 @@ def publish(folder: Path, target: Path, attrs: Mapping[str, Any]) -> str:
         os.rename(target, old)
     os.rename(folder, target)
     shutil.rmtree(old, ignore_errors=True)
-    return content
 
 
 def write_file(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.new")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise

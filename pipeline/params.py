@@ -33,9 +33,9 @@ def read_params(project: Path) -> dict[str, Any]:
     path = project / PARAMS_FILE
     try:
         content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise ParamsError(f"no {PARAMS_FILE} in {project}; run in the project folder or pass --project DIR") from None
-    except YAMLError as error:
+    except (YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise ParamsError(f"{PARAMS_FILE}: not valid YAML: {reason}") from None
     if not isinstance(content, dict):
@@ -65,21 +65,36 @@ def validate(values: Mapping[str, Any], model: type[P], *, where: str) -> P:
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        raise ParamsError(explain(error, model, where)) from None
+        raise ParamsError(explain(error, values, model, where)) from None
 
 
-def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
-    """Turn the first finding of pydantic into one line."""
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    dotted = f"{where}.{key}" if key else where
+def explain(error: ValidationError, values: Mapping[str, Any], model: type[BaseModel], where: str) -> str:
+    """Turn the first finding of pydantic into one line; an unknown key goes before a missing one."""
+    findings = error.errors()
+    first = next((finding for finding in findings if finding["type"] == "extra_forbidden"), findings[0])
+    path = first["loc"] if first["type"] == "missing" else written_path(values, first["loc"])
+    dotted = ".".join([where, *map(str, path)])
+    if first["type"] == "missing":
+        return f"{dotted}: missing"
     if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(first["loc"][-1]), list(model.model_fields), n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        known = f" (known: {keys_of(model)})" if len(first["loc"]) == 1 else ""
-        return f"{dotted}: unknown key{hint}{known}"
-    message = first["msg"].removeprefix("Value error, ")
+        siblings = [f["loc"][-1] for f in findings if f["type"] == "missing" and f["loc"][:-1] == path[:-1]]
+        fields = list(model.model_fields) if len(path) == 1 else [str(name) for name in siblings]
+        known = f" (known: {keys_of(model)})" if len(path) == 1 else ""
+        return f"{dotted}: unknown key{nearest(str(path[-1]), fields)}{known}"
+    # A union reports one finding a member.
+    allowed = dict.fromkeys(f["msg"] for f in findings if written_path(values, f["loc"]) == path)
+    message = " or ".join(allowed).removeprefix("Value error, ").replace(" or Input should be ", " or ")
     return f"{dotted}: found {first['input']!r}; {message[:1].lower()}{message[1:]}"
+
+
+def written_path(values: Any, path: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """The part of pydantic's path that stands in the values; the rest names members of a union."""
+    for depth, part in enumerate(path):
+        try:
+            values = values[part]
+        except (KeyError, IndexError, TypeError):
+            return path[:depth]
+    return path
 
 
 def keys_of(model: type[BaseModel]) -> str:

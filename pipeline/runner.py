@@ -2,8 +2,6 @@
 
 import errno
 import fcntl
-import functools
-import hashlib
 import json
 import logging
 import os
@@ -25,12 +23,14 @@ from pipeline.artifact import (
     encode_strings,
     open_artifact,
     publish,
+    seal,
     write_file,
     write_rows,
 )
 from pipeline.errors import ArtifactError, ParamsError
 from pipeline.parallel import map_blocks
 from pipeline.params import Params, nearest, parse_section, read_params
+from pipeline.provenance import NOTE, input_artifacts, is_current, run_key, settle, sidecar_path
 from pipeline.stage import Execution, Inputs, Stage
 
 Table = Mapping[str, Stage]
@@ -38,56 +38,64 @@ log = logging.getLogger("usseg")
 
 
 def run_stage(stages: Table, name: str, split: str, execution: Execution) -> Path:
-    """Bring the artifact of one stage and split up to date and return its path.
+    """Bring the artifact of one stage and split up to date and return its path. An empty split is the fit split.
 
     Does nothing where it is complete and current. Continues an interrupted run from its finished blocks.
 
     Raises:
         ParamsError, ArtifactError, ImageError: the user's mistakes, each one line.
     """
-    stage = stages[name]
+    try:
+        return bring_up_to_date(stages, stages[name], split, execution)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            reason = f"the disk of {execution.project} is full; free some space"
+        else:
+            reason = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}; mend that"
+        raise ArtifactError(
+            f"{name}@{split}: {reason} and run the same command again, it continues where it stopped"
+        ) from error
+
+
+def bring_up_to_date(stages: Table, stage: Stage, split: str, execution: Execution) -> Path:
+    """The work of `run_stage`."""
     content = read_params(execution.project)
     check_sections(stages, content)
-    params = parse_section(content, name, stage.params)
+    params = parse_section(content, stage.name, stage.params)
+    split = split or fit_split(content)
     check_split(stage, split, content)
-    target = artifact_path(execution.project, name, split)
+    target = artifact_path(execution.project, stage.name, split)
     with locked(target):
         inputs = open_inputs(stages, stage, split, content, execution.project)
         key = run_key(stage, params, split, inputs)
+        folder = partial_folder(target, key)
+        settle(folder, target)
         if is_current(target, key, execution.project):
-            log.info("%s@%s is up to date", name, split)
+            log.info("%s@%s is up to date", stage.name, split)
             return target
         started = time.perf_counter()
-        folder = partial_folder(target, key)
-        try:
-            if stage.sizes is None:
-                files = run_whole(stage, params, inputs, folder, execution)
-            else:
-                files = {}
-                run_blocks(stages, stage, params, inputs, folder, execution)
-            publish_run(stage, params, split, inputs, folder, target, key, files, started, execution)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise ArtifactError(
-                    f"{name}@{split}: the disk of {execution.project} is full; free some space and run the same "
-                    "command again, it continues where it stopped"
-                ) from error
-            raise
+        files: Mapping[str, str | bytes] = {}
+        if stage.sizes is None:
+            files = run_whole(stage, params, inputs, folder, execution)
+        else:
+            run_blocks(stages, stage, params, inputs, folder, execution)
+        publish_run(stage, params, split, inputs, folder, target, key, files, started, execution)
     return target
 
 
 def check_sections(stages: Table, content: Mapping[str, Any]) -> None:
-    """Refuse sections of params.yaml that no stage has."""
+    """Refuse sections of params.yaml that no stage has, and a broken index section, which every stage reads."""
     for section in content:
         if section not in stages:
             raise ParamsError(
                 f"params.yaml: {section}: no such stage{nearest(section, stages)} (known: {', '.join(stages)})"
             )
+    parse_section(content, "index", stages["index"].params)
 
 
 def check_split(stage: Stage, split: str, content: Mapping[str, Any]) -> None:
     """Refuse a split that the index does not list, or that the stage is not run for."""
-    splits = list(content.get("index", {}).get("splits", {}))
+    splits = list(content["index"]["splits"])
     if stage.scope == "all":
         allowed = ["all"]
     elif stage.scope == "fit":
@@ -102,10 +110,13 @@ def check_split(stage: Stage, split: str, content: Mapping[str, Any]) -> None:
 
 def fit_split(content: Mapping[str, Any]) -> str:
     """The split that the clustering is fitted on."""
-    name = content.get("cluster", {}).get("fit_split")
-    splits = content.get("index", {}).get("splits", {})
+    section = content.get("cluster")
+    name = section.get("fit_split") if isinstance(section, dict) else None
+    splits = content["index"]["splits"]
     if name not in splits:
-        raise ParamsError(f"params.yaml: cluster.fit_split: found {name!r}; index.splits has {', '.join(splits)}")
+        raise ParamsError(
+            f"params.yaml: cluster.fit_split: found {name!r}{nearest(str(name), splits)} (known: {', '.join(splits)})"
+        )
     return str(name)
 
 
@@ -153,62 +164,6 @@ def open_checked(stage: Stage, producer: Stage, split: str, content: Mapping[str
         if found is None or found["axes"] != list(spec.axes) or found["dtype"] not in spec.dtype.split("|"):
             raise ArtifactError(f"{shown}: array {name}: found {found}; {spec.axes} {spec.dtype} is needed; {remedy}")
     return artifact
-
-
-def input_artifacts(inputs: Inputs) -> dict[str, Artifact]:
-    """All input artifacts by `stage@split`."""
-    flat = {}
-    for name, item in inputs.artifacts.items():
-        for artifact in item.values() if isinstance(item, dict) else [item]:
-            flat[f"{name}@{artifact.attrs['split']}"] = artifact
-    return flat
-
-
-@functools.cache
-def code_digest(module: str) -> str:
-    """SHA-256 over the sources of a stage's folder and of the plumbing."""
-    digest = hashlib.sha256()
-    folders = [Path(__file__).parent]
-    spec = __import__(module, fromlist=["__file__"])
-    folders.append(Path(str(spec.__file__)).parent)
-    for folder in folders:
-        for path in sorted(p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
-            digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
-
-
-def run_key(stage: Stage, params: Params, split: str, inputs: Inputs) -> str:
-    """What a run depends on, as one digest: params, inputs, schema and code."""
-    index = inputs.index_params
-    parts = {
-        "stage": stage.name,
-        "version": stage.version,
-        "split": split,
-        "params": params.model_dump(mode="json"),
-        "inputs": {name: artifact.attrs["content"] for name, artifact in input_artifacts(inputs).items()},
-        # The scoring and reporting stages read class names from the index section.
-        "index": {key: index.get(key) for key in ("root", "classes", "ignore")},
-        "code": code_digest(stage.run.__module__),
-    }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def sidecar_path(target: Path) -> Path:
-    """The provenance of a run: beside the artifact, not tracked by DVC, free to hold times."""
-    return target.with_suffix(".run.json")
-
-
-def is_current(target: Path, key: str, project: Path) -> bool:
-    """Whether the artifact was made by a run with this key, and its files still stand."""
-    try:
-        sidecar = json.loads(sidecar_path(target).read_text(encoding="utf-8"))
-        artifact = open_artifact(target)
-    except (OSError, ValueError, ArtifactError):
-        return False
-    if sidecar["key"] != key or sidecar["content"] != artifact.attrs["content"]:
-        return False
-    # The index reads files that no digest of an input covers.
-    return artifact.attrs["stage"] != "index" and all((project / name).exists() for name in sidecar["files"])
 
 
 @contextmanager
@@ -269,7 +224,7 @@ def run_blocks(stages: Table, stage: Stage, params: Params, inputs: Inputs, fold
     sizes = {**stage.sizes(params, inputs), "image": count}
     shapes = {name: tuple(int(sizes[axis]) for axis in spec.axes) for name, spec in stage.arrays.items()}
     dtypes = {name: chosen_dtype(spec.dtype, params) for name, spec in stage.arrays.items()}
-    if not (folder / "done").exists():
+    if not ((folder / "done").exists() and (folder / "data").exists()):
         shutil.rmtree(folder, ignore_errors=True)
         create_arrays(folder / "data", stage.arrays, dtypes, shapes)
         (folder / "done").mkdir()
@@ -359,16 +314,17 @@ def publish_run(
     }
     for path, text in files.items():
         write_file(execution.project / path, text.encode() if isinstance(text, str) else text)
-    content = publish(folder / "data", target, attrs)
     sidecar = {
         "key": key,
-        "content": content,
+        "content": seal(folder / "data", attrs),
         "files": sorted(files),
         "seconds": round(time.perf_counter() - started, 3),
         "device": execution.device,
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
-    write_file(sidecar_path(target), json.dumps(sidecar, indent=1).encode())
+    write_file(folder / NOTE, json.dumps(sidecar, indent=1).encode())
+    publish(folder / "data", target)
+    os.replace(folder / NOTE, sidecar_path(target))
     shutil.rmtree(folder)
     log.info(
         "%s@%s: %d images in %.1f s -> %s",

@@ -1,3 +1,5 @@
+from typing import Literal
+
 import pytest
 from pydantic import Field
 
@@ -9,6 +11,16 @@ class EigenLike(Params):
     k: int = Field(15, ge=1)
     color_weight: float = 0.0
     solver: str = "auto"
+
+
+class Part(Params):
+    images: str
+    labels: str | None = None
+
+
+class Splits(Params):
+    parts: dict[str, Part]
+    number: int | Literal["gap"] = 3
 
 
 GOOD = {"k": 4, "color_weight": 1, "solver": "dense"}
@@ -31,6 +43,26 @@ def test_refused_values_name_the_key(change: dict[str, object], line: str) -> No
         parse_section({"eigen": {**GOOD, **change}}, "eigen", EigenLike)
 
 
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        (
+            {"parts": {}, "number": "gpa"},
+            r"^params\.yaml: s\.number: found 'gpa'; input should be a valid integer or 'gap'$",
+        ),
+        ({"parts": {"a": {"imags": "x"}}, "number": 1}, r"s\.parts\.a\.imags: unknown key; did you mean 'images'\?$"),
+        ({"parts": {"a": {"labels": None}}, "number": 1}, r"s\.parts\.a\.images: missing$"),
+        (
+            {"parts": {"a": {"images": 1}}, "number": 1},
+            r"s\.parts\.a\.images: found 1; input should be a valid string$",
+        ),
+    ],
+)
+def test_nested_keys_and_unions(values: dict[str, object], line: str) -> None:
+    with pytest.raises(ParamsError, match=line):
+        parse_section({"s": values}, "s", Splits)
+
+
 def test_missing_key_and_section() -> None:
     with pytest.raises(ParamsError, match=r"eigen\.solver: missing; its default is 'auto'"):
         parse_section({"eigen": {"k": 4, "color_weight": 0.0}}, "eigen", EigenLike)
@@ -42,6 +74,9 @@ def test_unreadable_file(tmp_path) -> None:
     with pytest.raises(ParamsError, match="no params.yaml in"):
         read_params(tmp_path)
     (tmp_path / "params.yaml").write_text("a: [1,")
+    with pytest.raises(ParamsError, match="not valid YAML"):
+        read_params(tmp_path)
+    (tmp_path / "params.yaml").write_bytes(b"a: \xff\xfe")
     with pytest.raises(ParamsError, match="not valid YAML"):
         read_params(tmp_path)
     (tmp_path / "params.yaml").write_text("- a\n")

@@ -183,3 +183,74 @@ def test_a_second_process_is_refused(project: Path) -> None:
     target = project / "artifacts/index/val.zarr"
     with runner.locked(target), pytest.raises(ArtifactError, match="another usseg is writing"):
         run(project, "index")
+
+
+@pytest.mark.parametrize("moment", ["before the rename", "after the rename"])
+def test_a_kill_while_publishing_loses_nothing(project: Path, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+    run(project, "index")
+    whole = tree(run(project, "power"))
+    shutil.rmtree(project / "artifacts" / "power")
+    real = runner.publish
+
+    def killed(folder: Path, target: Path) -> None:
+        if moment == "after the rename":
+            real(folder, target)
+        else:
+            (folder / ".zarr.json.new").write_bytes(b"half a write")
+        raise RuntimeError("killed")
+
+    monkeypatch.setattr(runner, "publish", killed)
+    with pytest.raises(RuntimeError, match="killed"):
+        run(project, "power")
+    monkeypatch.setattr(runner, "publish", real)
+    calls.clear()
+    assert tree(run(project, "power")) == whole
+    assert calls == []
+    assert not list((project / "artifacts/power").glob(".*.partial"))
+    run(project, "power")
+    assert calls == []
+
+
+def test_an_artifact_removed_after_a_kill_is_made_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DVC removes a stage's outs before it runs the stage again."""
+    run(project, "index")
+    whole = tree(run(project, "power"))
+    real = runner.publish
+
+    def killed(folder: Path, target: Path) -> None:
+        real(folder, target)
+        raise RuntimeError("killed")
+
+    monkeypatch.setattr(runner, "publish", killed)
+    shutil.rmtree(project / "artifacts" / "power")
+    with pytest.raises(RuntimeError, match="killed"):
+        run(project, "power")
+    monkeypatch.setattr(runner, "publish", real)
+    shutil.rmtree(project / "artifacts/power/val.zarr")
+    assert tree(run(project, "power")) == whole
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("index:\npower: {power: 2}\n", r"params\.yaml: index: found None; a section with keys root"),
+        ("index: {root: '.', splits: 3, classes: [], ignore: []}\npower: {power: 2}\n", r"index\.splits: found 3"),
+        ("power: {power: 2}\n", r"params\.yaml: index: found None"),
+    ],
+)
+@pytest.mark.parametrize("name", ["index", "power"])
+def test_a_broken_index_section_is_one_line_for_every_stage(project: Path, text: str, line: str, name: str) -> None:
+    (project / "params.yaml").write_text(text)
+    with pytest.raises(ParamsError, match=line):
+        run(project, name)
+
+
+def test_other_write_errors_name_the_stage(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(project, "index")
+
+    def refused(folder, name, rows, values):
+        raise PermissionError(errno.EACCES, "Permission denied", "power/c/0")
+
+    monkeypatch.setattr(runner, "write_rows", refused)
+    with pytest.raises(ArtifactError, match=r"power@val: Permission denied: power/c/0"):
+        run(project, "power")
