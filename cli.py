@@ -37,8 +37,9 @@ DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback o
 def one_line_errors(debug: bool) -> Iterator[None]:
     """Print the user's mistakes as one line and exit with 1; `--debug` shows the traceback."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
-    for noisy in ("distributed", "fontTools", "matplotlib", "PIL", "timm", "httpx", "huggingface_hub"):
+    for noisy in ("distributed", "fontTools", "matplotlib", "PIL", "timm", "httpx", "huggingface_hub", "faiss"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("huggingface_hub").propagate = False  # it prints its lines itself
     try:
         yield
     except (UssegError, ValueError, OSError) as error:
@@ -182,31 +183,42 @@ def stored_shape(path: Path) -> list[int]:
 
 
 @app.command()
-def doctor(project: ProjectOption = Path()) -> None:
+def doctor(project: ProjectOption = Path(), debug: DebugOption = False) -> None:
     """Say what this machine can do and what is missing."""
+    with one_line_errors(debug):
+        for name, finding in findings(project.resolve()):
+            typer.echo(f"{name:<15} {finding}")
+
+
+def findings(project: Path) -> Iterator[tuple[str, str]]:
+    """What `doctor` says, line by line."""
     import importlib.metadata
     import shutil
 
     import psutil
 
-    typer.echo(f"python       {sys.version.split()[0]}")
+    yield "python", sys.version.split()[0]
+    missing = set()
     for package in ("torch", "torchvision", "timm", "zarr", "dask", "dvc", "faiss-gpu", "faiss-cpu", "opencv-python"):
         try:
-            version = importlib.metadata.version(package)
+            yield package, importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
-            version = "not installed"
-        typer.echo(f"{package:<12} {version}")
-    import faiss
-    import torch
+            missing.add(package)
+            yield package, "not installed"
+    if "torch" not in missing:
+        import torch
 
-    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    typer.echo(f"cuda         {', '.join(gpus) if gpus else 'no device; everything runs on the CPU'}")
-    faiss_gpus = faiss.get_num_gpus() if hasattr(faiss, "get_num_gpus") else 0
-    typer.echo(f"faiss GPUs   {faiss_gpus}")
+        gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+        yield "cuda", ", ".join(gpus) or "no device; everything runs on the CPU"
+    if not {"faiss-gpu", "faiss-cpu"} <= missing:
+        import faiss
+
+        yield "faiss GPUs", str(faiss.get_num_gpus() if hasattr(faiss, "get_num_gpus") else 0)
     memory = psutil.virtual_memory()
-    typer.echo(f"cores        {os.cpu_count()}")
-    typer.echo(f"memory       {memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free")
-    typer.echo(f"disk         {shutil.disk_usage(project).free / 2**30:.1f} GiB free at {project.resolve()}")
+    yield "cores", str(os.cpu_count())
+    yield "memory", f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free"
+    yield "disk", f"{shutil.disk_usage(project).free / 2**30:.1f} GiB free at {project}"
+    yield "params.yaml", "found" if (project / "params.yaml").exists() else f"none in {project}; pass --project DIR"
 
 
 if __name__ == "__main__":

@@ -15,3 +15,7 @@ class ArtifactError(UssegError):
 
 class ImageError(UssegError):
     """An image or label file that cannot be read or does not fit."""
+
+
+class WeightsError(UssegError):
+    """Weights of a backbone that cannot be downloaded, read or used."""

@@ -7,6 +7,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from pipeline.artifact import ArraySpec, Artifact
+from pipeline.errors import ParamsError
 from pipeline.params import Params, validate
 from pipeline.stage import Execution, Input, Inputs, Stage
 
@@ -46,7 +47,7 @@ def run(params: ClusterParams, inputs: Inputs, images: range, execution: Executi
     options = validate(params.options, method.Options, where=f"params.yaml: cluster.options ({params.method})")
     features = segment_rows(inputs["crops"], "features")
     if not len(features):
-        raise ValueError(
+        raise ParamsError(
             f"cluster: split {params.fit_split!r} has no foreground segment; set segments.background: none"
         )
     scaling = fit_scaling(features, norm_std=params.norm_std, pca=params.pca, whiten=params.whiten)

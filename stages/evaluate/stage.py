@@ -10,6 +10,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from pipeline.artifact import ArraySpec, Artifact
+from pipeline.errors import ParamsError
 from pipeline.params import Params
 from pipeline.stage import Execution, Input, Inputs, Stage
 
@@ -69,8 +70,9 @@ def run(params: EvaluateParams, inputs: Inputs, images: range, execution: Execut
     names = list(inputs.index_params["classes"])
     has_labels = any(inputs["index"]["label_path"])
     if has_labels and not names:
-        raise ValueError(
-            "evaluate: split has labels but index.classes is empty; name the classes, or set labels to null"
+        raise ParamsError(
+            f"params.yaml: index.classes: found [], but split {inputs.split!r} has labels; name the classes, or set "
+            f"index.splits.{inputs.split}.labels to null"
         )
     number = inputs["cluster"]["centers"].shape[0]
     collision = bool(inputs["assign"].params["background_collision"])

@@ -11,7 +11,9 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from pipeline.errors import ParamsError, WeightsError
 from stages.features import posembed as posembeds
+from stages.features.checkpoints import load_state, one_line, read_checkpoint
 
 
 @dataclass(frozen=True)
@@ -40,39 +42,54 @@ def load_vit(
         device: where to run.
 
     Raises:
-        ValueError: unknown name, unreadable or unfit weights, no way to download.
+        WeightsError: unknown name, unreadable or unfit weights, no way to download.
     """
-    import timm
 
     if weights is not None:
         state = read_checkpoint(weights)
         if name == "checkpoint":
             return from_state_dict(state, num_heads=num_heads, posembed=posembed, device=device)
     elif name == "checkpoint":
-        raise ValueError("features.backbone: checkpoint needs features.weights, a local file")
-    if not timm.is_model(name.split(".", maxsplit=1)[0]):
-        close = timm.list_models(f"*{name.split('.', maxsplit=1)[0][:12]}*")[:5]
-        raise ValueError(f"features.backbone: timm has no model {name!r}; names like it: {', '.join(close) or 'none'}")
-    try:
-        model: Any = timm.create_model(name, pretrained=weights is None, num_classes=0, dynamic_img_size=True)
-    except (OSError, RuntimeError) as error:
-        if weights is not None:
-            raise
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(
-            f"features.backbone: the weights of {name} could not be downloaded ({reason}); "
-            "try again with a network, or give a local file as features.weights"
-        ) from error
+        raise WeightsError("features.backbone: checkpoint needs features.weights, a local file")
+    model = timm_model(name, pretrained=weights is None)
     position: torch.Tensor | None = getattr(model, "pos_embed", None)
     if weights is not None:
-        official_position = state.get("pos_embed")
         load_state(model, state, str(weights))
+        official_position = state.get("pos_embed")
         position = official_position if official_position is not None else position
-    if position is not None and position.shape[1] == int(model.patch_embed.num_patches):
-        # timm folds the class row into the class token for models whose class token has no position
-        position = torch.cat([torch.zeros_like(position[:, :1]), position], dim=1)
     registers = int(getattr(model, "num_reg_tokens", 0) or 0)
     return finish(model, rule_of(posembed, name, registers), position, device)
+
+
+def timm_model(name: str, *, pretrained: bool) -> Any:
+    """Build a transformer by its timm name, with weights from the hub where `pretrained`.
+
+    Raises:
+        WeightsError: unknown name, not a transformer, or no way to download.
+    """
+    import timm
+
+    base = name.partition(".")[0]
+    if not timm.is_model(base) or (pretrained and not timm.is_model_pretrained(name)):
+        close = timm.list_models(f"*{base[:12]}*", pretrained=pretrained)[:5]
+        what = "weights for" if timm.is_model(base) else "model"
+        raise WeightsError(
+            f"features.backbone: timm has no {what} {name!r}; names like it: {', '.join(close) or 'none'}"
+        )
+    try:
+        model: Any = timm.create_model(name, pretrained=pretrained, num_classes=0, dynamic_img_size=True)
+    except TypeError:  # dynamic_img_size
+        model = None
+    except Exception as error:  # the hub, the network and the readers of weights share no type
+        raise WeightsError(
+            f"features.backbone: the weights of {name} could not be downloaded or read ({one_line(error)}); try again "
+            "with a network, remove a broken file from the hub's cache, or give a local file as features.weights"
+        ) from error
+    if not all(hasattr(model, part) for part in ("blocks", "cls_token", "patch_embed")):
+        raise WeightsError(
+            f"features.backbone: {name} is no plain vision transformer; a ViT with a class token is needed"
+        )
+    return model
 
 
 def rule_of(posembed: str, name: str, registers: int) -> str:
@@ -82,60 +99,6 @@ def rule_of(posembed: str, name: str, registers: int) -> str:
     if "dinov2" in name:
         return "dinov2_reg" if registers else "dinov2"
     return "dino" if ".dino" in name or name == "checkpoint" else "timm"
-
-
-def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
-    """Read a state dict without unpickling code; strips `teacher`, `module.`, `backbone.` and drops heads.
-
-    Raises:
-        ValueError: no such file, truncated, or not a state dict.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            content: Any = load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise ValueError(f"features.weights: no file {path}") from None
-    except Exception as error:  # the readers raise a different type for each way a file can be broken
-        reason = " ".join(str(error).split())[:160]
-        raise ValueError(f"features.weights: {path} cannot be read ({reason}); is the download complete?") from error
-    for key in ("teacher", "model", "state_dict"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    if not isinstance(content, Mapping) or not all(isinstance(v, torch.Tensor) for v in content.values()):
-        raise ValueError(f"features.weights: {path} holds no state dict")
-    state = {}
-    for key, value in content.items():
-        plain = key.removeprefix("module.").removeprefix("backbone.")
-        if not plain.startswith(("head.", "dino_head.", "ibot_head.")):
-            state[plain] = value
-    return state
-
-
-def load_state(model: Any, state: Mapping[str, torch.Tensor], where: str) -> None:
-    """Copy official weights into a timm model; the position embedding is kept apart.
-
-    Raises:
-        ValueError: keys or shapes do not fit.
-    """
-    renamed = {"reg_token" if k == "register_tokens" else k: v for k, v in state.items() if k != "mask_token"}
-    renamed.pop("pos_embed", None)
-    own = {key for key in model.state_dict() if key != "pos_embed"}
-    missing, strange = sorted(own - set(renamed)), sorted(set(renamed) - own)
-    if missing or strange:
-        raise ValueError(
-            f"features.weights: {where} does not fit the backbone: missing {missing[:3]}, unknown {strange[:3]}"
-        )
-    for key, value in renamed.items():
-        if model.state_dict()[key].shape != value.shape:
-            raise ValueError(
-                f"features.weights: {where} does not fit the backbone: {key} is {tuple(value.shape)}, "
-                f"{tuple(model.state_dict()[key].shape)} is needed"
-            )
-    model.load_state_dict(renamed, strict=False)
 
 
 def from_state_dict(
@@ -151,9 +114,11 @@ def from_state_dict(
     """
     from timm.models.vision_transformer import VisionTransformer
 
-    for key in ("cls_token", "pos_embed", "patch_embed.proj.weight", "blocks.0.mlp.fc1.weight"):
-        if key not in state:
-            raise ValueError(f"features.weights: no {key}; the official DINO or DINOv2 layout is needed")
+    axes = {"cls_token": 3, "pos_embed": 3, "patch_embed.proj.weight": 4, "blocks.0.mlp.fc1.weight": 2}
+    for key, number in axes.items():
+        if key not in state or state[key].ndim != number:
+            found = f"{key} of shape {tuple(state[key].shape)}" if key in state else f"no {key}"
+            raise WeightsError(f"features.weights: found {found}; the official DINO or DINOv2 layout is needed")
     channels, _, patch, _ = state["patch_embed.proj.weight"].shape
     depth = len({key.split(".")[1] for key in state if key.startswith("blocks.")})
     registers = state["register_tokens"].shape[1] if "register_tokens" in state else 0
@@ -161,7 +126,7 @@ def from_state_dict(
     layer_scale = "blocks.0.ls1.gamma" in state
     heads = num_heads or max(1, channels // 64)
     if channels % heads:
-        raise ValueError(f"features.num_heads: found {heads}; it must divide the {channels} channels of the weights")
+        raise WeightsError(f"features.num_heads: found {heads}; it must divide the {channels} channels of the weights")
     model = VisionTransformer(
         img_size=side * patch,
         patch_size=patch,
@@ -182,6 +147,9 @@ def from_state_dict(
 
 def finish(model: Any, rule: str, position: torch.Tensor | None, device: str) -> ViT:
     """Freeze the model on its device."""
+    if position is not None and position.shape[1] == int(model.patch_embed.num_patches):
+        # timm folds the class row into the class token for models whose class token has no position
+        position = torch.cat([torch.zeros_like(position[:, :1]), position], dim=1)
     model = model.eval().requires_grad_(False).to(device)
     patch = model.patch_embed.patch_size
     block = model.blocks[-1]
@@ -255,7 +223,7 @@ def extract_by_hook(vit: ViT, images: torch.Tensor) -> dict[str, torch.Tensor]:
     """The same for rotary models (DINOv3): the model runs itself, the qkv layer is listened to."""
     attention = vit.model.blocks[-1].attn
     if getattr(attention, "qkv", None) is None:
-        raise ValueError(
+        raise WeightsError(
             "features.backbone: this model has no joint qkv layer in its last block; use facet: token models"
         )
     seen: list[torch.Tensor] = []
@@ -312,8 +280,8 @@ def class_features(vit: ViT, images: torch.Tensor, masks: torch.Tensor | None = 
     """
     if vit.position is None:
         if masks is not None:
-            raise ValueError(
-                "crops.method: masked_attention is not available for rotary backbones such as DINOv3; use crop"
+            raise ParamsError(
+                "params.yaml: crops.method: masked_attention is not available for rotary backbones such as DINOv3; use crop"
             )
         tokens: torch.Tensor = vit.model.forward_features(images)
         return tokens[:, 0]
