@@ -63,16 +63,24 @@ def stems(root: Path, glob: str, where: str) -> dict[str, Path]:
     """Files that match a glob, by path below the glob's fixed part and without suffix.
 
     Raises:
-        ParamsError: nothing matches, or two files share a stem.
+        ParamsError: no glob below root, nothing matches, a name is no UTF-8, or two files share a stem.
     """
+    try:
+        paths = sorted(path for path in root.glob(glob) if path.is_file())
+    except (ValueError, NotImplementedError):
+        raise ParamsError(f"{where}: found {glob!r}; a glob below index.root is needed, such as 'images/*'") from None
     fixed = root
     for part in PurePosixPath(glob).parts[:-1]:
         if any(sign in part for sign in "*?["):
             break
         fixed = fixed / part
     found: dict[str, Path] = {}
-    for path in sorted(p for p in root.glob(glob) if p.is_file()):
+    for path in paths:
         stem = path.relative_to(fixed).with_suffix("").as_posix()
+        try:
+            stem.encode()
+        except UnicodeEncodeError:
+            raise ParamsError(f"{where}: the file name {path.name!a} is not UTF-8; rename it") from None
         if stem in found:
             raise ParamsError(f"{where}: {found[stem].name} and {path.name} share the id {stem!r}; rename one")
         found[stem] = path

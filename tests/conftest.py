@@ -1,0 +1,134 @@
+"""Small projects to run stages in. `Execution(workers=1)` everywhere: no Dask in here."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from ruamel.yaml import YAML
+
+from pipeline.artifact import Artifact, artifact_path, open_artifact
+from pipeline.runner import run_stage
+from pipeline.stage import Execution
+from stages import STAGES
+
+ROOT = Path(__file__).resolve().parents[1]
+HEIGHT, WIDTH = 48, 64
+SMALL = {
+    "index.root": "data",
+    "index.splits": {
+        "train": {"images": "images/train/*", "labels": "labels/train/*"},
+        "val": {"images": "images/val/*", "labels": "labels/val/*"},
+    },
+    "index.classes": ["left", "right"],
+    "eigen.k": 5,
+    "segments.num_segments": 3,
+    "cluster.k": 2,
+    "report.max_images": 2,
+    "report.max_segments": 3,
+}
+
+
+def write_params(project: Path, edits: dict[str, Any]) -> None:
+    """Write params.yaml: that of the project, or the repository's, with the edits (keys like `eigen.k`)."""
+    yaml = YAML(typ="safe")
+    source = project / "params.yaml"
+    content = yaml.load((source if source.exists() else ROOT / "params.yaml").read_text())
+    for dotted, value in edits.items():
+        section, key = dotted.split(".")
+        content[section][key] = value
+    with source.open("w") as stream:
+        yaml.dump(content, stream)
+
+
+def photo(seed: int, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
+    """Two noisy halves of different colours, uint8 RGB."""
+    rng = np.random.default_rng(seed)
+    image = np.where(np.arange(width)[None, :, None] < width // 2, [200, 120, 40], [40, 90, 160])
+    return np.clip(image + rng.normal(0, 12, (height, width, 3)), 0, 255).astype(np.uint8)
+
+
+def halves(height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
+    """The labels of `photo`: 0 left, 1 right, 255 along the cut."""
+    labels = np.tile((np.arange(width) >= width // 2).astype(np.uint8), (height, 1))
+    labels[:, width // 2] = 255
+    return labels
+
+
+def save(path: Path, pixels: np.ndarray) -> Path:
+    """Write pixels as an image file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def small_project(folder: Path) -> Path:
+    """Write six images of 48 x 64 in two splits, their labels, and params for the lowlevel backbone."""
+    for split, count in (("train", 4), ("val", 2)):
+        for i in range(count):
+            save(folder / f"data/images/{split}/photo{i}.png", photo(i + 10 * (split == "val")))
+            save(folder / f"data/labels/{split}/photo{i}.png", halves())
+    write_params(folder, SMALL)
+    return folder
+
+
+class Project:
+    """A temporary project and the stages run in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def set(self, edits: dict[str, Any]) -> None:
+        write_params(self.path, edits)
+
+    def run(self, stage: str, split: str = "train", **options: Any) -> Artifact:
+        return open_artifact(run_stage(STAGES, stage, split, Execution(self.path, **options)))
+
+    def run_all(self, *names: str) -> None:
+        """Run stages in order, each for every split it has."""
+        for name in names:
+            scope = STAGES[name].scope
+            for split in {"each": ["train", "val"], "fit": ["train"], "all": ["all"]}[scope]:
+                self.run(name, split)
+
+    def artifact(self, stage: str, split: str = "train") -> Artifact:
+        return open_artifact(artifact_path(self.path, stage, split))
+
+    def files(self, below: str = "artifacts") -> dict[str, bytes]:
+        """Every file below a folder, by path, without locks."""
+        found = sorted(p for p in (self.path / below).rglob("*") if p.is_file() and p.suffix != ".lock")
+        return {p.relative_to(self.path).as_posix(): p.read_bytes() for p in found}
+
+
+@pytest.fixture
+def tiny_project(tmp_path: Path) -> Project:
+    """Six images of 48 x 64 in two splits with labels; nothing has been run."""
+    return Project(small_project(tmp_path))
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny project with all stages run; copy it, never write to it."""
+    project = Project(small_project(tmp_path_factory.mktemp("finished")))
+    project.run_all(*STAGES)
+    return project.path
+
+
+@pytest.fixture
+def finished_project(finished: Path, tmp_path: Path) -> Project:
+    """A copy of the tiny project with all stages run."""
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    return Project(tmp_path)
+
+
+@pytest.fixture
+def save_image() -> Callable[[Path, np.ndarray], Path]:
+    return save
+
+
+@pytest.fixture
+def draw_photo() -> Callable[..., np.ndarray]:
+    return photo
