@@ -37,7 +37,17 @@ DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback o
 def one_line_errors(debug: bool) -> Iterator[None]:
     """Print the user's mistakes as one line and exit with 1; `--debug` shows the traceback."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
-    for noisy in ("distributed", "fontTools", "matplotlib", "PIL", "timm", "httpx", "huggingface_hub", "faiss"):
+    for noisy in (
+        "distributed",
+        "fontTools",
+        "matplotlib",
+        "PIL",
+        "timm",
+        "httpx",
+        "httpx2",
+        "huggingface_hub",
+        "faiss",
+    ):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.getLogger("huggingface_hub").propagate = False  # it prints its lines itself
     try:

@@ -53,13 +53,13 @@ def load_state(model: Any, state: Mapping[str, torch.Tensor], where: str) -> Non
         WeightsError: keys or shapes do not fit.
     """
     renamed = {"reg_token" if k == "register_tokens" else k: v for k, v in state.items() if k != "mask_token"}
-    position = renamed.pop("pos_embed", None)
-    own = {key for key in model.state_dict() if key != "pos_embed"}
+    own = set(model.state_dict())
     missing, strange = sorted(own - set(renamed)), sorted(set(renamed) - own)
     if missing or strange:
         raise WeightsError(
             f"features.weights: {where} does not fit the backbone: missing {missing[:3]}, unknown {strange[:3]}"
         )
+    position = renamed.pop("pos_embed", None)
     for key, value in renamed.items():
         if model.state_dict()[key].shape != value.shape:
             raise WeightsError(

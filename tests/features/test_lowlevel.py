@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+
+from stages.features import lowlevel
+
+
+def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1), (7, 7), (8, 8), (9, 70), (48, 64)])
+@pytest.mark.parametrize("fill", [0, 255, 128, None])
+def test_finite_on_tiny_and_constant_images(size: tuple[int, int], fill: int | None) -> None:
+    image = noise(*size) if fill is None else np.full((*size, 3), fill, np.uint8)
+    found = lowlevel.describe(image, stride=8)
+    assert found.dtype == np.float32
+    assert found.shape == (max(1, size[0] // 8), max(1, size[1] // 8), lowlevel.channels())
+    assert np.isfinite(found).all()
+
+
+def test_the_same_image_gives_the_same_bits() -> None:
+    image = noise(48, 64)
+    assert lowlevel.describe(image).tobytes() == lowlevel.describe(np.asfortranarray(image.copy())).tobytes()
+
+
+def test_pixels_beyond_the_grid_change_nothing() -> None:
+    image, other = noise(50, 70), noise(50, 70)
+    other[48:], other[:, 64:] = 0, 0
+    assert lowlevel.describe(image).tobytes() == lowlevel.describe(other).tobytes()
+    other[47] = 0
+    assert lowlevel.describe(image).tobytes() != lowlevel.describe(other).tobytes()
+
+
+def test_strides() -> None:
+    assert lowlevel.describe(noise(48, 64), stride=16).shape[:2] == (3, 4)
+    assert lowlevel.describe(noise(48, 64), stride=1).shape[:2] == (48, 64)
+
+
+def test_different_textures_and_colours_are_told_apart() -> None:
+    """Two patches of one texture are closer than two of different ones, position left out."""
+    stripes = np.tile(np.where(np.arange(64) % 4 < 2, 60, 200), (32, 1))
+    image = np.concatenate([stripes, stripes[:32, :32].T.repeat(2, axis=1)])[:, :, None].repeat(3, axis=2)
+    found = lowlevel.describe(image.astype(np.uint8), stride=8)[..., :-4]
+    inner = np.linalg.norm(found[1, 2] - found[1, 5])
+    across = np.linalg.norm(found[1, 2] - found[6, 2])
+    assert across > 3 * inner
+
+
+@pytest.mark.parametrize("image", [np.zeros((8, 8), np.uint8), np.zeros((8, 8, 4), np.uint8), np.zeros((8, 8, 3))])
+def test_other_arrays_are_refused(image: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"image: found .*; uint8 \(height, width, 3\) is needed"):
+        lowlevel.describe(image)
+
+
+BOXES = np.array([[0, 0, 64, 48], [16, 8, 40, 32], [56, 40, 64, 48]], np.int32)
+
+
+def test_crops_are_means_and_spreads_of_the_box() -> None:
+    image = noise(48, 64)
+    grid = lowlevel.describe(image, stride=8)
+    found = lowlevel.embed_crops(image, BOXES, None, stride=8)
+    assert found.dtype == np.float32
+    assert found.shape == (3, lowlevel.crop_channels())
+    tokens = grid[1:4, 2:5].reshape(9, -1)
+    np.testing.assert_allclose(found[1], np.concatenate([tokens.mean(axis=0), tokens.std(axis=0)]), atol=1e-6)
+
+
+def test_masks_choose_the_tokens() -> None:
+    image = noise(48, 64)
+    full = [np.ones((6, 8), bool), np.ones((3, 3), bool), np.zeros((1, 1), bool)]
+    whole = lowlevel.embed_crops(image, BOXES, None, stride=8)
+    np.testing.assert_array_equal(lowlevel.embed_crops(image, BOXES, full, stride=8), whole)
+    full[1] = np.eye(3, dtype=bool)
+    assert not np.allclose(lowlevel.embed_crops(image, BOXES, full, stride=8)[1], whole[1])
+    with pytest.raises(ValueError, match=r"mask 1: found shape \(2, 2\); its box has \(3, 3\) patches"):
+        lowlevel.embed_crops(image, BOXES, [full[0], np.ones((2, 2), bool), full[2]], stride=8)
+
+
+def test_a_crop_does_not_depend_on_the_others() -> None:
+    image = noise(48, 64)
+    together = lowlevel.embed_crops(image, BOXES, None, stride=8)
+    for row, box in enumerate(BOXES):
+        np.testing.assert_array_equal(lowlevel.embed_crops(image, box[None], None, stride=8)[0], together[row])
+    assert lowlevel.embed_crops(image, BOXES[:0], None, stride=8).shape == (0, lowlevel.crop_channels())
