@@ -109,6 +109,17 @@ def tiny_project(tmp_path: Path) -> Project:
     return Project(small_project(tmp_path))
 
 
+@pytest.fixture
+def odd_project(tiny_project: Project) -> Project:
+    """The tiny project with a constant, a one-token and a wide image in train, indexed."""
+    odd = {"constant": np.full((HEIGHT, WIDTH, 3), 128, np.uint8), "dot": photo(1, 5, 5), "wide": photo(2, 50, 90)}
+    for name, pixels in odd.items():
+        save(tiny_project.path / f"data/images/train/{name}.png", pixels)
+        save(tiny_project.path / f"data/labels/train/{name}.png", halves(*pixels.shape[:2]))
+    tiny_project.run_all("index")
+    return tiny_project
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny project with all stages run; copy it, never write to it."""

@@ -1,0 +1,76 @@
+"""What every segmentation method must do, over the table."""
+
+import numpy as np
+import pytest
+
+from stages.segments.methods import METHODS
+from stages.segments.tokens import ImageTokens
+
+
+def tokens(features: np.ndarray, *, num_segments: int | None = 3, k: int = 5, degenerate: bool = False) -> ImageTokens:
+    """Tokens of a feature grid (row, column, channel) with the eigenpairs of their normalised Laplacian."""
+    h, w, _ = features.shape
+    rows = features.reshape(h * w, -1).astype(np.float64)
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    weights = np.maximum(unit @ unit.T, 0)
+    root = np.sqrt(weights.sum(axis=1))
+    values, vectors = np.linalg.eigh(np.eye(h * w) - weights / root[:, None] / root)
+    pairs = (vectors / root[:, None]).T[:k].astype(np.float32)
+    return ImageTokens((h, w), rows.astype(np.float32), values[:k], pairs, degenerate, num_segments, seed=3)
+
+
+def two_parts(h: int = 6, w: int = 8) -> np.ndarray:
+    """Left and right half that look different, a little noise."""
+    rng = np.random.default_rng(0)
+    base = np.where(np.arange(w)[None, :, None] < w // 2, [1.0, 0.1, 0.1, 0], [0.1, 1.0, 0, 0.1])
+    return np.broadcast_to(base, (h, w, 4)) + rng.normal(0, 0.02, (h, w, 4))
+
+
+@pytest.fixture(params=METHODS)
+def method(request):
+    return METHODS[request.param]
+
+
+def check(labels: np.ndarray, grid: tuple[int, int]) -> None:
+    assert labels.shape == grid
+    assert labels.dtype == np.int64
+    assert labels.min() >= 0
+
+
+@pytest.mark.parametrize("num_segments", [1, 2, 3, 100, None])
+def test_labels_are_deterministic_and_bounded(method, num_segments: int | None) -> None:
+    image = tokens(two_parts(), num_segments=num_segments)
+    labels = method.segment(image, method.Options())
+    check(labels, (6, 8))
+    np.testing.assert_array_equal(method.segment(image, method.Options()), labels)
+    assert len(np.unique(labels)) <= max(2, min(num_segments or 5, 48))
+
+
+def test_two_parts_are_found(method) -> None:
+    labels = method.segment(tokens(two_parts(), num_segments=2), method.Options())
+    left, right = np.unique(labels[:, :4]), np.unique(labels[:, 4:])
+    assert len(left) == len(right) == 1
+    assert left != right
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("num_segments", [1, 4, None])
+@pytest.mark.parametrize("grid", [(1, 1), (6, 8), (1, 9)])
+def test_a_constant_image_is_one_segment(method, grid: tuple[int, int], num_segments: int | None) -> None:
+    image = tokens(np.ones((*grid, 3)), num_segments=num_segments, degenerate=True)
+    labels = method.segment(image, method.Options())
+    check(labels, grid)
+    assert len(np.unique(labels)) == 1
+
+
+@pytest.mark.parametrize("grid", [(1, 2), (2, 1), (2, 2)])
+def test_fewer_tokens_than_segments_or_eigenvectors(method, grid: tuple[int, int]) -> None:
+    features = np.eye(grid[0] * grid[1]).reshape(*grid, -1) + 0.3
+    check(method.segment(tokens(features, num_segments=15, k=15), method.Options()), grid)
+
+
+def test_arrays_that_are_given_stay_as_they_are(method) -> None:
+    image = tokens(two_parts())
+    for array in (image.features, image.eigenvalues, image.eigenvectors):
+        array.flags.writeable = False
+    method.segment(image, method.Options())

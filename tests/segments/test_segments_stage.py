@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+
+from pipeline.errors import ParamsError
+from stages.segments.methods import METHODS
+
+IDS = ["constant", "dot", "photo0", "photo1", "photo2", "photo3", "wide"]
+
+
+@pytest.fixture
+def project(odd_project):
+    odd_project.run_all("features", "eigen")
+    return odd_project
+
+
+def maps_of(artifact) -> list[np.ndarray]:
+    grids = artifact["grid"][:]
+    return [artifact["segments"][i, : h * w].reshape(h, w) for i, (h, w) in enumerate(grids.tolist())]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("background", ["border", "none"])
+def test_every_method_on_odd_images(project, method: str, background: str) -> None:
+    project.set({"segments.method": method, "segments.background": background})
+    artifact = project.run("segments")
+    segments, counts, grids = artifact["segments"][:], artifact["num_segments"][:], artifact["grid"][:]
+    assert segments.dtype == np.int16
+    for row, grid in enumerate(grids):
+        area = int(grid.prod())
+        assert (segments[row, area:] == -1).all()
+        ids = np.unique(segments[row, :area]).tolist()
+        assert ids == list(range(0 if 0 in ids else 1, counts[row] + 1))
+        assert 0 not in ids or background == "border"
+    # A single token is the background, where there is one. (lowlevel tells the tokens of a constant image apart by position.)
+    assert counts[1] == (0 if background == "border" else 1)
+    assert counts[2:].min() >= 1
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_image_has_the_same_segments_in_any_company(project, method: str) -> None:
+    project.set({"segments.method": method})
+    together = dict(zip(IDS, maps_of(project.run("segments")), strict=True))
+    project.set({"index.splits": {"train": {"images": "images/train/[pw]*[3e].png", "labels": None}}})
+    for stage in ("index", "features", "eigen"):
+        project.run(stage)
+    alone = project.run("segments")
+    for name, segments in zip(["photo3", "wide"], maps_of(alone), strict=True):
+        np.testing.assert_array_equal(segments, together[name])
+
+
+def test_more_segments_than_tokens(project) -> None:
+    project.set({"segments.num_segments": 500, "segments.background": "none"})
+    counts = project.run("segments")["num_segments"][:]
+    assert counts[1] == 1
+    assert counts.max() <= 66
+
+
+def test_small_pieces_are_merged(project) -> None:
+    project.set({"segments.num_segments": 8, "segments.background": "none"})
+    before = project.run("segments")["num_segments"][:]
+    project.set({"segments.min_tokens": 48})
+    after = project.run("segments")["num_segments"][:]
+    assert (after <= before).all()
+    assert after[2:6].tolist() == [1] * 4
+
+
+@pytest.mark.parametrize(
+    ("edits", "line"),
+    [
+        (
+            {"segments.options": {"n_inti": 3}},
+            r"segments\.options \(spectral\)\.n_inti: unknown key; did you mean 'n_init'",
+        ),
+        ({"segments.options": {"n_init": 0}}, r"segments\.options \(spectral\)\.n_init: found 0"),
+        ({"segments.num_segments": 0}, r"segments\.num_segments: found 0; a positive int or eigengap"),
+        (
+            {"segments.num_segments": "egengap"},
+            r"num_segments: found 'egengap'; input should be a valid integer or 'eigengap'",
+        ),
+        (
+            {"segments.background": "boarder"},
+            r"segments\.background: found 'boarder'; input should be 'border' or 'none'",
+        ),
+    ],
+)
+def test_refused_params(project, edits: dict, line: str) -> None:
+    project.set(edits)
+    with pytest.raises(ParamsError, match=line):
+        project.run("segments")
+    assert not (project.path / "artifacts/segments/train.zarr").exists()
