@@ -1,0 +1,148 @@
+"""What every clustering method must do, over the table; and the scaling before it."""
+
+import numpy as np
+import pytest
+
+from pipeline.errors import ParamsError
+from stages.cluster.methods import METHODS
+from stages.cluster.model import Clustering, fit_scaling, unit_rows
+
+QUICK = {"abc": {"epochs": 4, "hidden": 16}}
+
+
+def blobs(rows: int = 60, channels: int = 6, clusters: int = 3) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    centers = np.eye(clusters, channels)
+    return (centers[np.arange(rows) % clusters] + rng.normal(0, 0.05, (rows, channels))).astype(np.float32)
+
+
+@pytest.fixture(params=METHODS)
+def method(request):
+    return METHODS[request.param]
+
+
+def options(method):
+    name = next(name for name, module in METHODS.items() if module is method)
+    return method.Options(**QUICK.get(name, {}))
+
+
+def fit(method, rows: np.ndarray, k: int = 3, seed: int = 0) -> Clustering:
+    return method.fit(rows, np.ones(len(rows)), k=k, seed=seed, options=options(method))
+
+
+def check(method, clustering: Clustering, rows: np.ndarray, k: int) -> np.ndarray:
+    assert clustering.centers.dtype == np.float32
+    assert 1 <= len(clustering.centers) <= k
+    assert clustering.centers.shape[1] == rows.shape[1]
+    for values in (clustering.centers, clustering.history, clustering.weights):
+        assert np.isfinite(values).all()
+    labels = method.predict(clustering, rows, options(method))
+    assert labels.dtype == np.int64
+    assert labels.shape == (len(rows),)
+    assert 0 <= labels.min() <= labels.max() < len(clustering.centers)
+    return labels
+
+
+def test_the_same_seed_gives_the_same_bits(method) -> None:
+    rows = blobs()
+    first, second = fit(method, rows), fit(method, rows.copy())
+    check(method, first, rows, 3)
+    for name in ("centers", "history", "weights"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+
+
+def test_the_seed_of_others_is_left_alone(method) -> None:
+    import torch
+
+    torch.manual_seed(5)
+    np.random.seed(5)  # noqa: NPY002
+    before = torch.random.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    fit(method, blobs())
+    assert torch.equal(torch.random.get_rng_state(), before[0])
+    np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
+
+
+def test_a_row_has_the_same_label_in_any_company(method) -> None:
+    rows = blobs()
+    clustering = fit(method, rows)
+    labels = check(method, clustering, rows, 3)
+    order = np.random.default_rng(1).permutation(len(rows))
+    np.testing.assert_array_equal(method.predict(clustering, rows[order], options(method)), labels[order])
+    for row in (0, 7):
+        np.testing.assert_array_equal(
+            method.predict(clustering, rows[row : row + 1], options(method)), labels[row : row + 1]
+        )
+    assert method.predict(clustering, rows[:0], options(method)).shape == (0,)
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize(
+    "rows",
+    [
+        blobs(1),
+        blobs(2),
+        np.repeat(blobs(1), 9, axis=0),
+        np.zeros((5, 4), np.float32),
+        np.concatenate([np.zeros((2, 6), np.float32), blobs(7)]),
+        np.full((6, 3), 1e15, np.float32),
+        np.full((6, 3), 1e-30, np.float32),
+    ],
+    ids=["one row", "two rows", "equal rows", "zero rows", "some zero rows", "huge", "tiny"],
+)
+@pytest.mark.parametrize("k", [1, 2, 20])
+def test_degenerate_rows(method, rows: np.ndarray, k: int) -> None:
+    # The stage scales rows to unit length before.
+    rows = unit_rows(rows)
+    check(method, fit(method, rows, k), rows, k)
+
+
+@pytest.mark.filterwarnings("ignore:The given NumPy array is not writable")
+def test_rows_that_are_given_stay_as_they_are(method) -> None:
+    rows = blobs()
+    rows.flags.writeable = False
+    check(method, fit(method, rows), rows, 3)
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("norm_std", [False, True])
+@pytest.mark.parametrize("pca", [0, 2, 50])
+@pytest.mark.parametrize("whiten", [False, True])
+@pytest.mark.parametrize("rows", [blobs(), blobs(1), np.zeros((4, 6), np.float32), np.ones((4, 6), np.float32)])
+def test_scaling_is_finite_and_row_by_row(rows: np.ndarray, norm_std: bool, pca: int, whiten: bool) -> None:
+    scaling = fit_scaling(rows, norm_std=norm_std, pca=pca, whiten=whiten)
+    scaled = scaling(rows)
+    assert scaled.dtype == np.float32
+    assert scaled.shape == (len(rows), min(pca, 6) or 6)
+    assert np.isfinite(scaled).all()
+    np.testing.assert_allclose(scaling(rows[:1]), scaled[:1], atol=1e-5)
+
+
+def test_scaling_does_not_depend_on_the_length_of_rows() -> None:
+    rows = blobs()
+    scaling = fit_scaling(rows, norm_std=True, pca=3, whiten=True)
+    np.testing.assert_allclose(scaling(rows * 7), scaling(rows), atol=1e-4)
+
+
+def test_no_foreground_segment_is_one_line(tiny_project) -> None:
+    tiny_project.set({"segments.background": "border", "segments.num_segments": 1})
+    tiny_project.run_all("index", "features", "eigen", "segments", "crops")
+    with pytest.raises(ParamsError, match=r"split 'train' has no foreground segment; set segments\.background: none"):
+        tiny_project.run("cluster")
+    assert not (tiny_project.path / "artifacts/cluster/train.zarr").exists()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_in_the_stage(finished_project, name: str) -> None:
+    finished_project.set({"cluster.method": name, "cluster.options": QUICK.get(name, {}), "cluster.k": 50})
+    cluster = finished_project.run("cluster")
+    rows = int(finished_project.artifact("crops")["num_segments"][:].sum())
+    assert cluster["counts"][:].sum() == rows
+    assert cluster["centers"].shape[0] == cluster["counts"].shape[0] <= 50
+
+
+def test_the_clustering_is_fitted_on_one_split_only(finished_project) -> None:
+    with pytest.raises(ParamsError, match=r"cluster: no split 'val' here \(known: train\)"):
+        finished_project.run("cluster", "val")
+    finished_project.set({"cluster.fit_split": "vall"})
+    with pytest.raises(ParamsError, match=r"cluster\.fit_split: found 'vall'; did you mean 'val'\?"):
+        finished_project.run("cluster", "")
