@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 KINDS = ("cos_relu", "cos_mean_relu", "cos_third_relu", "binary")
+ROUNDING = 1e-6  # share of the largest similarity below which what the offset leaves is rounding
 
 
 def unit_rows(features_NC: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
@@ -11,6 +12,26 @@ def unit_rows(features_NC: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
     features = np.asarray(features_NC, np.float32)
     norms = np.linalg.norm(features, axis=1, keepdims=True)
     return features / np.maximum(norms, np.float32(1e-12))
+
+
+def resampled_tokens(
+    features_NC: npt.NDArray[np.floating], *, grid: tuple[int, int], new_grid: tuple[int, int]
+) -> npt.NDArray[np.float32]:
+    """Unit-length features on another grid, bilinear, not scaled again (DSM's `image_downsample_factor`).
+
+    Args:
+        features_NC: floats (token, channel), row-major on `grid`.
+        grid, new_grid: rows and columns, before and after.
+
+    Returns:
+        float32 (new token, channel), norms at most 1; for `feature_affinity(..., normalize=False)`.
+    """
+    import torch
+    from torch.nn import functional
+
+    tokens = torch.from_numpy(unit_rows(features_NC)).T.unflatten(1, grid)[None]
+    resampled = functional.interpolate(tokens, size=new_grid, mode="bilinear", align_corners=False)
+    return resampled[0].flatten(1).T.contiguous().numpy()
 
 
 def feature_affinity(
@@ -39,15 +60,14 @@ def feature_affinity(
     gram = features @ features.T
     if kind == "binary":
         return np.where(gram > tau, np.float32(1), np.float32(eps))
+    similar = gram.max()
     if kind == "cos_mean_relu":
         gram -= gram.mean(dtype=np.float64).astype(np.float32)
     elif kind == "cos_third_relu":
-        gram -= gram.max() / np.float32(3)
+        gram -= similar / np.float32(3)
     elif kind != "cos_relu":
         raise ValueError(f"affinity: found {kind!r}; {', '.join(KINDS)} are allowed")
     if threshold:
         np.maximum(gram, 0, out=gram)
     largest = gram.max()
-    if largest > 0:
-        gram /= largest
-    return gram
+    return gram / largest if largest > ROUNDING * similar else np.zeros_like(gram)

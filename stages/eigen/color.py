@@ -6,13 +6,14 @@ from scipy import sparse
 
 F64 = npt.NDArray[np.float64]
 NEIGHBOURS = ((20, 2.0), (10, 0.1))  # (k, weight of position)
+CHUNK = 1024  # pixels compared with all others at a time
 
 
 def knn_affinity(image_HW3: npt.NDArray[np.floating]) -> sparse.csr_array:
     """Count of nearest-neighbour relations in colour and position.
 
     For (k, s) in (20, 2.0), (10, 0.1): the k nearest neighbours, oneself included, of [R, G, B, s x, s y], x and y in [0, 1];
-    each adds 1 to (i, j) and to (j, i).
+    each adds 1 to (i, j) and to (j, i). Of pixels equally far the first in row-major order counts as nearer.
 
     Args:
         image_HW3: RGB in [0, 1] (row, column, 3). With fewer pixels than k, k is the number of pixels.
@@ -20,8 +21,6 @@ def knn_affinity(image_HW3: npt.NDArray[np.floating]) -> sparse.csr_array:
     Returns:
         float32 sparse (pixel, pixel), symmetric, entries 0 to 4.
     """
-    from scipy.spatial import cKDTree
-
     rows, cols = image_HW3.shape[:2]
     count = rows * cols
     x = np.tile(np.linspace(0, 1, cols), rows)
@@ -30,11 +29,25 @@ def knn_affinity(image_HW3: npt.NDArray[np.floating]) -> sparse.csr_array:
     for k, weight in NEIGHBOURS:
         points = np.column_stack([image_HW3.reshape(count, 3), weight * x, weight * y]).astype(np.float32)
         used = min(k, count)
-        neighbours = cKDTree(points).query(points, k=used)[1].reshape(-1)
+        neighbours = nearest(points, used).reshape(-1)
         ones = np.ones(count * used, np.float32)
         relation = sparse.csr_array((ones, (np.repeat(np.arange(count), used), neighbours)), shape=(count, count))
         total = total + relation + relation.T
     return total
+
+
+def nearest(points_NC: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.int64]:
+    """The k nearest points of each, itself included, of equals the first: int64 (N, k), ascending."""
+    from scipy.spatial.distance import cdist
+
+    found = []
+    for start in range(0, len(points_NC), CHUNK):
+        distances = cdist(points_NC[start : start + CHUNK], points_NC, "sqeuclidean")
+        limit = np.partition(distances, k - 1, axis=1)[:, k - 1 : k]
+        taken, tied = distances < limit, distances == limit
+        taken |= tied & (np.cumsum(tied, axis=1) <= k - taken.sum(axis=1, keepdims=True))
+        found.append(np.nonzero(taken)[1].reshape(-1, k))
+    return np.concatenate(found)
 
 
 def random_walk_affinity(image_HW3: npt.NDArray[np.floating], *, sharpness: float = 900.0) -> sparse.csr_array:

@@ -6,14 +6,16 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.eigen.signs import component_indicators, fix_signs
-from stages.eigen.solvers import DENSE_BELOW, largest_batched, largest_dense, largest_iterative
+from stages.eigen.solvers import largest
 
 F64 = npt.NDArray[np.float64]
+NO_EDGE = 1e-12  # degree under which a node counts as isolated (DSM)
+NULL = 1e-9  # eigenvalue under which a vector belongs to the null space
 
 
 @dataclass(frozen=True)
 class Eigenpairs:
-    """values (K,) ascending; vectors (K, N), row 0 trivial; how many connected components the graph has."""
+    """values (K,) ascending; vectors (K, N), row 0 trivial; connected components, nodes without edges left out."""
 
     values: F64
     vectors: F64
@@ -23,7 +25,7 @@ class Eigenpairs:
 def degrees(weights_NN: F64) -> F64:
     """Row sums, with 1 in place of what is below 1e-12."""
     sums = weights_NN.sum(axis=1)
-    return np.where(sums < 1e-12, 1.0, sums)
+    return np.where(sums < NO_EDGE, 1.0, sums)
 
 
 def normalized_laplacian_eigenpairs(
@@ -53,66 +55,58 @@ def normalized_laplacian_batch(
     """The same for several images with the same number of tokens: one batched call on a GPU."""
     doubles = [np.asarray(w, np.float64) for w in weights]
     degree = [degrees(w) for w in doubles]
-    n = len(doubles[0])
-    count = min(k, n)
+    roots = [np.sqrt(d) for d in degree]
     matrices = []
-    for w, d in zip(doubles, degree, strict=True):
-        root = np.sqrt(np.abs(d))
+    for w, root in zip(doubles, roots, strict=True):
         matrix = w / root[:, None] / root[None, :]
         matrices.append((matrix + matrix.T) / 2)
-    chosen = solver
-    if solver == "auto":
-        chosen = "batched" if device != "cpu" else ("dense" if n < DENSE_BELOW else "iterative")
-    if chosen == "batched":
-        tops, vectors = largest_batched(np.stack(matrices), k=count, device=device)
-        solved = list(zip(tops, vectors, strict=True))
-    elif chosen == "dense":
-        solved = [largest_dense(matrix, k=count) for matrix in matrices]
-    elif chosen == "iterative":
-        solved = [
-            largest_iterative(matrix, k=count, start_N=np.sqrt(np.abs(d)))
-            for matrix, d in zip(matrices, degree, strict=True)
-        ]
-    else:
-        raise ValueError(f"solver: found {solver!r}; auto, dense, iterative or batched is allowed")
-    return [
-        finish(w, d, top, vectors_KN, k=count) for w, d, (top, vectors_KN) in zip(doubles, degree, solved, strict=True)
-    ]
+    count = min(k, len(doubles[0]))
+    solved = largest(matrices, k=count, solver=solver, device=device, starts=roots)
+    return [finish(w, d, *top, k=count) for w, d, top in zip(doubles, degree, solved, strict=True)]
 
 
 def finish(weights_NN: F64, degree_N: F64, top: F64, vectors_KN: F64, *, k: int) -> Eigenpairs:
     """lambda = 1 - mu, y = D^-1/2 v, null space by components, deterministic signs."""
-    from scipy.sparse import csr_array
-    from scipy.sparse.csgraph import connected_components
-
-    values = 1.0 - top
-    vectors = vectors_KN / np.sqrt(np.abs(degree_N))
+    values, root = 1.0 - top, np.sqrt(degree_N)
+    vectors = vectors_KN / root
     nonnegative = bool((weights_NN >= 0).all())
     components = 1
     if nonnegative:
         values = np.clip(values, 0.0, 2.0)
-        connected = np.count_nonzero(values < 1e-9) <= 1
-        if not connected:
-            components, labels = connected_components(csr_array(weights_NN > 0), directed=False)
-        if components > 1:
-            null = component_indicators(labels, degree_N, k=k)
-            values[: len(null)] = 0.0
-            vectors[: len(null)] = null
-        elif values[0] < 1e-9:
-            values[0] = 0.0
-            vectors[0] = 1.0 / np.sqrt(degree_N.sum())
+        small = int(np.count_nonzero(values < NULL))
+        labels = component_labels(weights_NN, split=small > 1)
+        components = int(labels.max()) + 1
+        null = component_indicators(labels, degree_N, k=k)
+        small = max(small, len(null))
+        values[: len(null)] = 0.0
+        # What is left of a nearly disconnected graph's smallest vectors, orthogonal to its null space.
+        rest = vectors[:small] - (vectors[:small] * degree_N) @ null.T @ null
+        others = np.linalg.svd(rest * root, full_matrices=False)[2][: small - len(null)] / root
+        vectors[:small] = np.concatenate([null, others])
     order = np.argsort(values, kind="stable")
     return Eigenpairs(values[order], fix_signs(vectors[order], trivial_first=nonnegative), components)
 
 
-def plain_laplacian_eigenpairs(weights_NN: npt.NDArray[np.floating], *, k: int) -> Eigenpairs:
-    """The K smallest eigenpairs of D - W, vectors of unit length (DSM with lapnorm off)."""
-    from scipy.linalg import eigh
+def component_labels(weights_NN: F64, *, split: bool) -> npt.NDArray[np.integer]:
+    """Connected component of each node, (N,), -1 for a node without edges; all 0 unless `split`."""
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import connected_components
 
+    labels = np.where(weights_NN.sum(axis=1) < NO_EDGE, -1, 0)
+    joined = labels == 0
+    if split:
+        labels[joined] = connected_components(csr_array(weights_NN[np.ix_(joined, joined)] > 0), directed=False)[1]
+    return labels
+
+
+def plain_laplacian_eigenpairs(
+    weights_NN: npt.NDArray[np.floating], *, k: int, solver: str = "auto", device: str = "cpu"
+) -> Eigenpairs:
+    """The K smallest eigenpairs of D - W, vectors of unit length (DSM with lapnorm off)."""
     weights = np.asarray(weights_NN, np.float64)
-    count = min(k, len(weights))
-    values, vectors = eigh(np.diag(degrees(weights)) - weights, subset_by_index=[0, count - 1])
-    return Eigenpairs(values, fix_signs(vectors.T), 1)
+    matrix = weights - np.diag(degrees(weights))
+    top, vectors = largest([matrix], k=min(k, len(weights)), solver=solver, device=device)[0]
+    return Eigenpairs(-top, fix_signs(vectors), 1)
 
 
 def affinity_eigenpairs(weights_NN: npt.NDArray[np.floating], *, k: int) -> Eigenpairs:

@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 F64 = npt.NDArray[np.float64]
+ROUNDING = 1e-9  # share of the largest entry below which an entry counts as 0
 
 
 def fix_signs(vectors_KN: F64, *, trivial_first: bool = True) -> F64:
@@ -13,8 +14,9 @@ def fix_signs(vectors_KN: F64, *, trivial_first: bool = True) -> F64:
     """
     out = vectors_KN.copy()
     for row, vector in enumerate(out):
-        positive = float((vector > 0).mean())
-        leader = vector[np.argmax(np.abs(vector) > np.abs(vector).max(initial=0) * (1 - 1e-6))]
+        size = np.abs(vector).max()
+        positive = float((vector > ROUNDING * size).mean())
+        leader = vector[np.argmax(np.abs(vector) > size * (1 - 1e-6))]
         if trivial_first and row == 0:
             flip = vector.sum() < 0
         elif positive in (0.0, 0.5, 1.0):
@@ -27,16 +29,23 @@ def fix_signs(vectors_KN: F64, *, trivial_first: bool = True) -> F64:
 
 
 def component_indicators(labels_N: npt.NDArray[np.integer], degrees_N: F64, *, k: int) -> F64:
-    """Null space of a disconnected graph, (min(k, components), N): one indicator a component, by first token.
+    """Null space of a graph, (min(k, components), N), rows with y^T D y = 1.
 
-    Row 0 is the constant vector; the others are indicators made D-orthogonal to the rows before, all with y^T D y = 1.
+    Row 0 is constant; the others are indicators of components, by first token, made D-orthogonal to the rows before.
+
+    Args:
+        labels_N: component of each node, -1 for a node without edges: its eigenvalue is 1, so that it is 0 in all rows.
+        degrees_N: diagonal of D.
+        k: most rows.
     """
-    _, first = np.unique(labels_N, return_index=True)
-    order = np.argsort(first)
-    rows: list[F64] = [np.ones(len(labels_N)) / np.sqrt(degrees_N.sum())]
-    for component in order[: max(0, min(k, len(order)) - 1)]:
-        vector = (labels_N == component).astype(np.float64)
+    found, first = np.unique(labels_N, return_index=True)
+    order = found[np.argsort(first)]
+    order = order[order >= 0]
+    masks = [labels_N >= 0, *(labels_N == component for component in order[:-1])]
+    rows: list[F64] = []
+    for mask in masks[: min(k, len(order))]:
+        vector = mask.astype(np.float64)
         for row in rows:
             vector = vector - (vector * degrees_N) @ row * row
         rows.append(vector / np.sqrt((vector**2) @ degrees_N))
-    return np.array(rows[:k])
+    return np.array(rows).reshape(-1, len(labels_N))

@@ -4,7 +4,39 @@ import numpy as np
 import numpy.typing as npt
 
 F64 = npt.NDArray[np.float64]
+SOLVERS = ("auto", "dense", "iterative", "batched")
 DENSE_BELOW = 400  # nodes under which LAPACK beats ARPACK here
+
+
+def largest(
+    matrices: list[F64], *, k: int, solver: str = "auto", device: str = "cpu", starts: list[F64] | None = None
+) -> list[tuple[F64, F64]]:
+    """The k largest eigenpairs of symmetric matrices of one size, float64 whatever the solver.
+
+    Args:
+        matrices: each (N, N).
+        k: at most N.
+        solver: `dense`, `iterative`, `batched` (torch.linalg.eigh on `device`), or `auto`: `batched` off the CPU, else by size.
+        device: for `batched`.
+        starts: for `iterative`, a start vector (N,) each; None: ones.
+
+    Returns:
+        for each: values (k,) descending, vectors (k, N).
+
+    Raises:
+        ValueError: unknown solver.
+    """
+    n = len(matrices[0])
+    if solver == "auto":
+        solver = "batched" if device != "cpu" else ("dense" if n < DENSE_BELOW else "iterative")
+    if solver == "batched":
+        return list(zip(*largest_batched(np.stack(matrices), k=k, device=device), strict=True))
+    if solver == "dense":
+        return [largest_dense(matrix, k=k) for matrix in matrices]
+    if solver == "iterative":
+        starts = starts or [np.ones(n)] * len(matrices)
+        return [largest_iterative(m, k=k, start_N=start) for m, start in zip(matrices, starts, strict=True)]
+    raise ValueError(f"solver: found {solver!r}; {', '.join(SOLVERS)} are allowed")
 
 
 def largest_dense(matrix_NN: F64, *, k: int) -> tuple[F64, F64]:
@@ -16,16 +48,16 @@ def largest_dense(matrix_NN: F64, *, k: int) -> tuple[F64, F64]:
     return values[::-1].copy(), np.ascontiguousarray(vectors[:, ::-1].T)
 
 
-def largest_iterative(matrix_NN: F64, *, k: int, start_N: F64 | None = None) -> tuple[F64, F64]:
-    """ARPACK from a fixed start, float64, to machine precision; falls back on LAPACK where k is too close to N."""
+def largest_iterative(matrix_NN: F64, *, k: int, start_N: F64) -> tuple[F64, F64]:
+    """ARPACK from a fixed start, float64, to machine precision; LAPACK where k is too close to N or nothing is left to iterate on."""
     from scipy.sparse.linalg import eigsh
 
     n = len(matrix_NN)
-    if k >= n - 1:
+    if k >= n - 1 or not matrix_NN.any():
         return largest_dense(matrix_NN, k=k)
-    start = np.ones(n) if start_N is None else start_N
-    start = start / np.linalg.norm(start) + np.random.default_rng(0).standard_normal(n) * 0.1 / np.sqrt(n)
-    values, vectors = eigsh(matrix_NN, k=k, which="LA", v0=start, ncv=min(n, max(2 * k + 1, 40)), tol=0)
+    rng = np.random.default_rng(0)
+    start = start_N / np.linalg.norm(start_N) + rng.standard_normal(n) * 0.1 / np.sqrt(n)
+    values, vectors = eigsh(matrix_NN, k=k, which="LA", v0=start, ncv=min(n, max(2 * k + 1, 40)), tol=0, rng=rng)
     order = np.argsort(values)[::-1]
     return values[order], np.ascontiguousarray(vectors[:, order].T)
 

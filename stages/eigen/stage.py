@@ -36,7 +36,9 @@ class EigenParams(Params):
         False, description="colours divided by 255 twice, as DSM before February 2023 and SimSAM"
     )
     k: int = Field(15, ge=2, description="eigenpairs, the trivial one included")
-    solver: Literal["auto", "dense", "iterative", "batched"] = Field("auto", description="see stages/eigen/solvers.py")
+    solver: Literal["auto", "dense", "iterative", "batched"] = Field(
+        "auto", description="of a Laplacian; see stages/eigen/solvers.py"
+    )
 
 
 def sizes(params: EigenParams, inputs: Inputs) -> Mapping[str, int]:
@@ -118,7 +120,11 @@ def run(params: EigenParams, inputs: Inputs, images: range, execution: Execution
                     store(row, affinity_eigenpairs(weights_of(row), k=params.k))
             elif params.laplacian == "plain":
                 for row in part:
-                    store(row, plain_laplacian_eigenpairs(weights_of(row), k=params.k))
+                    weights = weights_of(row)
+                    pairs = plain_laplacian_eigenpairs(
+                        weights, k=params.k, solver=params.solver, device=execution.device
+                    )
+                    store(row, pairs)
             else:
                 graphs = [weights_of(row) for row in part]
                 solved = normalized_laplacian_batch(graphs, k=params.k, solver=params.solver, device=execution.device)
@@ -139,7 +145,9 @@ STAGE = Stage(
             ("image", "eigenvector", "token"), "float32", "D-orthonormal rows, row 0 trivial; padded with 0"
         ),
         "num_eigenvectors": ArraySpec(("image",), "int32", "rows that are valid: min(k, tokens)"),
-        "components": ArraySpec(("image",), "int32", "connected components of the graph"),
+        "components": ArraySpec(
+            ("image",), "int32", "connected components of the graph, tokens without edges left out"
+        ),
         "degenerate": ArraySpec(("image",), "bool", "all tokens look alike: rows from 1 on mean nothing"),
         "grid": ArraySpec(("image", "side"), "int32", "rows and columns of tokens"),
     },

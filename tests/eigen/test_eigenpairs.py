@@ -1,12 +1,16 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from stages.eigen.affinity import feature_affinity
-from stages.eigen.laplacian import degrees, normalized_laplacian_eigenpairs
+from stages.eigen.affinity import feature_affinity, resampled_tokens, unit_rows
+from stages.eigen.laplacian import (
+    affinity_eigenpairs,
+    degrees,
+    normalized_laplacian_eigenpairs,
+    plain_laplacian_eigenpairs,
+    svd_eigenpairs,
+)
 
-GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden" / "dsm_affinity.npz"
+SOLVERS = ("dense", "iterative", "batched")
 
 
 def blocks(sizes: list[int], across: float) -> np.ndarray:
@@ -14,7 +18,7 @@ def blocks(sizes: list[int], across: float) -> np.ndarray:
     return np.where(labels[:, None] == labels, 1.0, across)
 
 
-@pytest.mark.parametrize("solver", ["dense", "iterative", "batched"])
+@pytest.mark.parametrize("solver", SOLVERS)
 def test_two_blocks(solver: str) -> None:
     pairs = normalized_laplacian_eigenpairs(blocks([2, 2], 0.1), k=4, solver=solver)
     np.testing.assert_allclose(pairs.values, [0, 0.1818182, 1, 1], atol=1e-6)
@@ -50,12 +54,80 @@ def test_solvers_agree_and_rows_are_orthonormal() -> None:
         np.testing.assert_allclose((other.vectors * degree) @ other.vectors.T, np.eye(8), atol=1e-8)
 
 
-@pytest.mark.skipif(not GOLDEN.exists(), reason="golden vectors are not beside the checkout")
-def test_golden() -> None:
-    golden = np.load(GOLDEN)
-    for i in range(int(golden["num_images"])):
-        weights = feature_affinity(golden[f"img{i}/F"])
-        np.testing.assert_allclose(weights, golden[f"img{i}/W_feat"], atol=2e-6)
-        values = golden[f"img{i}/laplacian_lambda0/eigenvalues"]
-        pairs = normalized_laplacian_eigenpairs(weights, k=len(values))
-        np.testing.assert_allclose(pairs.values, values, atol=1e-4)
+def test_mean_offset_splits_two_directions() -> None:
+    weights = feature_affinity(np.repeat(np.eye(2), 2, axis=0), kind="cos_mean_relu")
+    np.testing.assert_array_equal(weights, blocks([2, 2], 0.0))
+    np.testing.assert_allclose(normalized_laplacian_eigenpairs(weights, k=4).values, [0, 0, 1, 1], atol=1e-12)
+
+
+def test_binary_graph_of_two_directions() -> None:
+    weights = feature_affinity(np.repeat(np.eye(2), [2, 4], axis=0), kind="binary", tau=0.2, eps=1e-5)
+    np.testing.assert_allclose(degrees(weights.astype(np.float64)), [2.00004] * 2 + [4.00002] * 4, rtol=1e-6)
+    pairs = normalized_laplacian_eigenpairs(weights, k=2)
+    assert pairs.values[1] == pytest.approx(2.49996e-5, rel=1e-5)
+    assert pairs.vectors[1][0] / pairs.vectors[1][2] == pytest.approx(-3.99994, abs=1e-4)
+
+
+def test_rounding_is_no_structure() -> None:
+    alike = np.tile(np.random.default_rng(0).normal(size=(1, 64)), (30, 1))
+    assert not feature_affinity(alike, kind="cos_mean_relu").any()
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_token_without_edges_stays_out_of_the_null_space(solver: str) -> None:
+    features = np.array([[0, 0], [1, 0], [1, 0.1], [0, 1], [0, 2.0]])
+    weights = feature_affinity(features, kind="cos_mean_relu")
+    pairs = normalized_laplacian_eigenpairs(weights, k=5, solver=solver)
+    assert pairs.components == 2
+    residual = weights @ pairs.vectors.T - degrees(weights)[:, None] * pairs.vectors.T * (1 - pairs.values)
+    isolated = np.where(np.arange(5) == 0, pairs.vectors[:, 0][:, None], 0)  # its degree counts as 1
+    np.testing.assert_allclose(residual, isolated.T * (pairs.values - 1), atol=1e-7)
+    np.testing.assert_allclose(pairs.vectors[:2, 0], 0, atol=1e-12)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_nearly_disconnected_graph_is_orthonormal(solver: str) -> None:
+    weights = blocks([30, 20, 25], 1e-13)
+    pairs = normalized_laplacian_eigenpairs(weights, k=6, solver=solver)
+    np.testing.assert_allclose((pairs.vectors * degrees(weights)) @ pairs.vectors.T, np.eye(6), atol=1e-8)
+    np.testing.assert_allclose(pairs.vectors[0], pairs.vectors[0, 0])
+
+
+def test_iterations_repeat_where_eigenvalues_do() -> None:
+    for weights in (np.ones((60, 60)), blocks([20] * 4, 0.0)):
+        first, second = (normalized_laplacian_eigenpairs(weights, k=7, solver="iterative") for _ in range(2))
+        np.testing.assert_array_equal(first.vectors, second.vectors)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_plain_laplacian_of_two_blocks(solver: str) -> None:
+    pairs = plain_laplacian_eigenpairs(blocks([2, 2], 0.1), k=4, solver=solver)
+    np.testing.assert_allclose(pairs.values, [0, 0.4, 2.2, 2.2], atol=1e-12)
+    np.testing.assert_allclose(np.abs(pairs.vectors[:2]), 0.5, atol=1e-12)
+
+
+def test_affinity_and_singular_vectors_of_two_directions() -> None:
+    features = np.repeat(np.eye(2), [2, 3], axis=0)
+    pairs = affinity_eigenpairs(features @ features.T, k=2)
+    np.testing.assert_allclose(pairs.values, [3, 2], atol=1e-12)
+    np.testing.assert_allclose(np.abs(pairs.vectors[0]), [0, 0] + [3**-0.5] * 3, atol=1e-12)
+    np.testing.assert_allclose(svd_eigenpairs(features, k=2).values, np.sqrt([3, 2]), atol=1e-12)
+
+
+def test_resampled_tokens_keep_constant_features_and_shrink_others() -> None:
+    features = np.tile([[3.0, 4.0]], (6, 1))
+    np.testing.assert_allclose(resampled_tokens(features, grid=(2, 3), new_grid=(4, 6)), [[0.6, 0.8]] * 24, atol=1e-6)
+    mixed = resampled_tokens(np.eye(4), grid=(2, 2), new_grid=(4, 4))
+    assert np.linalg.norm(mixed, axis=1).max() <= 1 + 1e-6
+    np.testing.assert_allclose(mixed[5], [0.5625, 0.1875, 0.1875, 0.0625], atol=1e-6)
+
+
+def test_a_zero_row_stays_zero() -> None:
+    np.testing.assert_array_equal(unit_rows(np.array([[0.0, 0], [3, 4]])), np.float32([[0, 0], [0.6, 0.8]]))
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(ValueError, match="solver: found 'qr'"):
+        normalized_laplacian_eigenpairs(np.eye(3), k=2, solver="qr")
+    with pytest.raises(ValueError, match="affinity: found 'rbf'"):
+        feature_affinity(np.eye(3), kind="rbf")
