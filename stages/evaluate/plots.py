@@ -27,7 +27,8 @@ def confusion_png(confusion_KN: npt.NDArray[np.int64], names: Sequence[str], clu
     share = confusion_KN / np.maximum(confusion_KN.sum(axis=0, keepdims=True), 1)
     figure = Figure(figsize=(2 + 0.36 * len(names), 1.6 + 0.36 * len(clusters)), dpi=110, layout="constrained")
     axes = figure.add_subplot()
-    axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    if share.size:
+        axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     axes.set_xticks(range(len(names)), names, rotation=60, ha="right", fontsize=8)
     axes.set_yticks(range(len(clusters)), clusters, fontsize=8)
     axes.set_xlabel("class")

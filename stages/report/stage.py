@@ -54,11 +54,17 @@ def colors_of_labels(
     matching = evaluate["matching"][:]
     out = colors[classes : classes + clusters].copy()
     out[0] = (60, 60, 66)
-    shift = clusters - len(matching) if inputs["segments"][split].params["background"] == "none" else 0
+    offset = first_label(inputs, split)
     for row, value in enumerate(matching):
-        if value >= 0 and row + shift < clusters:
-            out[row + shift] = colors[value]
+        if value >= 0:
+            out[row + offset] = colors[value]
     return out
+
+
+def first_label(inputs: Inputs, split: str) -> int:
+    """The label of the confusion matrix's first row: 1 where nothing can be background, else 0."""
+    collision = inputs["assign"][split].params["background_collision"]
+    return int(inputs["segments"][split].params["background"] == "none" and not collision)
 
 
 def css(color: npt.NDArray[np.uint8]) -> str:
@@ -114,7 +120,7 @@ def score_view(inputs: Inputs, split: str, names: list[str], class_colors: npt.N
         return {"scores": None}
     result = inputs["evaluate"][split].call("scores_of")
     share = 100 * confusion / np.maximum(confusion.sum(axis=0, keepdims=True), 1)
-    offset = 1 if inputs["segments"][split].params["background"] == "none" else 0
+    offset = first_label(inputs, split)
     order = sorted(range(len(matching)), key=lambda k: (matching[k] < 0, matching[k]))
 
     def shown(value: float) -> str:
@@ -153,7 +159,7 @@ def contact_sheet(
     labels = assign["segment_labels"][:]
     matching = inputs["evaluate"][split]["matching"][:]
     names = inputs.index_params["classes"]
-    shift = 1 if segments.params["background"] == "none" else 0
+    offset = first_label(inputs, split)
     sheets = []
     for label in sorted(int(v) for v in np.unique(labels) if v >= 0):
         where = np.argwhere(labels == label)
@@ -167,7 +173,7 @@ def contact_sheet(
             dimmed = np.where(grown[..., None], image, (image * 0.35 + 20).astype(np.uint8))
             if x1 > x0 and y1 > y0:
                 pictures.append(data_uri(fit_within(np.ascontiguousarray(dimmed[y0:y1, x0:x1]), 96)))
-        row = label - shift
+        row = label - offset
         matched = names[matching[row]] if 0 <= row < len(matching) and matching[row] >= 0 else ""
         sheets.append(
             {

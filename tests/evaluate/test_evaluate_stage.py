@@ -1,0 +1,110 @@
+import json
+import logging
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.errors import ParamsError
+
+CHAIN = ("index", "features", "eigen", "segments", "crops", "cluster", "assign", "refine", "evaluate")
+
+
+def metrics(project, split: str = "train") -> dict:
+    return json.loads((project.path / f"metrics/{split}.json").read_text(), parse_constant=pytest.fail)
+
+
+def test_two_halves_are_scored(finished_project) -> None:
+    found = metrics(finished_project)
+    assert set(found["per_class"]) == set(found["per_class_accuracy"]) == {"left", "right"}
+    assert found["labelled"] is True
+    assert found["num_images"] == 4
+    assert found["miou"] == pytest.approx(np.mean(list(found["per_class"].values())))
+    assert found["convention"] == {"matching": "count", "absent": "drop", "surplus": "strict"}
+    assert found["conventions"]["stego"] == {"miou": found["miou"], "accuracy": found["accuracy"]}
+    assert found["accuracy"] > 0.9
+
+
+def test_ignored_pixels_are_not_counted(finished_project) -> None:
+    """One column of 48 pixels in each of four images is 255."""
+    assert finished_project.artifact("evaluate")["confusion"][:].sum() == 4 * 48 * 63
+    finished_project.set({"index.ignore": [255, 1]})
+    evaluate = finished_project.run("evaluate")
+    assert evaluate["confusion"][:].sum() == 4 * 48 * 32
+    assert metrics(finished_project)["per_class"]["right"] in (None, 0.0)
+
+
+def test_images_with_nothing_to_score_give_valid_json(finished_project) -> None:
+    finished_project.set({"index.ignore": [255, 0, 1]})
+    finished_project.run("evaluate")
+    found = metrics(finished_project)
+    assert found["miou"] == found["accuracy"] == 0
+    assert found["per_class"] == {"left": None, "right": None}
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+@pytest.mark.parametrize("classes", [["left", "right"], []])
+def test_a_split_without_labels_is_skipped_with_a_line(
+    tiny_project, caplog: pytest.LogCaptureFixture, classes: list[str]
+) -> None:
+    splits = {name: {"images": f"images/{name}/*", "labels": None} for name in ("train", "val")}
+    tiny_project.set({"index.splits": splits, "index.classes": classes})
+    with caplog.at_level(logging.INFO, logger="usseg"):
+        tiny_project.run_all(*CHAIN, "report")
+    assert "evaluate@val: no labels, nothing to score" in caplog.text
+    assert metrics(tiny_project) == {"labelled": False, "num_images": 4}
+    assert (tiny_project.path / "plots/val/per_class.csv").read_text() == "class,iou,accuracy\n"
+    assert "no labels" in (tiny_project.path / "report/index.html").read_text()
+
+
+def test_labels_without_class_names_are_one_line(tiny_project) -> None:
+    tiny_project.set({"index.classes": []})
+    tiny_project.run_all(*CHAIN[:-1])
+    with pytest.raises(
+        ParamsError, match=r"index\.classes: found \[\], but split 'train' has labels; name the classes"
+    ):
+        tiny_project.run("evaluate")
+    assert not (tiny_project.path / "metrics").exists()
+
+
+@pytest.mark.parametrize("surplus", ["strict", "many_to_one", "majority"])
+@pytest.mark.parametrize("absent", ["drop", "zero"])
+@pytest.mark.parametrize("matching", ["count", "iou"])
+def test_every_convention(finished_project, matching: str, absent: str, surplus: str) -> None:
+    finished_project.set({"evaluate.matching": matching, "evaluate.absent": absent, "evaluate.surplus": surplus})
+    finished_project.run("evaluate")
+    found = metrics(finished_project)
+    assert 0 <= found["miou"] <= found["accuracy"] <= 1
+    same = [c for c in found["conventions"].values() if c == {"miou": found["miou"], "accuracy": found["accuracy"]}]
+    assert same
+
+
+def test_more_clusters_than_classes_leave_some_unmatched(finished_project) -> None:
+    finished_project.set({"cluster.k": 5})
+    finished_project.run_all("cluster", "assign", "refine")
+    evaluate = finished_project.run("evaluate")
+    assert sorted(evaluate["matching"])[-2:] == [0, 1]
+    assert (evaluate["matching"][:] == -1).sum() == evaluate["confusion"].shape[0] - 2
+
+
+@pytest.mark.parametrize("collision", [False, True])
+@pytest.mark.parametrize("background", ["border", "none"])
+def test_rows_are_labels(finished_project, background: str, collision: bool) -> None:
+    finished_project.set({"segments.background": background, "assign.background_collision": collision})
+    finished_project.run_all("segments", "crops", "cluster", "assign", "refine")
+    confusion = finished_project.run("evaluate")["confusion"][:]
+    clusters = finished_project.artifact("cluster")["centers"].shape[0]
+    assert len(confusion) == clusters + (background == "border" and not collision)
+    maps = finished_project.artifact("refine")["maps"][:]
+    labels = np.asarray(Image.open(finished_project.path / "data/labels/train/photo0.png"))
+    offset = 1 if background == "none" and not collision else 0
+    for row in range(len(confusion)):
+        assert confusion[row, 0] == ((maps == row + offset) & (labels == 0)).sum()
+
+
+def test_plots_are_equal_bytes(finished_project) -> None:
+    before = finished_project.files("plots")
+    for name in ("artifacts/evaluate/train.run.json", "plots/train/confusion.png"):
+        (finished_project.path / name).unlink()
+    finished_project.run("evaluate")
+    assert finished_project.files("plots") == before
