@@ -42,16 +42,20 @@ def iou_matrix(confusion_KN: I64) -> F64:
 def hungarian(confusion_KN: I64, *, by: str = "count") -> I64:
     """One-to-one matching that maximises summed pixel counts (STEGO, PriMaPs) or summed IoU (DSM).
 
+    Of matchings with equal counts the one with most IoU is taken, so that the mean IoU does not depend on cluster ids.
+
     Returns:
         the class of each cluster, int64 (K,), -1 where none.
     """
     from scipy.optimize import linear_sum_assignment
 
-    gains = {"count": confusion_KN, "iou": iou_matrix(confusion_KN)}
-    if by not in gains:
+    if by not in ("count", "iou"):
         raise ValueError(f"matching: found {by!r}; count or iou is allowed")
+    gains = iou_matrix(confusion_KN)
+    if by == "count":
+        gains += confusion_KN * (confusion_KN.shape[1] + 1.0)
     matching = np.full(len(confusion_KN), -1, np.int64)
-    rows, columns = linear_sum_assignment(gains[by], maximize=True)
+    rows, columns = linear_sum_assignment(gains, maximize=True)
     matching[rows] = columns
     return matching
 
@@ -67,6 +71,18 @@ def many_to_one(confusion_KN: I64, *, by: str = "count") -> I64:
     left = matching < 0
     matching[left] = confusion_KN[left].argmax(axis=1)
     return matching
+
+
+def drop_surplus(confusion_KN: I64) -> I64:
+    """Empty the rows of clusters from N on: STEGO leaves their pixels out, even where it has extra clusters on purpose."""
+    clusters, classes = confusion_KN.shape
+    return np.where(np.arange(clusters)[:, None] < classes, confusion_KN, 0)
+
+
+def matched_confusion(confusion_KN: I64, matching_K: npt.NDArray[np.integer]) -> I64:
+    """Rows of clusters added up by their class: int64 (N predicted, N true). Rows of unmatched clusters are left out."""
+    classes = confusion_KN.shape[1]
+    return (np.arange(classes)[:, None] == matching_K).astype(np.int64) @ confusion_KN
 
 
 def match(confusion_KN: I64, *, matching: str = "count", surplus: str = "strict") -> I64:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stages.evaluate.matching import I64
+from stages.evaluate.matching import I64, matched_confusion
 
 F64 = npt.NDArray[np.float64]
 
@@ -29,15 +29,12 @@ def scores(confusion_KN: I64, matching_K: I64, *, absent: str = "drop", extra_ro
         confusion_KN: int64 (cluster, class).
         matching_K: class of each cluster, -1 none.
         absent: a class with neither truth nor prediction is dropped from the mean (STEGO) or counts 0 (DSM, MaskContrast).
-        extra_row: unmatched predictions enter the mean as one more class of IoU 0 unless there are none (STEGO with extra clusters).
+        extra_row: unmatched predictions enter the mean as one more class of IoU 0 unless there are none (STEGO with extra
+            clusters, on `drop_surplus(confusion)`).
     """
     if absent not in ("drop", "zero"):
         raise ValueError(f"absent: found {absent!r}; drop or zero is allowed")
-    classes = confusion_KN.shape[1]
-    matched = np.zeros((classes, classes), np.int64)
-    for cluster, value in enumerate(matching_K):
-        if value >= 0:
-            matched[value] += confusion_KN[cluster]
+    matched = matched_confusion(confusion_KN, matching_K)
     truth, predicted, hits = confusion_KN.sum(axis=0), matched.sum(axis=1), np.diag(matched)
     union = truth + predicted - hits
     with np.errstate(invalid="ignore", divide="ignore"):
