@@ -71,8 +71,16 @@ def is_current(target: Path, key: str, project: Path) -> bool:
     return artifact.attrs["stage"] != "index" and all((project / name).exists() for name in sidecar["files"])
 
 
-def settle(folder: Path, target: Path) -> None:
-    """Bring in the sidecar of a run that was killed after its artifact was published."""
-    if (folder / NOTE).exists() and not (folder / "data").exists():
-        os.replace(folder / NOTE, sidecar_path(target))
-        shutil.rmtree(folder)
+def settle(folder: Path, target: Path, project: Path) -> None:
+    """Bring in what waits in the partial folder of a run whose artifact is published: its other files, then its sidecar.
+
+    Called again where a run was killed at this point.
+    """
+    if not (folder / NOTE).exists() or (folder / "data").exists():
+        return
+    for path in json.loads((folder / NOTE).read_text(encoding="utf-8"))["files"]:
+        if (folder / "files" / path).exists():
+            (project / path).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(folder / "files" / path, project / path)
+    os.replace(folder / NOTE, sidecar_path(target))
+    shutil.rmtree(folder)

@@ -30,7 +30,7 @@ from pipeline.artifact import (
 from pipeline.errors import ArtifactError, ParamsError
 from pipeline.parallel import map_blocks
 from pipeline.params import Params, nearest, parse_section, read_params
-from pipeline.provenance import NOTE, input_artifacts, is_current, run_key, settle, sidecar_path
+from pipeline.provenance import NOTE, input_artifacts, is_current, run_key, settle
 from pipeline.stage import Execution, Inputs, Stage
 
 Table = Mapping[str, Stage]
@@ -69,7 +69,7 @@ def bring_up_to_date(stages: Table, stage: Stage, split: str, execution: Executi
         inputs = open_inputs(stages, stage, split, content, execution.project)
         key = run_key(stage, params, split, inputs)
         folder = partial_folder(target, key)
-        settle(folder, target)
+        settle(folder, target, execution.project)
         if is_current(target, key, execution.project):
             log.info("%s@%s is up to date", stage.name, split)
             return target
@@ -313,7 +313,7 @@ def publish_run(
         "arrays": arrays,
     }
     for path, text in files.items():
-        write_file(execution.project / path, text.encode() if isinstance(text, str) else text)
+        write_file(folder / "files" / path, text.encode() if isinstance(text, str) else text)
     sidecar = {
         "key": key,
         "content": seal(folder / "data", attrs),
@@ -324,8 +324,7 @@ def publish_run(
     }
     write_file(folder / NOTE, json.dumps(sidecar, indent=1).encode())
     publish(folder / "data", target)
-    os.replace(folder / NOTE, sidecar_path(target))
-    shutil.rmtree(folder)
+    settle(folder, target, execution.project)
     log.info(
         "%s@%s: %d images in %.1f s -> %s",
         stage.name,

@@ -1,11 +1,14 @@
+import errno
 import json
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.errors import ParamsError
+from pipeline import runner
+from pipeline.errors import ArtifactError, ParamsError
 
 CHAIN = ("index", "features", "eigen", "segments", "crops", "cluster", "assign", "refine", "evaluate")
 
@@ -108,3 +111,28 @@ def test_plots_are_equal_bytes(finished_project) -> None:
         (finished_project.path / name).unlink()
     finished_project.run("evaluate")
     assert finished_project.files("plots") == before
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_scores_and_artifact_are_published_together(
+    finished_project, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    finished_project.set({"evaluate.absent": "zero"})
+    real, before = runner.publish, [finished_project.files(name) for name in ("artifacts", "metrics", "plots")]
+
+    def full(folder: Path, target: Path) -> None:
+        if moment == "after":
+            real(folder, target)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(runner, "publish", full)
+    with pytest.raises(ArtifactError, match=r"evaluate@train: the disk of .* is full"):
+        finished_project.run("evaluate")
+    if moment == "before":
+        after = finished_project.files()
+        assert {name: after[name] for name in before[0]} == before[0]
+        assert [finished_project.files(name) for name in ("metrics", "plots")] == before[1:]
+    monkeypatch.setattr(runner, "publish", real)
+    finished_project.run("evaluate")
+    assert metrics(finished_project)["convention"]["absent"] == "zero"
+    assert not [name for name in finished_project.files() if ".partial/" in name]
