@@ -95,6 +95,9 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
 
 def resolve_device(name: str) -> str:
     """`auto` -> the first GPU where there is one; an absent device is refused."""
+    kind, _, index = name.partition(":")
+    if name not in ("auto", "cpu") and (kind != "cuda" or not (index or "0").isdigit()):
+        raise ParamsError(f"--device: found {name!r}; auto, cpu, cuda or cuda:N is allowed")
     no_driver = not any(Path(node).exists() for node in ("/dev/nvidiactl", "/dev/dxg"))
     if name == "cpu" or (name == "auto" and no_driver):  # spares the seconds that importing torch takes
         return "cpu"
@@ -102,9 +105,6 @@ def resolve_device(name: str) -> str:
 
     if name == "auto":
         return "cuda:0" if torch.cuda.is_available() else "cpu"
-    kind, _, index = name.partition(":")
-    if kind != "cuda" or not (index or "0").isdigit():
-        raise ParamsError(f"--device: found {name!r}; auto, cpu, cuda or cuda:N is allowed")
     if int(index or 0) >= torch.cuda.device_count():
         raise ParamsError(f"--device: found {name!r}; this machine has {torch.cuda.device_count()} CUDA devices")
     return f"cuda:{int(index or 0)}"

@@ -1,0 +1,116 @@
+"""What the command prints when all is well."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.params import read_params
+from pipeline.recipes import RECIPES
+from stages import STAGES
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = {
+    "torch",
+    "torchvision",
+    "timm",
+    "faiss",
+    "sklearn",
+    "scipy",
+    "cv2",
+    "matplotlib",
+    "dask",
+    "distributed",
+    "zarr",
+}
+SPY = """
+import sys
+from typer.testing import CliRunner
+import cli
+result = CliRunner().invoke(cli.app, sys.argv[1:])
+print(result.exit_code, *sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+@pytest.mark.parametrize("args", [["--help"], ["stage", "--help"], ["stage", "eigen", "--help"], ["recipe", "list"]])
+def test_help_imports_nothing_heavy(args: list[str]) -> None:
+    done = subprocess.run([sys.executable, "-c", SPY, *args], capture_output=True, text=True, timeout=60, check=True)
+    code, *modules = done.stdout.split()
+    assert code == "0"
+    assert "typer" in modules
+    assert not set(modules) & HEAVY
+
+
+def test_stages_are_listed_in_order(usseg, tmp_path: Path) -> None:
+    text = usseg(tmp_path, "stage", "--help").stdout
+    places = [re.search(rf"^\W*{name}\s", text, re.MULTILINE) for name in STAGES]
+    assert all(places)
+    assert [p.start() for p in places if p] == sorted(p.start() for p in places if p)
+    for stage in STAGES.values():
+        assert stage.summary.split(":")[0][:40] in text
+
+
+def test_a_stage_runs_and_is_then_up_to_date(tiny_project, usseg) -> None:
+    tiny_project.run("index")
+    first = usseg(
+        tiny_project.path.parent, "stage", "features", "--split", "train", "--project", str(tiny_project.path)
+    )
+    assert first.returncode == 0, first.stderr
+    assert re.search(r"features@train: 4 images in .* -> artifacts/features/train\.zarr", first.stderr)
+    second = usseg(tiny_project.path, "stage", "features", "--split", "train")
+    assert second.stderr.splitlines() == ["features@train is up to date"]
+
+
+def test_the_split_of_cluster_and_report_need_not_be_named(finished_project, usseg) -> None:
+    assert "cluster@train is up to date" in usseg(finished_project.path, "stage", "cluster").stderr
+    assert "report@all is up to date" in usseg(finished_project.path, "stage", "report").stderr
+
+
+def test_describe(finished, usseg) -> None:
+    done = usseg(finished, "describe", "artifacts/eigen/train.zarr")
+    assert done.returncode == 0
+    assert re.search(r"eigen@train\s+4 images, schema version \d+, content [0-9a-f]{12}", done.stdout)
+    for name, spec in STAGES["eigen"].arrays.items():
+        row = next(line for line in done.stdout.splitlines() if re.search(rf"\W{name}\W", line))
+        assert ", ".join(spec.axes) in row
+        assert spec.dtype in row
+    assert "4 x 5 x 48" in done.stdout
+    assert '"k": 5' in done.stdout
+
+
+def test_doctor(finished, usseg, tmp_path: Path) -> None:
+    done = usseg(finished, "doctor")
+    assert done.returncode == 0, done.stderr
+    found = dict(line.split(None, 1) for line in done.stdout.splitlines())
+    assert found["python"] == sys.version.split()[0]
+    assert re.match(r"\d+\.\d+", found["torch"])
+    assert {"cuda", "cores", "memory", "disk", "zarr", "timm", "dvc"} <= set(found)
+    assert found["params.yaml"] == "found"
+    assert done.stderr == ""
+
+
+def test_recipes_are_listed(usseg, tmp_path: Path) -> None:
+    lines = usseg(tmp_path, "recipe", "list").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == list(RECIPES)
+    assert all(RECIPES[line.split()[0]].summary in line for line in lines)
+
+
+def test_a_recipe_is_applied_and_comments_stay(usseg, tmp_path: Path) -> None:
+    before = (ROOT / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(before)
+    done = usseg(tmp_path, "recipe", "apply", "dsm")
+    assert done.returncode == 0, done.stderr
+    assert "features.backbone: 'lowlevel' -> 'vit_small_patch16_224.dino'" in done.stdout.splitlines()
+    after = (tmp_path / "params.yaml").read_text()
+    comments = [re.sub(r"\s+", " ", line[line.index("#") :]) for line in before.splitlines() if "#" in line]
+    assert len(comments) > 20
+    squeezed = re.sub(r"\s+", " ", after)
+    assert [comment for comment in comments if comment not in squeezed] == []
+    content = read_params(tmp_path)
+    for section, settings in RECIPES["dsm"].settings.items():
+        assert {key: content[section][key] for key in settings} == settings
+    again = usseg(tmp_path, "recipe", "apply", "dsm")
+    assert again.stdout == "params.yaml already holds recipe dsm\n"
+    assert (tmp_path / "params.yaml").read_text() == after
