@@ -7,21 +7,13 @@ import os
 import shutil
 from pathlib import Path
 
-from pipeline.artifact import Artifact, open_artifact
+from pipeline.artifact import open_artifact
 from pipeline.errors import ArtifactError
+from pipeline.inputs import input_artifacts
 from pipeline.params import Params
 from pipeline.stage import Inputs, Stage
 
 NOTE = "run.json"  # the sidecar while it waits in the partial folder for its artifact to be published
-
-
-def input_artifacts(inputs: Inputs) -> dict[str, Artifact]:
-    """All input artifacts by `stage@split`."""
-    flat = {}
-    for name, item in inputs.artifacts.items():
-        for artifact in item.values() if isinstance(item, dict) else [item]:
-            flat[f"{name}@{artifact.attrs['split']}"] = artifact
-    return flat
 
 
 @functools.cache

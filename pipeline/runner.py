@@ -28,12 +28,12 @@ from pipeline.artifact import (
     write_rows,
 )
 from pipeline.errors import ArtifactError, ParamsError
+from pipeline.inputs import Table, fit_split, input_artifacts, open_inputs, split_images
 from pipeline.parallel import map_blocks
 from pipeline.params import Params, nearest, parse_section, read_params
-from pipeline.provenance import NOTE, input_artifacts, is_current, run_key, settle
+from pipeline.provenance import NOTE, is_current, run_key, settle
 from pipeline.stage import Execution, Inputs, Stage
 
-Table = Mapping[str, Stage]
 log = logging.getLogger("usseg")
 
 
@@ -78,7 +78,7 @@ def bring_up_to_date(stages: Table, stage: Stage, split: str, execution: Executi
         if stage.sizes is None:
             files = run_whole(stage, params, inputs, folder, execution)
         else:
-            run_blocks(stages, stage, params, inputs, folder, execution)
+            run_blocks(stages, stage, params, content, inputs, folder, execution)
         publish_run(stage, params, split, inputs, folder, target, key, files, started, execution)
     return target
 
@@ -108,64 +108,6 @@ def check_split(stage: Stage, split: str, content: Mapping[str, Any]) -> None:
         )
 
 
-def fit_split(content: Mapping[str, Any]) -> str:
-    """The split that the clustering is fitted on."""
-    section = content.get("cluster")
-    name = section.get("fit_split") if isinstance(section, dict) else None
-    splits = content["index"]["splits"]
-    if name not in splits:
-        raise ParamsError(
-            f"params.yaml: cluster.fit_split: found {name!r}{nearest(str(name), splits)} (known: {', '.join(splits)})"
-        )
-    return str(name)
-
-
-def open_inputs(stages: Table, stage: Stage, split: str, content: Mapping[str, Any], project: Path) -> Inputs:
-    """Open and check every declared input."""
-    artifacts: dict[str, Any] = {}
-    for item in stage.inputs:
-        producer = stages[item.stage]
-
-        def opened(of: str, producer: Stage = producer) -> Artifact:
-            return open_checked(stage, producer, of, content, project)
-
-        if item.split == "all":
-            artifacts[item.stage] = {name: opened(name) for name in content["index"]["splits"]}
-        else:
-            artifacts[item.stage] = opened(split if item.split == "same" else fit_split(content))
-    return Inputs(split, artifacts, content["index"], project)
-
-
-def open_checked(stage: Stage, producer: Stage, split: str, content: Mapping[str, Any], project: Path) -> Artifact:
-    """Open one input and hold it against its producer's specification and the params of today."""
-    path = artifact_path(project, producer.name, split)
-    shown = path.relative_to(project)
-    remedy = f"run: usseg stage {producer.name} --split {split}"
-    functions = dict(producer.functions)
-    if producer.predict:
-        functions["predict"] = producer.predict
-    if not path.exists():
-        raise ArtifactError(f"{stage.name} needs {shown}; {remedy}")
-    artifact = open_artifact(path, functions=functions)
-    if artifact.attrs["stage"] != producer.name or artifact.attrs["version"] != producer.version:
-        raise ArtifactError(
-            f"{shown}: found {artifact.attrs['stage']} schema version {artifact.attrs['version']}; "
-            f"{producer.name} version {producer.version} is needed; {remedy}"
-        )
-    recorded = json.loads(json.dumps(producer.record(parse_section(content, producer.name, producer.params), split)))
-    for key in sorted(set(recorded) | set(artifact.params)):
-        if recorded.get(key) != artifact.params.get(key):
-            raise ArtifactError(
-                f"{shown}: made with {producer.name}.{key}: {artifact.params.get(key)!r}, "
-                f"params.yaml says {recorded.get(key)!r}; {remedy}"
-            )
-    for name, spec in producer.arrays.items():
-        found = artifact.attrs["arrays"].get(name)
-        if found is None or found["axes"] != list(spec.axes) or found["dtype"] not in spec.dtype.split("|"):
-            raise ArtifactError(f"{shown}: array {name}: found {found}; {spec.axes} {spec.dtype} is needed; {remedy}")
-    return artifact
-
-
 @contextmanager
 def locked(target: Path) -> Iterator[None]:
     """Let one process at a time write an artifact; the lock ends with the process."""
@@ -189,9 +131,13 @@ def partial_folder(target: Path, key: str) -> Path:
 
 @dataclass(frozen=True)
 class BlockTask:
-    """All that a worker needs to compute one block; it opens the artifacts itself."""
+    """All that a worker needs to compute one block; it opens the artifacts itself.
+
+    The content of params.yaml is that of the start: an edit during the run belongs to the next one.
+    """
 
     stages: Table
+    content: Mapping[str, Any]
     stage: str
     split: str
     images: range
@@ -203,10 +149,9 @@ class BlockTask:
 
 def compute_block(task: BlockTask) -> int:
     """Compute one block of images, write its shards, then its marker; returns how many images that were."""
-    content = read_params(task.execution.project)
     stage = task.stages[task.stage]
-    inputs = open_inputs(task.stages, stage, task.split, content, task.execution.project)
-    params = parse_section(content, stage.name, stage.params)
+    inputs = open_inputs(task.stages, stage, task.split, task.content, task.execution.project)
+    params = parse_section(task.content, stage.name, stage.params)
     values = stage.run(params, inputs, task.images, task.execution)
     assert set(values) == set(stage.arrays), f"{stage.name} returned {sorted(values)}, declared {sorted(stage.arrays)}"
     for name, spec in stage.arrays.items():
@@ -217,7 +162,15 @@ def compute_block(task: BlockTask) -> int:
     return len(task.images)
 
 
-def run_blocks(stages: Table, stage: Stage, params: Params, inputs: Inputs, folder: Path, execution: Execution) -> None:
+def run_blocks(
+    stages: Table,
+    stage: Stage,
+    params: Params,
+    content: Mapping[str, Any],
+    inputs: Inputs,
+    folder: Path,
+    execution: Execution,
+) -> None:
     """Run a per-image stage over the blocks that are not finished yet."""
     assert stage.sizes is not None
     count = input_artifacts(inputs)[f"index@{inputs.split}"].num_images
@@ -234,7 +187,9 @@ def run_blocks(stages: Table, stage: Stage, params: Params, inputs: Inputs, fold
     if done:
         log.info("%s@%s: continuing, %d of %d images are done", stage.name, inputs.split, done, count)
     quiet = replace(execution, progress=Execution.progress)
-    tasks = [BlockTask(stages, stage.name, inputs.split, block, folder, dtypes, shapes, quiet) for block in todo]
+    tasks = [
+        BlockTask(stages, content, stage.name, inputs.split, block, folder, dtypes, shapes, quiet) for block in todo
+    ]
     execution.progress(done, count)
     for images in map_blocks(compute_block, tasks, workers=execution.workers, scheduler=execution.scheduler):
         done += images
@@ -272,11 +227,6 @@ def run_whole(
     for name, array in arrays.items():
         write_rows(folder / "data", name, slice(None), array)
     return files
-
-
-def split_images(inputs: Inputs) -> int:
-    """How many images the index of this split has."""
-    return next(a.num_images for name, a in input_artifacts(inputs).items() if name == f"index@{inputs.split}")
 
 
 def publish_run(

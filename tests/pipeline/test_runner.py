@@ -34,11 +34,14 @@ def run_index(params, inputs, images, execution):
 
 calls: list[int] = []
 fail_at: list[int] = []
+edit_at: list[int] = []
 
 
 def run_power(params, inputs, images, execution):
     if images.start in fail_at:
         raise RuntimeError("killed")
+    if edit_at and images.start == edit_at[0]:
+        write_params(execution.project, 3)
     calls.append(images.start)
     base = np.asarray(images, np.float32)[:, None] * np.ones(6000, np.float32)
     return {"power": base**params.power}
@@ -62,6 +65,7 @@ def project(tmp_path: Path) -> Path:
     write_params(tmp_path, 2)
     calls.clear()
     fail_at.clear()
+    edit_at.clear()
     return tmp_path
 
 
@@ -254,3 +258,12 @@ def test_other_write_errors_name_the_stage(project: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(runner, "write_rows", refused)
     with pytest.raises(ArtifactError, match=r"power@val: Permission denied: power/c/0"):
         run(project, "power")
+
+
+def test_an_edit_of_params_during_a_run_belongs_to_the_next_one(project: Path) -> None:
+    run(project, "index")
+    edit_at.append(32)
+    artifact = open_artifact(run(project, "power"))
+    assert artifact.params == {"power": 2}
+    np.testing.assert_array_equal(artifact["power"][:, 0], np.arange(COUNT) ** 2)
+    assert open_artifact(run(project, "power")).params == {"power": 3}

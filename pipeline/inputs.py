@@ -1,0 +1,85 @@
+"""Open what a stage reads, and hold it against what its producer declares and params.yaml says."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifact import Artifact, artifact_path, open_artifact
+from pipeline.errors import ArtifactError, ParamsError
+from pipeline.params import nearest, parse_section
+from pipeline.stage import Inputs, Stage
+
+Table = Mapping[str, Stage]
+
+
+def fit_split(content: Mapping[str, Any]) -> str:
+    """The split that the clustering is fitted on."""
+    section = content.get("cluster")
+    name = section.get("fit_split") if isinstance(section, dict) else None
+    splits = content["index"]["splits"]
+    if name not in splits:
+        raise ParamsError(
+            f"params.yaml: cluster.fit_split: found {name!r}{nearest(str(name), splits)} (known: {', '.join(splits)})"
+        )
+    return str(name)
+
+
+def open_inputs(stages: Table, stage: Stage, split: str, content: Mapping[str, Any], project: Path) -> Inputs:
+    """Open and check every declared input."""
+    artifacts: dict[str, Any] = {}
+    for item in stage.inputs:
+        producer = stages[item.stage]
+
+        def opened(of: str, producer: Stage = producer) -> Artifact:
+            return open_checked(stage, producer, of, content, project)
+
+        if item.split == "all":
+            artifacts[item.stage] = {name: opened(name) for name in content["index"]["splits"]}
+        else:
+            artifacts[item.stage] = opened(split if item.split == "same" else fit_split(content))
+    return Inputs(split, artifacts, content["index"], project)
+
+
+def open_checked(stage: Stage, producer: Stage, split: str, content: Mapping[str, Any], project: Path) -> Artifact:
+    """Open one input and hold it against its producer's specification and the params of today."""
+    path = artifact_path(project, producer.name, split)
+    shown = path.relative_to(project)
+    remedy = f"run: usseg stage {producer.name} --split {split}"
+    functions = dict(producer.functions)
+    if producer.predict:
+        functions["predict"] = producer.predict
+    if not path.exists():
+        raise ArtifactError(f"{stage.name} needs {shown}; {remedy}")
+    artifact = open_artifact(path, functions=functions)
+    if artifact.attrs["stage"] != producer.name or artifact.attrs["version"] != producer.version:
+        raise ArtifactError(
+            f"{shown}: found {artifact.attrs['stage']} schema version {artifact.attrs['version']}; "
+            f"{producer.name} version {producer.version} is needed; {remedy}"
+        )
+    recorded = json.loads(json.dumps(producer.record(parse_section(content, producer.name, producer.params), split)))
+    for key in sorted(set(recorded) | set(artifact.params)):
+        if recorded.get(key) != artifact.params.get(key):
+            raise ArtifactError(
+                f"{shown}: made with {producer.name}.{key}: {artifact.params.get(key)!r}, "
+                f"params.yaml says {recorded.get(key)!r}; {remedy}"
+            )
+    for name, spec in producer.arrays.items():
+        found = artifact.attrs["arrays"].get(name)
+        if found is None or found["axes"] != list(spec.axes) or found["dtype"] not in spec.dtype.split("|"):
+            raise ArtifactError(f"{shown}: array {name}: found {found}; {spec.axes} {spec.dtype} is needed; {remedy}")
+    return artifact
+
+
+def input_artifacts(inputs: Inputs) -> dict[str, Artifact]:
+    """All input artifacts by `stage@split`."""
+    flat = {}
+    for name, item in inputs.artifacts.items():
+        for artifact in item.values() if isinstance(item, dict) else [item]:
+            flat[f"{name}@{artifact.attrs['split']}"] = artifact
+    return flat
+
+
+def split_images(inputs: Inputs) -> int:
+    """How many images the index of this split has."""
+    return next(a.num_images for name, a in input_artifacts(inputs).items() if name == f"index@{inputs.split}")
