@@ -109,15 +109,16 @@ def tiny_project(tmp_path: Path) -> Project:
     return Project(small_project(tmp_path))
 
 
-@pytest.fixture
-def odd_project(tiny_project: Project) -> Project:
-    """The tiny project with a constant, a one-token and a wide image in train, indexed."""
-    odd = {"constant": np.full((HEIGHT, WIDTH, 3), 128, np.uint8), "dot": photo(1, 5, 5), "wide": photo(2, 50, 90)}
-    for name, pixels in odd.items():
-        save(tiny_project.path / f"data/images/train/{name}.png", pixels)
-        save(tiny_project.path / f"data/labels/train/{name}.png", halves(*pixels.shape[:2]))
-    tiny_project.run_all("index")
-    return tiny_project
+@pytest.fixture(scope="session")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny project with a constant, a one-token and a wide image in train, up to eigen; copy it, never write to it."""
+    project = Project(small_project(tmp_path_factory.mktemp("odd")))
+    images = {"constant": np.full((HEIGHT, WIDTH, 3), 128, np.uint8), "dot": photo(1, 5, 5), "wide": photo(2, 50, 90)}
+    for name, pixels in images.items():
+        save(project.path / f"data/images/train/{name}.png", pixels)
+        save(project.path / f"data/labels/train/{name}.png", halves(*pixels.shape[:2]))
+    project.run_all("index", "features", "eigen")
+    return project.path
 
 
 @pytest.fixture(scope="session")
@@ -128,11 +129,27 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return project.path
 
 
+@pytest.fixture(scope="session")
+def copied() -> Callable[[Path, Path], Project]:
+    """Copy a project to a folder: copied(source, folder)."""
+
+    def copy(source: Path, folder: Path) -> Project:
+        shutil.copytree(source, folder, dirs_exist_ok=True)
+        return Project(folder)
+
+    return copy
+
+
 @pytest.fixture
-def finished_project(finished: Path, tmp_path: Path) -> Project:
+def odd_project(odd: Path, tmp_path: Path, copied: Callable[[Path, Path], Project]) -> Project:
+    """A copy of the odd project."""
+    return copied(odd, tmp_path)
+
+
+@pytest.fixture
+def finished_project(finished: Path, tmp_path: Path, copied: Callable[[Path, Path], Project]) -> Project:
     """A copy of the tiny project with all stages run."""
-    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
-    return Project(tmp_path)
+    return copied(finished, tmp_path)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 @pytest.fixture
 def project(odd_project):
     odd_project.set({"segments.background": "border"})
-    odd_project.run_all("features", "eigen", "segments", "crops", "cluster")
+    odd_project.run_all("segments", "crops", "cluster")
     return odd_project
 
 

@@ -2,9 +2,9 @@
 
 import json
 import re
-import resource
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,10 +88,6 @@ def no_download(project) -> None:
     project.set({"features.backbone": "vit_tiny_patch16_224"})
 
 
-def small_files_only() -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000))
-
-
 @dataclass(frozen=True)
 class Case:
     """What is spoilt, what is run, and the line it must end in."""
@@ -99,7 +95,7 @@ class Case:
     spoil: Callable[[Any], None] | None
     command: str
     line: str
-    preexec: Callable[[], None] | None = None
+    largest_file: int | None = None  # bytes; more cannot be written
 
 
 CASES = [
@@ -120,7 +116,7 @@ CASES = [
     Case(None, "stage eigen --split trian", r"eigen: no split 'trian' here; did you mean 'train'\? \(known: train, val\)"),
     Case(None, "stage eigen --split train --device gpu", r"--device: found 'gpu'; auto, cpu, cuda or cuda:N is allowed"),
     Case(None, "stage eigen --split train --device cuda:99", r"--device: found 'cuda:99'; this machine has \d+ CUDA devices"),
-    Case(other_stride, "stage features --split train --workers 1", r"features@train: File too large; mend that and run the same command again, .*", small_files_only),
+    Case(other_stride, "stage features --split train --workers 1", r"features@train: File too large; mend that and run the same command again, .*", 8000),
     Case(truncated_weights, "stage features --split train", r"features\.weights: .*/dino\.pth cannot be read .*; is the download complete\?"),
     Case(no_download, "stage features --split train", r"features\.backbone: the weights of vit_tiny_patch16_224 could not be downloaded .*; try again .*"),
     Case(None, "recipe apply dsn", r"no recipe 'dsn'; did you mean 'dsm'\? \(known: .*\)"),
@@ -132,29 +128,50 @@ def case_name(case: Case) -> str:
     return case.spoil.__name__ if case.spoil else case.command.replace(" ", "-")
 
 
+Files = dict[str, bytes]
+
+
+def kept(project) -> Files:
+    """What must not change: all that is published."""
+    files = {**project.files(), **project.files("metrics"), **project.files("plots"), **project.files("report")}
+    return {name: content for name, content in files.items() if ".partial/" not in name}
+
+
+@pytest.fixture(scope="module")
+def runs(finished: Path, copied, usseg, tmp_path_factory) -> dict[str, tuple[Any, Files, Files]]:
+    """Every case, two at a time: its process, and what stood there before and after."""
+    folder = tmp_path_factory.mktemp("bad_input")
+    offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "hub")}
+
+    def run(case: Case) -> tuple[Any, Files, Files]:
+        project = copied(finished, folder / case_name(case))
+        if case.spoil:
+            case.spoil(project)
+        before = kept(project)
+        done = usseg(project.path, *case.command.split(), largest_file=case.largest_file, **offline)
+        return done, before, kept(project)
+
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(map(case_name, CASES), pool.map(run, CASES), strict=True))
+
+
 @pytest.mark.parametrize("case", CASES, ids=case_name)
-def test_one_line(finished_project, usseg, tmp_path: Path, case: Case) -> None:
-    if case.spoil:
-        case.spoil(finished_project)
-    before = {**finished_project.files(), **finished_project.files("plots"), **finished_project.files("report")}
-    offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hub")}
-    done = usseg(finished_project.path, *case.command.split(), preexec_fn=case.preexec, **offline)
+def test_one_line(runs: dict[str, tuple[Any, Files, Files]], case: Case) -> None:
+    done, before, after = runs[case_name(case)]
     lines = [line for line in done.stderr.splitlines() if line.startswith("usseg:")]
     assert done.returncode == 1, done.stderr
     assert len(lines) == 1, done.stderr
     assert done.stderr.splitlines()[-1] == lines[0]
     assert "Traceback" not in done.stderr
     assert re.fullmatch(rf"usseg: {case.line}", lines[0]), lines[0]
-    after = {**finished_project.files(), **finished_project.files("plots"), **finished_project.files("report")}
-    assert {name: content for name, content in after.items() if ".partial/" not in name} == before
+    assert after == before
 
 
 def test_the_same_command_continues_after_the_disk_was_full(finished_project, usseg) -> None:
     other_stride(finished_project)
     command = ["stage", "features", "--split", "train", "--workers", "1"]
-    assert usseg(finished_project.path, *command, preexec_fn=small_files_only).returncode == 1
-    done = usseg(finished_project.path, *command)
-    assert done.returncode == 0, done.stderr
+    assert usseg(finished_project.path, *command, largest_file=8000).returncode == 1
+    finished_project.run("features")
     assert finished_project.artifact("features")["grid"][0].tolist() == [12, 16]
     assert not [name for name in finished_project.files() if ".partial/" in name]
 

@@ -8,7 +8,7 @@ METHODS = CropsParams.model_fields["method"].annotation.__args__
 
 @pytest.fixture
 def project(odd_project):
-    odd_project.run_all("features", "eigen", "segments")
+    odd_project.run_all("segments")
     return odd_project
 
 

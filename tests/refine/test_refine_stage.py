@@ -5,7 +5,7 @@ import pytest
 @pytest.mark.parametrize("upsampling", ["align", "stretch"])
 def test_maps_have_the_size_of_their_images(odd_project, upsampling: str) -> None:
     odd_project.set({"refine.upsampling": upsampling})
-    odd_project.run_all("features", "eigen", "segments", "crops", "cluster", "assign")
+    odd_project.run_all("segments", "crops", "cluster", "assign")
     refine = odd_project.run("refine")
     maps, sizes = refine["maps"][:], odd_project.artifact("index")["size"][:]
     labels = odd_project.artifact("assign")["labels"][:]

@@ -7,12 +7,6 @@ from stages.segments.methods import METHODS
 IDS = ["constant", "dot", "photo0", "photo1", "photo2", "photo3", "wide"]
 
 
-@pytest.fixture
-def project(odd_project):
-    odd_project.run_all("features", "eigen")
-    return odd_project
-
-
 def maps_of(artifact) -> list[np.ndarray]:
     grids = artifact["grid"][:]
     return [artifact["segments"][i, : h * w].reshape(h, w) for i, (h, w) in enumerate(grids.tolist())]
@@ -20,9 +14,9 @@ def maps_of(artifact) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("background", ["border", "none"])
-def test_every_method_on_odd_images(project, method: str, background: str) -> None:
-    project.set({"segments.method": method, "segments.background": background})
-    artifact = project.run("segments")
+def test_every_method_on_odd_images(odd_project, method: str, background: str) -> None:
+    odd_project.set({"segments.method": method, "segments.background": background})
+    artifact = odd_project.run("segments")
     segments, counts, grids = artifact["segments"][:], artifact["num_segments"][:], artifact["grid"][:]
     assert segments.dtype == np.int16
     for row, grid in enumerate(grids):
@@ -37,29 +31,29 @@ def test_every_method_on_odd_images(project, method: str, background: str) -> No
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_an_image_has_the_same_segments_in_any_company(project, method: str) -> None:
-    project.set({"segments.method": method})
-    together = dict(zip(IDS, maps_of(project.run("segments")), strict=True))
-    project.set({"index.splits": {"train": {"images": "images/train/[pw]*[3e].png", "labels": None}}})
+def test_an_image_has_the_same_segments_in_any_company(odd_project, method: str) -> None:
+    odd_project.set({"segments.method": method})
+    together = dict(zip(IDS, maps_of(odd_project.run("segments")), strict=True))
+    odd_project.set({"index.splits": {"train": {"images": "images/train/[pw]*[3e].png", "labels": None}}})
     for stage in ("index", "features", "eigen"):
-        project.run(stage)
-    alone = project.run("segments")
+        odd_project.run(stage)
+    alone = odd_project.run("segments")
     for name, segments in zip(["photo3", "wide"], maps_of(alone), strict=True):
         np.testing.assert_array_equal(segments, together[name])
 
 
-def test_more_segments_than_tokens(project) -> None:
-    project.set({"segments.num_segments": 500, "segments.background": "none"})
-    counts = project.run("segments")["num_segments"][:]
+def test_more_segments_than_tokens(odd_project) -> None:
+    odd_project.set({"segments.num_segments": 500, "segments.background": "none"})
+    counts = odd_project.run("segments")["num_segments"][:]
     assert counts[1] == 1
     assert counts.max() <= 66
 
 
-def test_small_pieces_are_merged(project) -> None:
-    project.set({"segments.num_segments": 8, "segments.background": "none"})
-    before = project.run("segments")["num_segments"][:]
-    project.set({"segments.min_tokens": 48})
-    after = project.run("segments")["num_segments"][:]
+def test_small_pieces_are_merged(odd_project) -> None:
+    odd_project.set({"segments.num_segments": 8, "segments.background": "none"})
+    before = odd_project.run("segments")["num_segments"][:]
+    odd_project.set({"segments.min_tokens": 48})
+    after = odd_project.run("segments")["num_segments"][:]
     assert (after <= before).all()
     assert after[2:6].tolist() == [1] * 4
 
@@ -83,8 +77,8 @@ def test_small_pieces_are_merged(project) -> None:
         ),
     ],
 )
-def test_refused_params(project, edits: dict, line: str) -> None:
-    project.set(edits)
+def test_refused_params(odd_project, edits: dict, line: str) -> None:
+    odd_project.set(edits)
     with pytest.raises(ParamsError, match=line):
-        project.run("segments")
-    assert not (project.path / "artifacts/segments/train.zarr").exists()
+        odd_project.run("segments")
+    assert not (odd_project.path / "artifacts/segments/train.zarr").exists()
