@@ -18,6 +18,9 @@ def map_blocks(function: Callable[[T], R], tasks: Sequence[T], *, workers: int, 
     if scheduler is None and (workers == 1 or len(tasks) <= 1):
         yield from (one_thread(function, task) for task in tasks)
         return
+    import dask
+
+    dask.config.set({"logging.distributed": "warning"})  # read when distributed is imported
     from distributed import Client, LocalCluster, as_completed
 
     if scheduler is not None:
@@ -28,7 +31,7 @@ def map_blocks(function: Callable[[T], R], tasks: Sequence[T], *, workers: int, 
         return
     with (
         LocalCluster(
-            n_workers=min(workers, len(tasks)), threads_per_worker=1, processes=True, dashboard_address=None
+            n_workers=min(workers, len(tasks)), threads_per_worker=1, processes=True, dashboard_address=":0"
         ) as cluster,
         Client(cluster) as client,
     ):
