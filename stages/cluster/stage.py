@@ -23,7 +23,9 @@ class ClusterParams(Params):
     norm_std: bool = Field(False, description="standardise every dimension")
     pca: int = Field(0, ge=0, description="project on this many principal directions; 0: none")
     whiten: bool = Field(False, description="unit variance after the projection")
-    area_weight: bool = Field(False, description="kmeans: a segment counts by its area")
+    area_weight: float = Field(
+        0.0, ge=0, description="kmeans: a segment counts by its area to this power; 0: all alike"
+    )
     seed: int = Field(0, ge=0)
     options: dict[str, Any] = Field({}, description="options of the method")
 
@@ -52,9 +54,8 @@ def run(params: ClusterParams, inputs: Inputs, images: range, execution: Executi
         )
     scaling = fit_scaling(features, norm_std=params.norm_std, pca=params.pca, whiten=params.whiten)
     rows = scaling(features)
-    area = segment_rows(inputs["crops"], "area").astype(np.float64)
-    weights = area if params.area_weight else np.ones(len(rows))
-    clustering = method.fit(rows, weights, k=params.k, seed=params.seed, options=options)
+    weights = segment_rows(inputs["crops"], "area").astype(np.float64) ** params.area_weight
+    clustering = method.fit(rows, weights, k=params.k, seed=params.seed, options=options, device=execution.device)
     labels = method.predict(clustering, rows, options)
     return {
         "centers": clustering.centers,

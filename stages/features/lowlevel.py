@@ -2,6 +2,8 @@
 
 A patch is described by Lab means and spreads at four scales, gradient-orientation histograms at two, and its position.
 Channels are centred and scaled by constants of the method, not of the data, so that a patch's vector depends on its image only.
+Between the patches of an image colour counts most, since it draws the outlines; between the segments of a collection, where light
+changes, all channels count alike: `balanced` brings them to about unit variance over photographs.
 """
 
 import math
@@ -24,6 +26,11 @@ EDGE_SCALE = 0.06
 POSITION_WEIGHT = (0.35, 1.0)  # left-right matters less than top-bottom
 CHANNELS = 6 * len(WINDOWS) + (ORIENTATIONS + 1) * len(ORIENTATION_WINDOWS) + 4
 
+COLOR_BALANCE = ((0.0, 0.0, 0.0), (0.9, 1.5, 1.5))  # shift and scale of a window's means
+SPREAD_BALANCE = ((0.25,) * 3, (2.9,) * 3)
+EDGE_BALANCE = ((0.06,) * ORIENTATIONS + (0.6,), (12.0,) * ORIENTATIONS + (3.3,))
+POSITION_BALANCE = ((0.0,) * 4, (5.0, 1.7, 10.0, 3.3))
+
 
 def channels() -> int:
     """Length of a patch descriptor."""
@@ -31,8 +38,16 @@ def channels() -> int:
 
 
 def crop_channels() -> int:
-    """Length of a segment embedding: mean and spread of the descriptors."""
-    return 2 * CHANNELS
+    """Length of a segment embedding."""
+    return CHANNELS
+
+
+def balanced(descriptors: F32) -> F32:
+    """Descriptors (..., channel) with every channel near zero mean and unit variance over photographs."""
+    parts = [COLOR_BALANCE, SPREAD_BALANCE] * len(WINDOWS) + [EDGE_BALANCE] * len(ORIENTATION_WINDOWS)
+    parts.append(POSITION_BALANCE)
+    shift, scale = (np.concatenate([part[i] for part in parts]).astype(np.float32) for i in (0, 1))
+    return (descriptors + shift) * scale
 
 
 def cells(values: F32, rows: int, cols: int) -> F32:
@@ -115,7 +130,7 @@ def embed_crops(
     *,
     stride: int = 8,
 ) -> F32:
-    """Embed segments: mean and standard deviation of the descriptors inside a box, or inside a mask on the box's patches.
+    """Embed segments: mean of the balanced descriptors inside a box, or inside a mask on the box's patches.
 
     Args:
         image: uint8 RGB (height, width, 3).
@@ -124,9 +139,9 @@ def embed_crops(
         stride: side of a patch in pixels.
 
     Returns:
-        float32 (segment, 2 * channel).
+        float32 (segment, channel).
     """
-    grid = describe(image, stride=stride)
+    grid = balanced(describe(image, stride=stride))
     rows, cols = grid.shape[:2]
     out = np.zeros((len(boxes), crop_channels()), np.float32)
     for s, (x0, y0, x1, y1) in enumerate(np.asarray(boxes).tolist()):
@@ -138,5 +153,5 @@ def embed_crops(
                 raise ValueError(f"mask {s}: found shape {masks[s].shape}; its box has {part.shape[:2]} patches")
             if masks[s].any():
                 tokens = part[masks[s]]
-        out[s] = np.concatenate([tokens.mean(axis=0), tokens.std(axis=0)])
+        out[s] = tokens.mean(axis=0)
     return out

@@ -135,7 +135,7 @@ def build_network(channels: int, k: int, options: Options) -> Any:
     return Network()
 
 
-def fit(rows_NC: F32, weights_N: F64, *, k: int, seed: int, options: Options) -> Clustering:
+def fit(rows_NC: F32, weights_N: F64, *, k: int, seed: int, options: Options, device: str = "cpu") -> Clustering:
     """Train on rows, float32 (N, C). Weights are not used. The ragged last batch is left out where there is a full one.
 
     Source: semester report, section 3.2 (ABC): AdamW, weight decay 0.01, shuffled every epoch.
@@ -144,9 +144,9 @@ def fit(rows_NC: F32, weights_N: F64, *, k: int, seed: int, options: Options) ->
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = build_network(rows_NC.shape[1], k, options)
+        network = build_network(rows_NC.shape[1], k, options).to(device)
         optimizer = torch.optim.AdamW(network.parameters(), lr=options.lr, eps=1e-8, weight_decay=0.01)
-        rows = torch.from_numpy(np.ascontiguousarray(rows_NC, np.float32))
+        rows = torch.from_numpy(np.ascontiguousarray(rows_NC, np.float32)).to(device)
         size = min(options.batch, len(rows))
         history = []
         for _ in range(options.epochs):
@@ -165,8 +165,8 @@ def fit(rows_NC: F32, weights_N: F64, *, k: int, seed: int, options: Options) ->
                 optimizer.step()
                 losses.append(float(loss.detach()))
             history.append(float(np.mean(losses)))
-        weights = torch.nn.utils.parameters_to_vector(network.parameters()).detach().numpy().astype(np.float32)
-        return Clustering(network.centers.detach().numpy().astype(np.float32), np.array(history), weights)
+        weights = torch.nn.utils.parameters_to_vector(network.parameters()).detach().cpu().numpy().astype(np.float32)
+        return Clustering(network.centers.detach().cpu().numpy().astype(np.float32), np.array(history), weights)
 
 
 def predict(clustering: Clustering, rows_NC: F32, options: Options) -> npt.NDArray[np.int64]:

@@ -1,5 +1,6 @@
-"""k-means, squared Euclidean or cosine."""
+"""k-means by faiss, squared Euclidean or cosine, on the GPU where there is one."""
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -9,97 +10,82 @@ from pydantic import Field
 from pipeline.params import Params
 from stages.cluster.model import F32, F64, Clustering, unit_rows
 
-CHUNK = 65_536
+NO_SUBSAMPLING = 2**31 - 1
 
 
 class Options(Params):
     """Options of method `kmeans`."""
 
     metric: Literal["l2", "cosine"] = Field("l2", description="cosine: rows and centres at unit length")
-    n_init: int = Field(5, ge=1, description="starts; the one with the lowest objective is kept")
-    iterations: int = Field(200, ge=1, description="at most; stops where no label changes")
+    n_init: int = Field(5, ge=1, description="k-means++ starts; the one with the lowest objective is kept")
+    iterations: int = Field(100, ge=1)
 
 
-def nearest(rows_NC: F32, centers_KC: F32) -> tuple[npt.NDArray[np.int64], F64]:
-    """Nearest centre of each row (the first of equals) and the squared distance."""
-    labels = np.empty(len(rows_NC), np.int64)
-    distances = np.empty(len(rows_NC), np.float64)
-    squared = (centers_KC.astype(np.float64) ** 2).sum(axis=1)
-    for start in range(0, len(rows_NC), CHUNK):
-        part = rows_NC[start : start + CHUNK]
-        table = squared - 2.0 * (part @ centers_KC.T)
-        labels[start : start + CHUNK] = table.argmin(axis=1)
-        own = (part.astype(np.float64) ** 2).sum(axis=1)
-        distances[start : start + CHUNK] = np.maximum(table.min(axis=1) + own, 0)
-    return labels, distances
+def gpus(device: str) -> int:
+    """How many GPUs faiss may use: all that it has where `device` is one, else none."""
+    import faiss
+
+    return int(faiss.get_num_gpus()) if device != "cpu" and hasattr(faiss, "get_num_gpus") else 0
 
 
-def plus_plus(rows_NC: F32, weights_N: F64, k: int, rng: np.random.Generator) -> F32:
-    """k-means++ start, rows drawn by weight times squared distance."""
-    chosen = [int(rng.choice(len(rows_NC), p=weights_N / weights_N.sum()))]
-    closest = nearest(rows_NC, rows_NC[chosen[-1:]])[1]
-    for _ in range(1, k):
-        mass = weights_N * closest
-        share = mass / mass.sum() if mass.sum() > 0 else weights_N / weights_N.sum()
-        chosen.append(int(rng.choice(len(rows_NC), p=share)))
-        closest = np.minimum(closest, nearest(rows_NC, rows_NC[chosen[-1:]])[1])
-    return rows_NC[chosen].copy()
+def scaled(rows_NC: F32, options: Options) -> F32:
+    """Rows as the metric wants them."""
+    return np.ascontiguousarray(unit_rows(rows_NC) if options.metric == "cosine" else rows_NC, np.float32)
 
 
-def means(rows_NC: F32, weights_N: F64, labels_N: npt.NDArray[np.int64], k: int) -> tuple[F64, F64]:
-    """Weighted sums (K, C) and total weights (K,) of the clusters."""
-    from scipy.sparse import csr_array
+def nearest(rows_NC: F32, centers_KC: F32) -> tuple[npt.NDArray[np.int64], F32]:
+    """Nearest centre of each row and the squared distance."""
+    import faiss
 
-    onehot = csr_array((weights_N, (labels_N, np.arange(len(rows_NC)))), shape=(k, len(rows_NC)))
-    return np.asarray(onehot @ rows_NC.astype(np.float64)), np.bincount(labels_N, weights_N, minlength=k).astype(
-        np.float64
-    )
+    distances, labels = faiss.knn(rows_NC, np.ascontiguousarray(centers_KC, np.float32), 1)
+    return labels[:, 0].astype(np.int64), distances[:, 0]
 
 
-def lloyd(rows_NC: F32, weights_N: F64, centers_KC: F32, *, iterations: int, cosine: bool) -> tuple[F32, list[float]]:
-    """Lloyd's iterations; an empty cluster moves to the farthest row of the heaviest one."""
-    k = len(centers_KC)
-    history: list[float] = []
-    before: npt.NDArray[np.int64] | None = None
-    for _ in range(iterations):
-        labels, distances = nearest(rows_NC, centers_KC)
-        history.append(float(weights_N @ distances / weights_N.sum()))
-        if before is not None and np.array_equal(labels, before):
-            break
-        before = labels
-        sums, totals = means(rows_NC, weights_N, labels, k)
-        centers = np.divide(sums, totals[:, None], out=centers_KC.astype(np.float64), where=totals[:, None] > 0)
-        for empty in np.flatnonzero(totals == 0):
-            members = np.flatnonzero(labels == totals.argmax())
-            far = members[distances[members].argmax()]
-            centers[empty], distances[far] = rows_NC[far], 0.0
-        centers_KC = centers.astype(np.float32)
-        if cosine:
-            centers_KC = unit_rows(centers_KC)
-    return centers_KC, history
+def distinct_rows(rows_NC: F32, limit: int) -> F32 | None:
+    """The distinct rows in order of appearance, or None where there are more than `limit`."""
+    found: dict[bytes, F32] = {}
+    for row in rows_NC + 0.0:  # one zero, not two
+        found.setdefault(row.tobytes(), row)
+        if len(found) > limit:
+            return None
+    return np.stack(list(found.values()))
 
 
-def fit(rows_NC: F32, weights_N: F64, *, k: int, seed: int, options: Options) -> Clustering:
+def fit(rows_NC: F32, weights_N: F64, *, k: int, seed: int, options: Options, device: str = "cpu") -> Clustering:
     """Cluster rows, float32 (N, C), with positive weights (N,) into at most k clusters.
 
     With fewer distinct rows than k, there are as many clusters as distinct rows.
 
-    Source: semester report, section 3.2; spec of starts and empty clusters: ours.
+    Source: semester report, section 3.2.
     """
-    rows = unit_rows(rows_NC) if options.metric == "cosine" else rows_NC
-    count = min(k, len(np.unique(rows, axis=0)))
-    rng = np.random.default_rng(seed)
-    best: tuple[F32, list[float]] | None = None
-    for _ in range(options.n_init):
-        start = plus_plus(rows, weights_N, count, rng)
-        found = lloyd(rows, weights_N, start, iterations=options.iterations, cosine=options.metric == "cosine")
-        if best is None or found[1][-1] < best[1][-1]:
-            best = found
-    assert best is not None
-    return Clustering(best[0], np.array(best[1]))
+    import faiss
+
+    rows = scaled(rows_NC, options)
+    few = distinct_rows(rows, k)
+    if few is not None:
+        return Clustering(few, np.zeros(1))
+    weights = weights_N.astype(np.float32)
+    lowest, best = math.inf, Clustering(rows[:0], np.zeros(0))
+    for start in range(options.n_init):
+        kmeans = faiss.Kmeans(
+            rows.shape[1],
+            k,
+            niter=options.iterations,
+            seed=seed + start,
+            spherical=options.metric == "cosine",
+            init_method=faiss.ClusteringInitMethod_KMEANS_PLUS_PLUS,
+            min_points_per_centroid=1,
+            max_points_per_centroid=NO_SUBSAMPLING,
+            gpu=gpus(device),
+        )
+        kmeans.train(rows, weights=weights)
+        centers = np.array(kmeans.centroids, np.float32)
+        objective = float(weights_N @ nearest(rows, centers)[1])
+        if objective < lowest:
+            lowest, best = objective, Clustering(centers, np.asarray(kmeans.obj, np.float64) / len(rows))
+    return best
 
 
 def predict(clustering: Clustering, rows_NC: F32, options: Options) -> npt.NDArray[np.int64]:
     """The nearest centre of each row."""
-    rows = unit_rows(rows_NC) if options.metric == "cosine" else rows_NC
-    return nearest(rows, clustering.centers)[0]
+    return nearest(scaled(rows_NC, options), clustering.centers)[0]

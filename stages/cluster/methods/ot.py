@@ -57,8 +57,8 @@ def transport_step(
     return centers.astype(np.float32), float((plan * (1 - scores)).sum() / len(centers))
 
 
-def fit(rows_NC: F32, weights_N: F64, *, k: int, seed: int, options: Options) -> Clustering:
-    """Cluster rows, float32 (N, C), into at most k clusters; starts from k distinct rows. Weights are not used."""
+def fit(rows_NC: F32, weights_N: F64, *, k: int, seed: int, options: Options, device: str = "cpu") -> Clustering:
+    """Cluster rows, float32 (N, C), into at most k clusters; starts from k distinct rows. Weights and device are not used."""
     distinct = np.unique(rows_NC, axis=0, return_index=True)[1]
     rng = np.random.default_rng(seed)
     chosen = rng.choice(np.sort(distinct), size=min(k, len(distinct)), replace=False)
