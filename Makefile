@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: install demo test lint
+.PHONY: install demo test lint parity
 
 install: .venv/installed
 
@@ -27,3 +27,6 @@ lint: install
 	ruff check .
 	ruff format --check .
 	mypy
+
+parity: install
+	pytest tests/parity --parity-report docs/parity.md
