@@ -25,6 +25,32 @@ DSM_EIGEN = {"affinity": "cos_relu", "color_weight": 0.0, "k": 15}
 DSM_SEGMENTS = {"method": "spectral", "num_segments": 15, "background": "border", "options": {}}
 DSM_CROPS = {"method": "crop", "erode": 2, "dilate": 5}
 VOC_EVALUATE = {"matching": "iou", "absent": "zero", "surplus": "strict"}
+CAMVID: dict[str, Mapping[str, Any]] = {
+    "index": {
+        "root": "data/camvid",
+        "splits": {
+            "train": {"images": "images/train/*.png", "labels": "labels/train/*.png"},
+            "val": {"images": "images/val/*.png", "labels": "labels/val/*.png"},
+        },
+        "classes": [
+            *("sky", "building", "pole", "road", "pavement", "tree"),
+            *("sign", "fence", "car", "pedestrian", "bicyclist"),
+        ],
+        "ignore": [11],
+    },
+    "features": {"backbone": "lowlevel", "resize": None, "weights": None, "stride": 8},
+    "eigen": {"affinity": "cos_relu", "color_weight": 0.0, "k": 15},
+    # Many small segments: CamVid's poles, signs and people are a few patches each.
+    "segments": {"method": "spectral", "num_segments": 60, "background": "none", "min_tokens": 0, "options": {}},
+    "crops": {"method": "masked_attention", "erode": 0, "dilate": 0},
+    "cluster": {
+        **{"method": "kmeans", "k": 11, "fit_split": "train", "norm_std": True, "pca": 0, "whiten": False},
+        **{"area_weight": 0.5, "options": {"metric": "cosine"}},
+    },
+    "assign": {"background_collision": False},
+    "refine": {"method": "none", "upsampling": "align"},
+    "evaluate": {"matching": "count", "absent": "drop", "surplus": "strict"},
+}
 
 
 def on_dsm(**settings: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -63,6 +89,7 @@ RECIPES: dict[str, Recipe] = {
             "DSM with the last attention layer masked to the segment (semester report, section 3.1)",
             on_dsm(crops={**DSM_CROPS, "method": "masked_attention"}),
         ),
+        Recipe("camvid", "CamVid's 11 street classes on the embedded descriptor, nothing to download", CAMVID),
     )
 }
 

@@ -40,17 +40,24 @@ def kmeans_labels(
 
 
 def plus_plus(points_NC: F64, k: int, count: int, rng: np.random.Generator) -> F64:
-    """k-means++ starts, (count, k, C)."""
+    """Greedy k-means++ starts, (count, k, C): of a few random points the one that lowers the objective most."""
+    n, trials, starts = len(points_NC), 2 + int(np.log(k)), np.arange(count)
     squares = (points_NC**2).sum(axis=1)
-    drawn = rng.integers(len(points_NC), size=count)
-    chosen, closest = [drawn], np.full((count, len(points_NC)), np.inf)
-    for _ in range(1, k):
-        distances = squares + squares[drawn, None] - 2 * points_NC[drawn] @ points_NC.T
-        closest = np.minimum(closest, np.maximum(distances, 0))
+    drawn = rng.integers(n, size=(count, 1))
+    closest = np.full((count, n), np.inf)
+    chosen = []
+    for _ in range(k):
+        distances = (
+            squares + squares[drawn, None] - 2 * (points_NC[drawn.reshape(-1)] @ points_NC.T).reshape(*drawn.shape, n)
+        )
+        reached = np.minimum(np.maximum(distances, 0), closest[:, None])
+        best = reached.sum(axis=2).argmin(axis=1)
+        chosen.append(drawn[starts, best])
+        closest = reached[starts, best]
         mass = closest.cumsum(axis=1)
-        drawn = (mass <= rng.random((count, 1)) * mass[:, -1:]).sum(axis=1)
-        drawn = np.minimum(drawn, len(points_NC) - 1)
-        chosen.append(drawn)
+        levels = rng.random((count, trials)) * mass[:, -1:]
+        drawn = np.stack([np.searchsorted(*row, side="right") for row in zip(mass, levels, strict=True)])
+        drawn = np.minimum(drawn, n - 1)
     return points_NC[np.stack(chosen, axis=1)]
 
 
@@ -77,20 +84,21 @@ def settle(points_NC: F64, centers_RKC: F64, *, steps: int = STEPS) -> tuple[F64
     """
     centers = centers_RKC.copy()
     (count, k, channels), n = centers.shape, len(points_NC)
+    lifted = np.column_stack([points_NC, np.ones(n)])
     labels, gains = np.full((count, n), -1, np.int64), np.zeros(count)
     moving = np.arange(count)
     for _ in range(steps):
-        table = (points_NC @ (-2 * centers[moving]).reshape(-1, channels).T).reshape(n, -1, k)
-        table += (centers[moving] ** 2).sum(axis=2)
-        found = table.argmin(axis=2).T
+        planes = np.concatenate([-2 * centers[moving], (centers[moving] ** 2).sum(axis=2, keepdims=True)], axis=2)
+        found = (lifted @ planes.reshape(-1, channels + 1).T).reshape(n, -1, k).argmin(axis=2).T
         moved = (found != labels[moving]).any(axis=1)
         moving, found = moving[moved], found[moved]
         if not len(moving):
             break
         labels[moving] = found
-        onehot = (found[:, None] == np.arange(k)[:, None]).astype(np.float64)
-        sizes = onehot.sum(axis=2)[:, :, None]
-        sums = (onehot.reshape(-1, n) @ points_NC).reshape(-1, k, channels)
-        centers[moving] = np.divide(sums, sizes, out=centers[moving], where=sizes > 0)
-        gains[moving] = (sums**2 / np.maximum(sizes, 1)).sum(axis=(1, 2))
+        cells = (found + k * np.arange(len(moving))[:, None]).reshape(-1)
+        sizes = np.bincount(cells, minlength=len(moving) * k)[:, None]
+        sums = np.stack([np.bincount(cells, np.tile(c, len(moving)), len(sizes)) for c in points_NC.T], axis=1)
+        means = np.divide(sums, sizes, out=centers[moving].reshape(-1, channels), where=sizes > 0)
+        centers[moving] = means.reshape(-1, k, channels)
+        gains[moving] = (sums**2 / np.maximum(sizes, 1)).reshape(len(moving), -1).sum(axis=1)
     return centers, labels, gains

@@ -13,10 +13,18 @@ class Options(Params):
     """Options of method `kmeans`."""
 
     n_init: int = Field(10, ge=1, description="k-means starts")
+    generations: int = Field(
+        0, ge=0, description="rounds of search after the starts; 25 find the same segments from any seed"
+    )
+
+
+def token_clusters(points_NC: npt.NDArray[np.floating], tokens: ImageTokens, options: Options) -> npt.NDArray[np.int64]:
+    """k-means labels (row, column) of an image's tokens, described by `points_NC`, into its number of segments."""
+    k = eigengap_segments(tokens.eigenvalues) if tokens.num_segments is None else tokens.num_segments
+    labels = kmeans_labels(points_NC, k=k, seed=tokens.seed, n_init=options.n_init, generations=options.generations)
+    return labels.reshape(tokens.grid)
 
 
 def segment(tokens: ImageTokens, options: Options) -> npt.NDArray[np.int64]:
     """Labels (row, column) from 0."""
-    k = eigengap_segments(tokens.eigenvalues) if tokens.num_segments is None else tokens.num_segments
-    labels = kmeans_labels(tokens.features, k=k, seed=tokens.seed, n_init=options.n_init)
-    return labels.reshape(tokens.grid)
+    return token_clusters(tokens.features, tokens, options)
