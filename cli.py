@@ -150,12 +150,17 @@ def recipe_list() -> None:
 
 
 @recipe_app.command("apply")
-def recipe_apply(name: str, project: ProjectOption = Path(), debug: DebugOption = False) -> None:
+def recipe_apply(
+    name: str,
+    root: Annotated[str | None, typer.Option(help="Folder of the images; index.root.")] = None,
+    project: ProjectOption = Path(),
+    debug: DebugOption = False,
+) -> None:
     """Write a recipe's settings into params.yaml; comments and other keys stay."""
     from pipeline.recipes import apply_recipe
 
     with one_line_errors(debug):
-        for change in apply_recipe(project.resolve(), name):
+        for change in apply_recipe(project.resolve(), name, root=root):
             typer.echo(change)
 
 

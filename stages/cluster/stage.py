@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, NonNegativeFloat
 
 from pipeline.artifact import ArraySpec, Artifact
 from pipeline.errors import ParamsError
@@ -21,6 +21,9 @@ class ClusterParams(Params):
     k: int = Field(20, ge=1, description="clusters; background is not one of them")
     fit_split: str = Field("train", description="the split whose segments are clustered")
     norm_std: bool = Field(False, description="standardise every dimension")
+    channel_weights: list[NonNegativeFloat] = Field(
+        [], description="multiply the channels of a segment, once standardised; []: all alike"
+    )
     pca: int = Field(0, ge=0, description="project on this many principal directions; 0: none")
     whiten: bool = Field(False, description="unit variance after the projection")
     area_weight: float = Field(
@@ -52,7 +55,18 @@ def run(params: ClusterParams, inputs: Inputs, images: range, execution: Executi
         raise ParamsError(
             f"cluster: split {params.fit_split!r} has no foreground segment; set segments.background: none"
         )
-    scaling = fit_scaling(features, norm_std=params.norm_std, pca=params.pca, whiten=params.whiten)
+    if len(params.channel_weights) not in (0, features.shape[1]):
+        raise ParamsError(
+            f"params.yaml: cluster.channel_weights: found {len(params.channel_weights)} numbers; "
+            f"the features of a segment have {features.shape[1]} channels; give one each, or []"
+        )
+    scaling = fit_scaling(
+        features,
+        norm_std=params.norm_std,
+        pca=params.pca,
+        whiten=params.whiten,
+        channel_weights=params.channel_weights,
+    )
     rows = scaling(features)
     weights = segment_rows(inputs["crops"], "area").astype(np.float64) ** params.area_weight
     clustering = method.fit(rows, weights, k=params.k, seed=params.seed, options=options, device=execution.device)
@@ -60,7 +74,7 @@ def run(params: ClusterParams, inputs: Inputs, images: range, execution: Executi
     return {
         "centers": clustering.centers,
         "mean": scaling.mean,
-        "std": scaling.std,
+        "scale": scaling.scale,
         "components": scaling.components,
         "counts": np.bincount(labels, minlength=len(clustering.centers)).astype(np.int64),
         "history": clustering.history,
@@ -76,7 +90,7 @@ def predict(artifact: Artifact, features: F32) -> npt.NDArray[np.int64]:
     params = artifact.params
     method = METHODS[params["method"]]
     options = method.Options.model_validate(params["options"])
-    scaling = Scaling(artifact["mean"][:], artifact["std"][:], artifact["components"][:])
+    scaling = Scaling(artifact["mean"][:], artifact["scale"][:], artifact["components"][:])
     clustering = Clustering(artifact["centers"][:], artifact["history"][:], artifact["weights"][:])
     labels: npt.NDArray[np.int64] = method.predict(clustering, scaling(features), options)
     return labels
@@ -91,7 +105,7 @@ STAGE = Stage(
     arrays={
         "centers": ArraySpec(("cluster", "channel"), "float32", "cluster centres, in scaled features"),
         "mean": ArraySpec(("channel",), "float32", "subtracted from unit-length features"),
-        "std": ArraySpec(("channel",), "float32", "divides them"),
+        "scale": ArraySpec(("channel",), "float32", "multiplies them"),
         "components": ArraySpec(("component", "channel"), "float32", "principal directions; no rows: no projection"),
         "counts": ArraySpec(("cluster",), "int64", "segments of the fit split in each cluster"),
         "history": ArraySpec(("iteration",), "float64", "objective of every iteration or epoch"),

@@ -146,3 +146,17 @@ def test_the_clustering_is_fitted_on_one_split_only(finished_project) -> None:
     finished_project.set({"cluster.fit_split": "vall"})
     with pytest.raises(ParamsError, match=r"cluster\.fit_split: found 'vall'; did you mean 'val'\?"):
         finished_project.run("cluster", "")
+
+
+def test_channel_weights_multiply_standardised_channels() -> None:
+    rows = blobs()
+    weights = [0.0, 2.0, 1.0, 1.0, 1.0, 1.0]
+    plain = fit_scaling(rows, norm_std=True, pca=0, whiten=False)(rows)
+    weighted = fit_scaling(rows, norm_std=True, pca=0, whiten=False, channel_weights=weights)(rows)
+    np.testing.assert_allclose(weighted, plain * weights, rtol=1e-6)
+
+
+def test_channel_weights_of_another_length_are_one_line(finished_project) -> None:
+    finished_project.set({"cluster.channel_weights": [1, 2]})
+    with pytest.raises(ParamsError, match=r"cluster\.channel_weights: found 2 numbers; .* have 46 channels; give one"):
+        finished_project.run("cluster")

@@ -27,3 +27,14 @@ def test_recipe_gives_valid_params_and_keeps_comments(tmp_path: Path, name: str)
 def test_unknown_recipe(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match=r"no recipe 'dsn'; did you mean 'dsm'\?"):
         list(apply_recipe(tmp_path, "dsn"))
+
+
+def test_root_is_the_users(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    list(apply_recipe(tmp_path, "camvid", root="my/camvid"))
+    content = read_params(tmp_path)
+    assert content["index"]["root"] == "my/camvid"
+    assert content["features"]["resize"] is None
+    text = (tmp_path / "params.yaml").read_text()
+    assert "  resize: null  " in text
+    assert "    train: {images: images/train/*.png, labels: labels/train/*.png}" in text
