@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,7 @@ recipe_app = typer.Typer(help="Write published settings into params.yaml.", no_a
 app.add_typer(stage_app, name="stage")
 app.add_typer(recipe_app, name="recipe")
 log = logging.getLogger("usseg")
+SECONDS_BETWEEN_LINES = 10
 
 ProjectOption = Annotated[Path, typer.Option("--project", help="The folder that holds params.yaml.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
@@ -63,15 +65,14 @@ def one_line_errors(debug: bool) -> Iterator[None]:
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar with rate and time left on a terminal, a log line at every tenth otherwise."""
+    """A bar with rate and time left on a terminal, a log line every few seconds otherwise."""
     if not sys.stderr.isatty():
-        shown = -1
+        shown = time.monotonic()
 
         def line(done: int, total: int) -> None:
             nonlocal shown
-            tenth = 10 * done // max(total, 1)
-            if tenth > shown and total:
-                shown = tenth
+            if time.monotonic() - shown > SECONDS_BETWEEN_LINES:
+                shown = time.monotonic()
                 log.info("%s: %d of %d", title, done, total)
 
         yield line

@@ -24,6 +24,7 @@ SMALL = {
         "val": {"images": "images/val/*", "labels": "labels/val/*"},
     },
     "index.classes": ["left", "right"],
+    "features.stride": 8,
     "eigen.k": 5,
     "segments.num_segments": 3,
     "cluster.k": 2,

@@ -9,10 +9,12 @@ import numpy.typing as npt
 from pydantic import Field
 
 from pipeline.artifact import ArraySpec
+from pipeline.errors import ParamsError
 from pipeline.params import Params
 from pipeline.stage import Execution, Input, Inputs, Stage
 
 DEGENERATE = 1 - 1e-6  # a second eigenvalue above this means that all tokens look alike
+GRAPH_BYTES = 16  # an edge, with the copies that a solver makes
 
 
 class EigenParams(Params):
@@ -42,8 +44,21 @@ class EigenParams(Params):
 
 
 def sizes(params: EigenParams, inputs: Inputs) -> Mapping[str, int]:
-    """K, and the tokens of the features artifact."""
-    return {"eigenvector": params.k, "token": inputs["features"]["patches"].shape[1], "side": 2}
+    """K, and the tokens of the features artifact.
+
+    Raises:
+        ParamsError: the graph of the largest image does not fit into this machine.
+    """
+    import psutil
+
+    tokens = inputs["features"]["patches"].shape[1]
+    needed, present = GRAPH_BYTES * tokens**2, psutil.virtual_memory().total
+    if needed > present:
+        raise ParamsError(
+            f"eigen: the largest image has {tokens} tokens, whose graph takes {needed / 2**30:.0f} GiB; this machine has "
+            f"{present / 2**30:.0f}; set features.resize (pixels of the longer side) or a larger patch"
+        )
+    return {"eigenvector": params.k, "token": tokens, "side": 2}
 
 
 def graph(

@@ -11,11 +11,10 @@ U8 = npt.NDArray[np.uint8]
 
 
 def palette(count: int) -> U8:
-    """Distinct colours, uint8 (count, 3): hues by the golden angle, lightness in three steps."""
+    """Distinct colours, uint8 (count, 3): hues by the golden angle from blue on, lightness in three steps."""
     index = np.arange(count)
-    lab = np.stack(
-        [np.choose(index % 3, [62, 48, 74]), 46 * np.cos(index * 2.39996), 46 * np.sin(index * 2.39996)], axis=1
-    ).astype(np.float32)
+    hue = np.deg2rad(265 + 137.508 * index)
+    lab = np.stack([np.choose(index % 3, [62, 48, 74]), 46 * np.cos(hue), 46 * np.sin(hue)], axis=1).astype(np.float32)
     rgb = cv2.cvtColor(lab[None], cv2.COLOR_LAB2RGB)[0] if count else np.zeros((0, 3))
     return np.clip(np.rint(np.asarray(rgb) * 255), 0, 255).astype(np.uint8)
 

@@ -1,6 +1,7 @@
 """Write the report."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +157,7 @@ def contact_sheet(
 
     split = inputs["cluster"].attrs["split"]
     crops, assign, segments = inputs["crops"][split], inputs["assign"][split], inputs["segments"][split]
-    labels = assign["segment_labels"][:]
+    labels, strides = assign["segment_labels"][:], inputs["features"][split]["stride"][:]
     matching = inputs["evaluate"][split]["matching"][:]
     names = inputs.index_params["classes"]
     offset = first_label(inputs, split)
@@ -169,7 +170,8 @@ def contact_sheet(
             x0, y0, x1, y1 = crops["boxes"][i, s].tolist()
             h, w = segments["grid"][i].tolist()
             image = inputs.image(i, split)
-            grown = fit_to(segments["segments"][i, : h * w].reshape(h, w) == s + 1, image.shape[:2])
+            mask = segments["segments"][i, : h * w].reshape(h, w) == s + 1
+            grown = pixel_mask(mask, image.shape[:2], strides[i].tolist())
             dimmed = np.where(grown[..., None], image, (image * 0.35 + 20).astype(np.uint8))
             if x1 > x0 and y1 > y0:
                 pictures.append(data_uri(fit_within(np.ascontiguousarray(dimmed[y0:y1, x0:x1]), 96)))
@@ -186,11 +188,13 @@ def contact_sheet(
     return sheets
 
 
-def fit_to(mask_hw: npt.NDArray[np.bool_], size: tuple[int, ...]) -> npt.NDArray[np.bool_]:
-    """Nearest-neighbour stretch of a grid mask to an image."""
-    rows = np.arange(size[0]) * mask_hw.shape[0] // size[0]
-    cols = np.arange(size[1]) * mask_hw.shape[1] // size[1]
-    return mask_hw[np.ix_(rows, cols)]
+def pixel_mask(mask_hw: npt.NDArray[np.bool_], size: tuple[int, ...], stride: Sequence[float]) -> npt.NDArray[np.bool_]:
+    """The pixels of an image that the tokens of a mask cover; `stride` is a token's height and width."""
+    rows, cols = (
+        np.minimum((np.arange(side) / step).astype(np.int64), count)
+        for side, step, count in zip(size, stride, mask_hw.shape, strict=True)
+    )
+    return np.pad(mask_hw, ((0, 1), (0, 1)))[np.ix_(rows, cols)]
 
 
 EACH = ("index", "features", "eigen", "segments", "crops", "assign", "refine", "evaluate")
