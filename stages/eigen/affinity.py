@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 KINDS = ("cos_relu", "cos_mean_relu", "cos_third_relu", "binary")
+ROWS = 64  # cut at zero and scaled at a time, while they are in the cache
 ROUNDING = 1e-6  # share of the largest similarity below which what the offset leaves is rounding
 
 
@@ -61,13 +62,20 @@ def feature_affinity(
     if kind == "binary":
         return np.where(gram > tau, np.float32(1), np.float32(eps))
     similar = gram.max()
+    offset = np.float32(0)
     if kind == "cos_mean_relu":
-        gram -= gram.mean(dtype=np.float64).astype(np.float32)
+        offset = gram.mean(dtype=np.float64).astype(np.float32)
     elif kind == "cos_third_relu":
-        gram -= similar / np.float32(3)
+        offset = similar / np.float32(3)
     elif kind != "cos_relu":
         raise ValueError(f"affinity: found {kind!r}; {', '.join(KINDS)} are allowed")
-    if threshold:
-        np.maximum(gram, 0, out=gram)
-    largest = gram.max()
-    return gram / largest if largest > ROUNDING * similar else np.zeros_like(gram)
+    largest = similar - offset
+    if largest <= ROUNDING * similar or largest <= 0:
+        return np.zeros_like(gram)
+    for start in range(0, len(gram), ROWS):
+        rows = gram[start : start + ROWS]
+        rows -= offset
+        if threshold:
+            np.maximum(rows, 0, out=rows)
+        rows /= largest
+    return gram

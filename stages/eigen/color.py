@@ -7,6 +7,7 @@ from scipy import sparse
 F64 = npt.NDArray[np.float64]
 NEIGHBOURS = ((20, 2.0), (10, 0.1))  # (k, weight of position)
 CHUNK = 1024  # pixels compared with all others at a time
+TIE = 1e-9  # share of a distance below which two distances may be equal but for rounding
 
 
 def knn_affinity(image_HW3: npt.NDArray[np.floating]) -> sparse.csr_array:
@@ -37,17 +38,44 @@ def knn_affinity(image_HW3: npt.NDArray[np.floating]) -> sparse.csr_array:
 
 
 def nearest(points_NC: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.int64]:
-    """The k nearest points of each, itself included, of equals the first: int64 (N, k), ascending."""
+    """The k nearest points of each, itself included, of equals the first: int64 (N, k), in no order.
+
+    By a tree; the points whose k-th neighbour is as far as the next one are compared with all others.
+    """
+    from scipy.spatial import cKDTree
+
+    if k >= len(points_NC):
+        return compared_with_all(points_NC, points_NC, k)
+    distances, found = cKDTree(points_NC, balanced_tree=False, compact_nodes=False).query(points_NC, k=k + 1)
+    unsure = distances[:, k] - distances[:, k - 1] <= TIE * distances[:, k]
+    neighbours: npt.NDArray[np.int64] = found[:, :k].astype(np.int64)
+    neighbours[unsure] = compared_with_all(points_NC[unsure], points_NC, k)
+    return neighbours
+
+
+def compared_with_all(
+    queries_QC: npt.NDArray[np.float32], points_NC: npt.NDArray[np.float32], k: int
+) -> npt.NDArray[np.int64]:
+    """The plain twin of `nearest`: the k nearest points of each query, of equals the first, int64 (Q, k), ascending."""
     from scipy.spatial.distance import cdist
 
-    found = []
-    for start in range(0, len(points_NC), CHUNK):
-        distances = cdist(points_NC[start : start + CHUNK], points_NC, "sqeuclidean")
+    found = [np.zeros((0, k), np.int64)]
+    for start in range(0, len(queries_QC), CHUNK):
+        distances = cdist(queries_QC[start : start + CHUNK], points_NC, "sqeuclidean")
         limit = np.partition(distances, k - 1, axis=1)[:, k - 1 : k]
         taken, tied = distances < limit, distances == limit
         taken |= tied & (np.cumsum(tied, axis=1) <= k - taken.sum(axis=1, keepdims=True))
         found.append(np.nonzero(taken)[1].reshape(-1, k))
     return np.concatenate(found)
+
+
+def with_color(
+    weights_NN: npt.NDArray[np.float32], color: sparse.csr_array, *, weight: float
+) -> npt.NDArray[np.float32]:
+    """W + weight * W_color, written into W and returned: float32 (pixel, pixel)."""
+    added = color.tocoo()
+    weights_NN[added.row, added.col] += (weight * added.data).astype(np.float32)
+    return weights_NN
 
 
 def random_walk_affinity(image_HW3: npt.NDArray[np.floating], *, sharpness: float = 900.0) -> sparse.csr_array:

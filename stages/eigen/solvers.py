@@ -1,4 +1,4 @@
-"""The K largest eigenpairs of a symmetric matrix."""
+"""The K largest eigenpairs of a symmetric matrix, in float64."""
 
 import numpy as np
 import numpy.typing as npt

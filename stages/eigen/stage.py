@@ -38,8 +38,8 @@ class EigenParams(Params):
         False, description="colours divided by 255 twice, as DSM before February 2023 and SimSAM"
     )
     k: int = Field(15, ge=2, description="eigenpairs, the trivial one included")
-    solver: Literal["auto", "dense", "iterative", "batched"] = Field(
-        "auto", description="of a Laplacian; see stages/eigen/solvers.py"
+    solver: Literal["auto", "lanczos", "dense", "iterative", "batched"] = Field(
+        "auto", description="of a Laplacian: lanczos in float32, the others in float64; auto: by size and device"
     )
 
 
@@ -66,7 +66,7 @@ def graph(
 ) -> Any:
     """The weights of one image: features, plus colour where its weight is not zero."""
     from stages.eigen.affinity import feature_affinity
-    from stages.eigen.color import grid_image, knn_affinity, random_walk_affinity
+    from stages.eigen.color import grid_image, knn_affinity, random_walk_affinity, with_color
 
     kind = "cos_relu" if params.affinity == "affinity" else params.affinity
     weights = feature_affinity(
@@ -77,7 +77,7 @@ def graph(
     covered = extent if params.color_align == "crop" else None
     small = grid_image(image, grid, extent=covered) / (255.0 if params.legacy_double_scale else 1.0)
     color = knn_affinity(small) if params.color == "knn" else random_walk_affinity(small)
-    return weights.astype(np.float64) + params.color_weight * color.toarray()
+    return with_color(weights, color, weight=params.color_weight)
 
 
 def run(params: EigenParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
