@@ -18,7 +18,7 @@ install: .venv/installed
 demo: install
 	test -d .dvc || dvc init --quiet
 	dvc repro
-	dvc metrics show
+	usseg scores
 	@echo "report: $(CURDIR)/report/index.html"
 
 test: install

@@ -166,6 +166,28 @@ def recipe_apply(
 
 
 @app.command()
+def scores(project: ProjectOption = Path(), debug: DebugOption = False) -> None:
+    """Show the scores of every evaluated split: one column a split."""
+    from rich.console import Console
+    from rich.table import Table
+
+    with one_line_errors(debug):
+        found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in project.glob("metrics/*.json")}
+        scored = {split: metrics for split, metrics in sorted(found.items()) if metrics["labelled"]}
+        if not scored:
+            raise ArtifactError(f"{project.resolve() / 'metrics'}: no scores; run dvc repro on a split with labels")
+        table = Table("", *scored)
+        for score in ("miou", "accuracy"):
+            table.add_row(score, *(f"{metrics[score]:.3f}" for metrics in scored.values()))
+        table.add_section()
+        names = dict.fromkeys(name for metrics in scored.values() for name in metrics["per_class"])
+        for name in names:
+            values = [metrics["per_class"].get(name) for metrics in scored.values()]
+            table.add_row(f"IoU {name}", *("-" if value is None else f"{value:.3f}" for value in values))
+        Console().print(table)
+
+
+@app.command()
 def describe(path: Path, debug: DebugOption = False) -> None:
     """Say what an artifact holds: arrays, axes, units and the params that made it."""
     from rich.console import Console

@@ -1,5 +1,6 @@
 """What the command prints when all is well."""
 
+import json
 import re
 import subprocess
 import sys
@@ -114,3 +115,16 @@ def test_a_recipe_is_applied_and_comments_stay(usseg, tmp_path: Path) -> None:
     again = usseg(tmp_path, "recipe", "apply", "dsm")
     assert again.stdout == "params.yaml already holds recipe dsm\n"
     assert (tmp_path / "params.yaml").read_text() == after
+
+
+def test_scores(finished, usseg, tmp_path: Path) -> None:
+    done = usseg(finished, "scores")
+    assert done.returncode == 0
+    rows = [re.findall(r"[\w.-]+", line) for line in done.stdout.splitlines()]
+    metrics = json.loads((finished / "metrics/val.json").read_text())
+    assert ["train", "val"] in rows
+    assert [f"{metrics['miou']:.3f}"] == [row[-1] for row in rows if row[:1] == ["miou"]]
+    assert {"left", "right"} <= {row[1] for row in rows if row[:1] == ["IoU"]}
+    nothing = usseg(tmp_path, "scores")
+    assert nothing.returncode == 1
+    assert re.fullmatch(r"usseg: .*metrics: no scores; run dvc repro on a split with labels\n", nothing.stderr)
