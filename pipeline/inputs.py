@@ -26,9 +26,10 @@ def fit_split(content: Mapping[str, Any]) -> str:
 
 
 def open_inputs(stages: Table, stage: Stage, split: str, content: Mapping[str, Any], project: Path) -> Inputs:
-    """Open and check every declared input."""
+    """Open and check every declared input that the stage's params ask for."""
     artifacts: dict[str, Any] = {}
-    for item in stage.inputs:
+    params = parse_section(content, stage.name, stage.params)
+    for item in (item for item in stage.inputs if item.needed(params)):
         producer = stages[item.stage]
 
         def opened(of: str, producer: Stage = producer) -> Artifact:

@@ -15,12 +15,21 @@ from pipeline.params import Params
 Scope = Literal["each", "fit", "all"]
 
 
+def always(params: Any) -> bool:
+    """Whatever the params."""
+    return True
+
+
 @dataclass(frozen=True)
 class Input:
-    """An artifact a stage reads: of its own split ("same"), of the fit split, or of every split ("all")."""
+    """An artifact a stage reads: of its own split ("same"), of the fit split, or of every split ("all").
+
+    `needed` tells from the stage's params whether it is read at all.
+    """
 
     stage: str
     split: Literal["same", "fit", "all"] = "same"
+    needed: Callable[[Any], bool] = always
 
 
 def no_progress(done: int, total: int) -> None:

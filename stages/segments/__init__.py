@@ -1,5 +1,5 @@
-"""Eigenvectors -> one segment map an image.
+"""Features or eigenvectors -> one segment map an image.
 
-In: index, features, eigen. Out: a segment id a token: 0 background, 1 and up foreground.
-Source: Melas-Kyriazi et al., Deep Spectral Methods (CVPR 2022), section 3.3.
+In: index, features, and eigen where the method reads eigenvectors. Out: a segment id a token: 0 background, 1 and up foreground.
+Source: Melas-Kyriazi et al., Deep Spectral Methods (CVPR 2022), section 3.3; each method names its own.
 """

@@ -16,10 +16,14 @@ from pipeline.stage import Execution, Input, Inputs, Stage
 class SegmentsParams(Params):
     """How the tokens of an image fall into segments."""
 
-    method: Literal["spectral", "kmeans", "fiedler"] = Field("spectral", description="see stages/segments/methods")
-    num_segments: int | Literal["eigengap"] = Field(15, description="a number, or from the largest eigenvalue gap")
+    method: Literal["spectral", "kmeans", "fiedler", "tokencut", "maskcut"] = Field(
+        "spectral", description="see stages/segments/methods"
+    )
+    num_segments: int | Literal["eigengap"] = Field(
+        15, description="spectral, kmeans: a number, or from the largest eigenvalue gap"
+    )
     background: Literal["border", "none"] = Field(
-        "border", description="border: the segment with most border is background"
+        "border", description="border: the segment with most border, or what a method of objects leaves"
     )
     min_tokens: int = Field(
         0, ge=0, description="merge connected pieces smaller than this into a neighbour; 0: keep all"
@@ -41,16 +45,22 @@ def sizes(params: SegmentsParams, inputs: Inputs) -> Mapping[str, int]:
     return {"token": inputs["features"]["patches"].shape[1], "side": 2}
 
 
-def segment_ids(labels_hw: npt.NDArray[np.int64], params: SegmentsParams) -> npt.NDArray[np.int64]:
-    """Method labels -> segment ids: 0 background, foreground from 1, dense."""
+def needs_eigenvectors(params: SegmentsParams) -> bool:
+    """Whether the chosen method reads eigenvectors, or the spectrum for the number of segments."""
+    from stages.segments.methods import METHODS
+
+    return METHODS[params.method].EIGENVECTORS or params.num_segments == "eigengap"
+
+
+def segment_ids(labels_hw: npt.NDArray[np.int64], params: SegmentsParams, *, objects: bool) -> npt.NDArray[np.int64]:
+    """Method labels -> segment ids: 0 background, foreground from 1, dense. `objects`: label 0 is the background already."""
     from stages.segments.background import background_first, dense_ids
     from stages.segments.regions import merge_small
 
     labels = merge_small(labels_hw, min_tokens=params.min_tokens) if params.min_tokens > 1 else labels_hw
     if params.background == "none":
         return dense_ids(labels, keep_zero=False)
-    # The Fiedler cut names its background itself.
-    swapped = labels if params.method == "fiedler" else background_first(labels)
+    swapped = labels if objects else background_first(labels)
     return dense_ids(swapped, keep_zero=True)
 
 
@@ -64,25 +74,24 @@ def run(params: SegmentsParams, inputs: Inputs, images: range, execution: Execut
     block = slice(images.start, images.stop)
     grids = inputs["features"]["grid"][block]
     patches = inputs["features"]["patches"][block]
-    eigen = {
-        name: inputs["eigen"][name][block] for name in ("eigenvalues", "eigenvectors", "num_eigenvectors", "degenerate")
-    }
+    names = ("eigenvalues", "eigenvectors", "num_eigenvectors", "degenerate")
+    eigen = {name: inputs["eigen"][name][block] for name in names} if needs_eigenvectors(params) else {}
     ids = inputs["index"]["id"]
     segments = np.full(patches.shape[:2], -1, np.int16)
     counts = np.zeros(len(images), np.int32)
     for row, image in enumerate(images):
         h, w = grids[row].tolist()
-        k = int(eigen["num_eigenvectors"][row])
+        k = int(eigen["num_eigenvectors"][row]) if eigen else 0
         tokens = ImageTokens(
             grid=(h, w),
             features=patches[row, : h * w].astype(np.float32),
-            eigenvalues=eigen["eigenvalues"][row, :k],
-            eigenvectors=eigen["eigenvectors"][row, :k, : h * w],
-            degenerate=bool(eigen["degenerate"][row]),
+            eigenvalues=eigen["eigenvalues"][row, :k] if eigen else np.zeros(0),
+            eigenvectors=eigen["eigenvectors"][row, :k, : h * w] if eigen else np.zeros((0, h * w), np.float32),
+            degenerate=bool(eigen["degenerate"][row]) if eigen else False,
             num_segments=None if params.num_segments == "eigengap" else int(params.num_segments),
             seed=image_seed(params.seed, ids[image]),
         )
-        labels = segment_ids(method.segment(tokens, options), params)
+        labels = segment_ids(method.segment(tokens, options), params, objects=method.OBJECTS)
         segments[row, : h * w] = labels.reshape(-1)
         counts[row] = labels.max()
     return {"segments": segments, "num_segments": counts, "grid": grids}
@@ -90,10 +99,10 @@ def run(params: SegmentsParams, inputs: Inputs, images: range, execution: Execut
 
 STAGE = Stage(
     name="segments",
-    summary="Cut each image into segments by its eigenvectors.",
+    summary="Cut each image into segments, or the objects out of it.",
     version=1,
     params=SegmentsParams,
-    inputs=(Input("index"), Input("features"), Input("eigen")),
+    inputs=(Input("index"), Input("features"), Input("eigen", needed=needs_eigenvectors)),
     arrays={
         "segments": ArraySpec(
             ("image", "token"), "int16", "segment id a token: 0 background, foreground from 1, -1 padding", fill=-1

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class ImageTokens:
-    """One image: h x w tokens, N = h w, row-major."""
+    """One image: h x w tokens, N = h w, row-major. K = 0 where the method reads no eigenvectors."""
 
     grid: tuple[int, int]
     features: npt.NDArray[np.float32]  # (N, channel)

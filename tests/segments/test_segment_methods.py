@@ -22,7 +22,7 @@ def tokens(features: np.ndarray, *, num_segments: int | None = 3, k: int = 5, de
 def two_parts(h: int = 6, w: int = 8) -> np.ndarray:
     """Left and right half that look different, a little noise."""
     rng = np.random.default_rng(0)
-    base = np.where(np.arange(w)[None, :, None] < w // 2, [1.0, 0.1, 0.1, 0], [0.1, 1.0, 0, 0.1])
+    base = np.where(np.arange(w)[None, :, None] < w // 2, [1.0, 0, 0.1, 0], [0, 1.0, 0, 0.1])
     return np.broadcast_to(base, (h, w, 4)) + rng.normal(0, 0.02, (h, w, 4))
 
 

@@ -1,7 +1,9 @@
+import shutil
+
 import numpy as np
 import pytest
 
-from pipeline.errors import ParamsError
+from pipeline.errors import ArtifactError, ParamsError
 from stages.segments.methods import METHODS
 
 IDS = ["constant", "dot", "photo0", "photo1", "photo2", "photo3", "wide"]
@@ -40,6 +42,19 @@ def test_an_image_has_the_same_segments_in_any_company(odd_project, method: str)
     alone = odd_project.run("segments")
     for name, segments in zip(["photo3", "wide"], maps_of(alone), strict=True):
         np.testing.assert_array_equal(segments, together[name])
+
+
+@pytest.mark.parametrize("method", [name for name, module in METHODS.items() if not module.EIGENVECTORS])
+def test_a_method_without_eigenvectors_runs_without_them(odd_project, method: str) -> None:
+    odd_project.set({"segments.method": method})
+    expected = maps_of(odd_project.run("segments"))
+    shutil.rmtree(odd_project.path / "artifacts/eigen")
+    shutil.rmtree(odd_project.path / "artifacts/segments")
+    for found, before in zip(maps_of(odd_project.run("segments")), expected, strict=True):
+        np.testing.assert_array_equal(found, before)
+    odd_project.set({"segments.num_segments": "eigengap"})
+    with pytest.raises(ArtifactError, match=r"segments needs artifacts/eigen/train\.zarr; run: usseg stage eigen"):
+        odd_project.run("segments")
 
 
 def test_more_segments_than_tokens(odd_project) -> None:

@@ -1,5 +1,8 @@
-"""The segmentation methods: name -> module with `Options` and `segment(tokens, options) -> labels (row, column)`."""
+"""The segmentation methods: name -> module with `Options` and `segment(tokens, options) -> labels (row, column)`.
 
-from stages.segments.methods import fiedler, kmeans, spectral
+`EIGENVECTORS` says whether a method reads the eigen artifact; `OBJECTS` that its label 0 is the background, and not one label of many.
+"""
 
-METHODS = {"spectral": spectral, "kmeans": kmeans, "fiedler": fiedler}
+from stages.segments.methods import fiedler, kmeans, maskcut, spectral, tokencut
+
+METHODS = {"spectral": spectral, "kmeans": kmeans, "fiedler": fiedler, "tokencut": tokencut, "maskcut": maskcut}

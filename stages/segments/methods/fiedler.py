@@ -7,6 +7,9 @@ from pydantic import Field
 from pipeline.params import Params
 from stages.segments.tokens import ImageTokens
 
+EIGENVECTORS = True
+OBJECTS = True
+
 
 class Options(Params):
     """Options of method `fiedler`."""

@@ -8,6 +8,9 @@ from pipeline.params import Params
 from stages.segments.clustering import eigengap_segments, kmeans_labels
 from stages.segments.tokens import ImageTokens
 
+EIGENVECTORS = False
+OBJECTS = False
+
 
 class Options(Params):
     """Options of method `kmeans`."""

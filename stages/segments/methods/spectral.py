@@ -7,6 +7,9 @@ from pydantic import Field
 from stages.segments.methods import kmeans
 from stages.segments.tokens import ImageTokens
 
+EIGENVECTORS = True
+OBJECTS = False
+
 
 class Options(kmeans.Options):
     """Options of method `spectral`."""

@@ -1,0 +1,85 @@
+"""Object masks."""
+
+import numpy as np
+import pytest
+
+from stages.crops.boxes import tight_box
+from stages.segments.cuts import component_of, cornered_side, second_eigenpair, seeded_side, token_graph
+from stages.segments.methods import maskcut, tokencut
+
+CUTS = (token_graph, second_eigenpair, component_of)
+
+
+def aligned(vector: np.ndarray, other: np.ndarray) -> float:
+    """Largest difference up to sign, as a share of the largest entry."""
+    return float(np.abs(vector * np.sign(vector @ other) - other).max() / np.abs(other).max())
+
+
+def grid_of(file, image: str) -> tuple[int, int]:
+    return int(file[f"{image}/h"]), int(file[f"{image}/w"])
+
+
+@pytest.mark.parametrize("mode", ["binary", "nobinary"])
+def test_tokencut(golden, parity, mode: str) -> None:
+    file = golden("tokencut")
+    binary = mode == "binary"
+    check = parity(
+        f"TokenCut, {mode}",
+        *CUTS,
+        seeded_side,
+        tokencut.object_mask,
+        tight_box,
+        original="TokenCut `object_discovery.ncut`",
+        call=f"object_mask(F, (h, w), tau=tau, eps=eps{'' if binary else ', binary=False'})",
+        differs="no object where the eigenvalue is 1: all tokens look alike",
+    )
+    tau, eps = float(file["tau"]), float(file["eps"])
+    for i in range(int(file["num_images"])):
+        features, grid = file[f"img{i}/F"], grid_of(file, f"img{i}")
+        expected = {key.split("/")[2]: file[key] for key in file.files if key.startswith(f"img{i}/{mode}/")}
+        value, vector = second_eigenpair(token_graph(features, tau=tau, eps=eps, binary=binary))
+        check("eigenvalue", abs(value - expected["eigenvalues"][0]), 1e-8 if binary else 1e-5)
+        check("eigenvector", aligned(vector, expected["eigvec"].reshape(-1)), 1e-6 if binary else 3e-4)
+        side, seed = seeded_side(vector, grid)
+        check("seed", abs(seed - int(expected["seed"])), 0)
+        check("bipartition", float((side != expected["bipartition"]).sum()), 0)
+        mask = tokencut.object_mask(features, grid, tau=tau, eps=eps, binary=binary)
+        check("mask", float((mask != expected["mask"]).sum()), 0)
+        x0, y0, x1, y1 = tight_box(mask)
+        check("box, tokens", np.abs(np.array([y0, x0, y1, x1]) - expected["bbox_feat"]).max(), 0)
+        limit = [int(file[f"img{i}/{side}"]) for side in "WHWH"]
+        pixels = np.minimum(np.array([x0, y0, x1, y1]) * int(file["scale"]), limit)
+        check("box, pixels", np.abs(pixels - expected["bbox"]).max(), 0)
+
+
+def test_maskcut(golden, parity) -> None:
+    file = golden("maskcut")
+    check = parity(
+        "MaskCut",
+        *CUTS,
+        cornered_side,
+        maskcut.object_masks,
+        original="CutLER `maskcut.maskcut_forward`, before the CRF",
+        call="object_masks(F, (h, w), masks=N, tau=tau, eps=eps, released=True)",
+        differs="by default taken tokens leave the graph and the search ends at a rejected mask; "
+        "of the two signs of an eigenvector the one with the largest entry positive counts; any grid",
+    )
+    tau, eps = float(file["tau"]), float(file["eps"])
+    for i in range(int(file["num_images"])):
+        features, grid = file[f"img{i}/F"], grid_of(file, f"img{i}")
+        for stage in range(int(file["N"])):
+            expected = {key.split("/")[2]: file[key] for key in file.files if key.startswith(f"img{i}/stage{stage}/")}
+            left = np.where(expected["masked_out"][:, None], np.float32(0), features)
+            value, vector = second_eigenpair(token_graph(left, tau=tau, eps=eps))
+            stored = expected["eigenvectors"][0]
+            check("eigenvalue", abs(value - expected["eigenvalues"][0]), 1e-8)
+            check("eigenvector", aligned(vector, stored), 1e-6)
+            side, seed = cornered_side(stored, grid)
+            check("seed, stored sign", abs(seed - int(expected["seed"])), 0)
+            check("bipartition, stored sign", float((side != expected["bipartition"]).sum()), 0)
+            check("component, stored sign", float((component_of(side, seed) != expected["component"]).sum()), 0)
+            if expected["sign_invariant"]:
+                check("bipartition, any sign", float((cornered_side(vector, grid)[0] != side).sum()), 0)
+        if file[f"img{i}/sign_invariant"]:
+            masks = maskcut.object_masks(features, grid, masks=int(file["N"]), tau=tau, eps=eps, released=True)
+            check("masks", float((np.stack(masks) != file[f"img{i}/masks"]).sum()), 0)

@@ -1,0 +1,110 @@
+"""TokenCut and MaskCut: values of spec section 8 worked out by hand, and what their cuts promise."""
+
+import numpy as np
+import pytest
+
+from stages.segments.cuts import NO_CUT, component_of, cornered_side, second_eigenpair, seeded_side, token_graph
+from stages.segments.methods import maskcut, tokencut
+
+
+def blocks(grid: tuple[int, int], *areas: tuple[slice, slice], noise: float = 0.0) -> np.ndarray:
+    """Tokens e_0 with blocks of e_1, e_2, ... (N, 4)."""
+    labels = np.zeros(grid, np.int64)
+    for number, area in enumerate(areas, start=1):
+        labels[area] = number
+    rng = np.random.default_rng(0)
+    return (np.eye(4)[labels.reshape(-1)] + rng.normal(0, noise, (labels.size, 4))).astype(np.float32)
+
+
+def test_two_and_four_tokens() -> None:
+    weights = token_graph(np.eye(2)[[0, 0, 1, 1, 1, 1]])
+    np.testing.assert_allclose(weights.sum(axis=1), [2.00004] * 2 + [4.00002] * 4)
+    value, vector = second_eigenpair(weights)
+    assert value == pytest.approx(2.49996e-5, rel=1e-5)
+    assert vector[0] / vector[2] == pytest.approx(-3.99994, abs=1e-5)  # minus the ratio of the volumes
+    side, seed = seeded_side(vector, (1, 6))
+    assert side.tolist() == [[True] * 2 + [False] * 4]
+    assert seed == 0
+
+
+@pytest.mark.parametrize("tokens", [30, 500])
+def test_the_eigenpair_solves_the_problem(tokens: int) -> None:
+    rng = np.random.default_rng(1)
+    weights = token_graph(rng.normal(size=(tokens, 6)))
+    degrees = weights.sum(axis=1)
+    value, vector = second_eigenpair(weights)
+    np.testing.assert_allclose(degrees * vector - weights @ vector, value * degrees * vector, atol=1e-9)
+    assert (degrees * vector**2).sum() == pytest.approx(1)
+    exact = np.linalg.eigvalsh(np.eye(tokens) - weights / np.sqrt(np.outer(degrees, degrees)))
+    assert value == pytest.approx(exact[1], abs=1e-10)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("tokens", [2, 40, 500])
+def test_equal_tokens_have_no_cut(tokens: int) -> None:
+    value, vector = second_eigenpair(token_graph(np.ones((tokens, 3))))
+    assert value > NO_CUT
+    assert np.isfinite(vector).all()
+    assert not tokencut.object_mask(np.ones((tokens, 3)), (1, tokens)).any()
+    assert maskcut.object_masks(np.ones((tokens, 3)), (1, tokens)) == []
+
+
+def test_the_sign_of_the_vector_does_not_matter() -> None:
+    vector = np.random.default_rng(0).normal(size=12)
+    for sign in (1, -1):
+        side, seed = seeded_side(sign * vector, (3, 4))
+        assert side.reshape(-1)[seed]
+        np.testing.assert_array_equal(side, seeded_side(vector, (3, 4))[0])
+
+
+def test_pieces_are_joined_by_four_neighbours() -> None:
+    mask = np.array([[1, 1, 0], [0, 0, 1], [1, 0, 1]], bool)
+    np.testing.assert_array_equal(component_of(mask, 5), np.array([[0, 0, 0], [0, 0, 1], [0, 0, 1]], bool))
+    assert not component_of(mask, 4).any()
+
+
+def test_the_side_with_three_corners_is_not_the_object() -> None:
+    frame = np.array([[2.0, 1, 1], [1, -1, 1], [1, 1, 1]])
+    side, seed = cornered_side(frame.reshape(-1), (3, 3))
+    np.testing.assert_array_equal(side, frame < 0)
+    assert seed == 4
+    side, _ = seeded_side(frame.reshape(-1), (3, 3))
+    assert side[0, 0]
+
+
+def test_one_object_of_one_cut() -> None:
+    tokens = blocks((8, 10), (slice(2, 5), slice(3, 7)))
+    mask = tokencut.object_mask(tokens, (8, 10))
+    np.testing.assert_array_equal(mask, tokens[:, 1].reshape(8, 10) == 1)
+    np.testing.assert_array_equal(maskcut.object_masks(tokens, (8, 10), masks=1)[0], mask)
+
+
+def test_objects_are_disjoint_and_found_in_turn() -> None:
+    areas = ((slice(2, 6), slice(2, 6)), (slice(7, 10), slice(9, 13)))
+    tokens = blocks((12, 15), *areas, noise=0.02)
+    masks = maskcut.object_masks(tokens, (12, 15), masks=5)
+    assert len(masks) == 2
+    assert not (masks[0] & masks[1]).any()
+    for mask, area in zip(masks, areas, strict=True):
+        np.testing.assert_array_equal(np.argwhere(mask).min(axis=0), [s.start for s in area])
+        np.testing.assert_array_equal(np.argwhere(mask).max(axis=0), [s.stop - 1 for s in area])
+
+
+def test_the_released_code_finds_what_it_took_again() -> None:
+    # Spec 8.2: 2 of 6 tokens taken, lambda 1 - 2 / 6, and the vector lives on the taken ones.
+    features = np.array([[0, 0]] * 2 + [[1, 0]] * 4, np.float32)
+    value, vector = second_eigenpair(token_graph(features, tau=0.15))
+    assert value == pytest.approx(0.6667, abs=1e-4)
+    assert np.abs(vector[:2]).max() == pytest.approx(91.29, abs=0.01)
+    assert np.abs(vector[2:]).max() == pytest.approx(0.0007, abs=1e-4)
+
+
+@pytest.mark.parametrize("released", [False, True])
+@pytest.mark.parametrize("seed", range(4))
+def test_masks_never_overlap(released: bool, seed: int) -> None:
+    features = np.random.default_rng(seed).normal(size=(56, 5)).cumsum(axis=0).astype(np.float32)
+    masks = maskcut.object_masks(features, (7, 8), masks=6, released=released)
+    assert np.sum(masks, axis=0).max() <= 1
+    assert len(masks) <= 6
+    assert released or all(mask.any() for mask in masks)
+    assert all(mask.mean() > maskcut.SMALLEST for mask in masks[1:] if not released)
