@@ -8,14 +8,39 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from pipeline.errors import ArtifactError, ParamsError, UssegError
-from pipeline.runner import run_stage
-from pipeline.stage import Execution, Stage
-from stages import STAGES
+
+if TYPE_CHECKING:
+    from pipeline.stage import Stage
+
+
+class StageGroup(TyperGroup):
+    """The commands of the stages; the stages are imported when one is asked for, so that `usseg --help` is quick."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names of the stages, in order."""
+        self.add_stages()
+        return super().list_commands(ctx)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the arguments name."""
+        self.add_stages()
+        return super().resolve_command(ctx, args)
+
+    def add_stages(self) -> None:
+        """Import the stages and make a command of each."""
+        from stages import STAGES
+
+        for name, stage in STAGES.items():
+            single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+            single.command(name, help=stage.summary)(stage_command(stage))
+            self.commands[name] = typer.main.get_command(single)
+
 
 app = typer.Typer(
     name="usseg",
@@ -24,7 +49,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-stage_app = typer.Typer(help="Run one stage for one split.", no_args_is_help=True)
+stage_app = typer.Typer(cls=StageGroup, help="Run one stage for one split.", no_args_is_help=True)
 recipe_app = typer.Typer(help="Write published settings into params.yaml.", no_args_is_help=True)
 app.add_typer(stage_app, name="stage")
 app.add_typer(recipe_app, name="recipe")
@@ -111,7 +136,7 @@ def resolve_device(name: str) -> str:
     return f"cuda:{int(index or 0)}"
 
 
-def stage_command(stage: Stage) -> Callable[..., None]:
+def stage_command(stage: "Stage") -> Callable[..., None]:
     """The command of one stage; the options are the same for all."""
     default_split = {"all": "all", "fit": "", "each": ...}[stage.scope]
 
@@ -126,6 +151,10 @@ def stage_command(stage: Stage) -> Callable[..., None]:
         project: ProjectOption = Path(),
         debug: DebugOption = False,
     ) -> None:
+        from pipeline.runner import run_stage
+        from pipeline.stage import Execution
+        from stages import STAGES
+
         with one_line_errors(debug):
             resolved = resolve_device(device)
             count = workers or (1 if resolved != "cpu" else os.cpu_count() or 1)
@@ -137,8 +166,9 @@ def stage_command(stage: Stage) -> Callable[..., None]:
     return command
 
 
-for _stage in STAGES.values():
-    stage_app.command(_stage.name, help=_stage.summary)(stage_command(_stage))
+@stage_app.callback()
+def stages_of_the_pipeline() -> None:
+    """Run one stage for one split."""
 
 
 @recipe_app.command("list")

@@ -1,7 +1,7 @@
 """Small projects to run stages in. `Execution(workers=1)` everywhere: no Dask in here."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from ruamel.yaml import YAML
+from threadpoolctl import threadpool_limits
 
 from pipeline.artifact import Artifact, artifact_path, open_artifact
 from pipeline.runner import run_stage
@@ -102,6 +103,13 @@ class Project:
         """Every file below a folder, by path, without locks."""
         found = sorted(p for p in (self.path / below).rglob("*") if p.is_file() and p.suffix != ".lock")
         return {p.relative_to(self.path).as_posix(): p.read_bytes() for p in found}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> Iterator[None]:
+    """One BLAS thread a test, as in a stage: threads that wait for a busy core make small matrices slow."""
+    with threadpool_limits(limits=1):
+        yield
 
 
 @pytest.fixture

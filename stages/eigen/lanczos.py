@@ -50,7 +50,8 @@ def top_of_graph(weights_NN: F32, degrees_N: F32, *, k: int) -> tuple[F64, F32] 
         k: at most N / 4.
 
     Returns:
-        values (k,) descending, within about 2e-7; vectors float32 (k, N) of S, orthonormal within about 1e-6.
+        values (k,) descending, within about 2e-7 (5e-6 for 0-1 weights: float32 sums of equal terms are biased);
+        vectors float32 (k, N) of S, orthonormal within about 1e-6.
 
     Source: Parlett, The Symmetric Eigenvalue Problem, chapter 13.
     """

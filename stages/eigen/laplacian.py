@@ -37,7 +37,8 @@ def normalized_laplacian_eigenpairs(
     """The K smallest eigenpairs of (D - W) y = lambda D y.
 
     Solved as the top end of S = D^-1/2 W D^-1/2, lambda = 1 - mu; no shift-invert on a singular matrix. In float64, but for
-    `lanczos`, which `auto` takes on a CPU from 200 nodes on: eigenvalues within 1e-6, the K-space within 1e-6 / (its gap) rad.
+    `lanczos`, which `auto` takes on a CPU from 200 nodes on: eigenvalues within 1e-6 (`binary` graphs 1e-5), the K-space
+    within 1e-6 / (its gap) rad.
 
     Args:
         weights_NN: floats (token, token), symmetric; negative entries are allowed (`threshold: false`).
@@ -66,7 +67,7 @@ def normalized_laplacian_batch(
 def in_single(weights_NN: npt.NDArray[np.floating], *, k: int) -> Eigenpairs | None:
     """By Lanczos in float32; None for a graph that it is not made for: isolated nodes, more than one component or nearly so."""
     weights = np.ascontiguousarray(weights_NN, np.float32)
-    degree = lanczos.product(weights, np.ones(len(weights), np.float32))
+    degree = weights.sum(axis=1)
     nonnegative = bool(weights.min() >= 0)
     if 4 * k > len(weights) or degree.min() < NO_EDGE or (nonnegative and not lanczos.is_connected(weights)):
         return None
