@@ -30,7 +30,6 @@ def second_eigenpair(weights_NN: F64) -> tuple[float, F64]:
 
     The sign is such that the entry largest by magnitude is positive (the first of equals).
     """
-    from scipy.linalg import eigh
     from scipy.sparse.linalg import eigsh
 
     n = len(weights_NN)
@@ -39,8 +38,9 @@ def second_eigenpair(weights_NN: F64) -> tuple[float, F64]:
     matrix = weights_NN / root[:, None] / root
     matrix = (matrix + matrix.T) / 2
     if n < DENSE_BELOW:
-        values, vectors = eigh(matrix, subset_by_index=[n - 2, n - 2])
-        value, vector = float(values[0]), vectors[:, 0]
+        # The whole spectrum: LAPACK's routine for a part of it may return nothing where eigenvalues are equal.
+        values, vectors = np.linalg.eigh(matrix)
+        value, vector = float(values[-2]), vectors[:, -2]
     else:
         # The largest pair is known: what is left of the matrix beside it has the wanted one on top.
         top = root / np.linalg.norm(root)

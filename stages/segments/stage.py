@@ -16,7 +16,7 @@ from pipeline.stage import Execution, Input, Inputs, Stage
 class SegmentsParams(Params):
     """How the tokens of an image fall into segments."""
 
-    method: Literal["spectral", "kmeans", "fiedler", "tokencut", "maskcut"] = Field(
+    method: Literal["spectral", "kmeans", "fiedler", "tokencut", "maskcut", "primaps"] = Field(
         "spectral", description="see stages/segments/methods"
     )
     num_segments: int | Literal["eigengap"] = Field(

@@ -5,7 +5,7 @@ import pytest
 
 from stages.crops.boxes import tight_box
 from stages.segments.cuts import component_of, cornered_side, second_eigenpair, seeded_side, token_graph
-from stages.segments.methods import maskcut, tokencut
+from stages.segments.methods import maskcut, primaps, tokencut
 
 CUTS = (token_graph, second_eigenpair, component_of)
 
@@ -83,3 +83,44 @@ def test_maskcut(golden, parity) -> None:
         if file[f"img{i}/sign_invariant"]:
             masks = maskcut.object_masks(features, grid, masks=int(file["N"]), tau=tau, eps=eps, released=True)
             check("masks", float((np.stack(masks) != file[f"img{i}/masks"]).sum()), 0)
+
+
+@pytest.mark.parametrize("image", ["img0", "img1", "img2", "single"])
+def test_primaps(golden, parity, image: str) -> None:
+    file = golden("primaps")
+    check = parity(
+        "PriMaPs",
+        primaps.unit_tokens,
+        primaps.principal_direction,
+        primaps.proposal,
+        primaps.median_masks,
+        primaps.mask_logits,
+        original="PriMaPs `PriMaPs._get_pseudo`, before the CRF",
+        call="mask_logits(median_masks(proposal(unit_tokens(F), left, directions[k], threshold=psi, signed=True)))",
+        differs="by default the token nearest along the direction or against it is the anchor, so that the sign of a PCA does not "
+        "matter; exact PCA; the background beside a single mask is what it leaves",
+    )
+    height, width = file[f"{image}/feat"].shape[1:]
+    features = file[f"{image}/feat"].reshape(-1, height * width).T
+    unit = primaps.unit_tokens(features)
+    for run in sorted({key.split("/")[1] for key in file.files if key.startswith(f"{image}/thr")}):
+        expected = {key.split("/")[2]: file[key] for key in file.files if key.startswith(f"{image}/{run}/")}
+        left = np.ones(len(unit), np.bool_)
+        soft = np.zeros((len(expected["masks"]), height * width))
+        for k, direction in enumerate(expected["directions"]):
+            check("tokens left", abs(left.sum() - expected["num_alive"][k]), 0)
+            check("direction, 1 - cos", 1 - abs(primaps.principal_direction(features[left]) @ direction), 1e-5)
+            soft[k] = primaps.proposal(unit, left, direction, threshold=float(expected["threshold"]), signed=True)
+            left &= soft[k] == 0
+        masks = soft.reshape(-1, height, width)
+        check("masks", np.abs(masks - expected["masks"]).max(), 1e-4)
+        check("support of masks", float(((masks > 0) != (expected["masks"] > 0)).sum()), 0)
+        median = primaps.median_masks(masks)
+        check("median", np.abs(median - expected["masks_median"]).max(), 1e-4)
+        if len(masks) > 1:
+            logits = primaps.mask_logits(median)
+            check("logits", np.abs(logits - expected["logits"]).max(), 1e-4)
+            winner = logits.argmax(axis=0)
+            labels = np.where(winner == 0, int(file["ignore_id"]), winner)
+            sure = expected["label_margin"] > 1e-5
+            check("labels", float((labels != expected["pseudolabel"])[sure].sum()), 0)

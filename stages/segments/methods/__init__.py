@@ -3,6 +3,13 @@
 `EIGENVECTORS` says whether a method reads the eigen artifact; `OBJECTS` that its label 0 is the background, and not one label of many.
 """
 
-from stages.segments.methods import fiedler, kmeans, maskcut, spectral, tokencut
+from stages.segments.methods import fiedler, kmeans, maskcut, primaps, spectral, tokencut
 
-METHODS = {"spectral": spectral, "kmeans": kmeans, "fiedler": fiedler, "tokencut": tokencut, "maskcut": maskcut}
+METHODS = {
+    "spectral": spectral,
+    "kmeans": kmeans,
+    "fiedler": fiedler,
+    "tokencut": tokencut,
+    "maskcut": maskcut,
+    "primaps": primaps,
+}

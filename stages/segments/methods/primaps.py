@@ -1,0 +1,126 @@
+"""Mask proposals by principal directions (PriMaPs), before their alignment to the image. N tokens, C channels, K masks.
+
+Tokens that look like the one nearest to the first principal direction of what is left form a mask, until little is left.
+The original then sharpens the masks with a dense CRF; here that is the refine stage's part (`refine.method: crf`).
+"""
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from pipeline.params import Params
+from stages.segments.tokens import ImageTokens
+
+EIGENVECTORS = False
+OBJECTS = True
+F64 = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+GAIN = 10.0  # what a mask is multiplied with after the median, before it is cut at 1
+ROUNDING = 1e-6  # of two tokens as near as that the first is the anchor
+
+
+class Options(Params):
+    """Options of method `primaps`."""
+
+    threshold: float = Field(
+        0.4, gt=0, le=1, description="psi: share of the largest similarity that a token of a mask has"
+    )
+    coverage: float = Field(0.95, gt=0, le=1, description="share of the tokens in masks at which the search ends")
+    masks: int = Field(64, ge=1, description="most masks")
+
+
+def unit_tokens(features_NC: npt.NDArray[np.floating]) -> F64:
+    """Tokens of unit length; a zero token stays zero."""
+    features = np.asarray(features_NC, np.float64)
+    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+
+
+def principal_direction(features_NC: npt.NDArray[np.floating]) -> F64:
+    """The first principal direction of tokens, not scaled, centred: (C,), of unit length and any sign.
+
+    Where all tokens are equal, the direction of their mean.
+
+    Source: Hahn et al., PriMaPs-EM (TMLR 2024), section 3.2; exact in place of the original's randomised PCA.
+    """
+    features = np.asarray(features_NC, np.float64)
+    mean = features.mean(axis=0)
+    centred = features - mean
+    if np.abs(centred).max() <= 1e-7 * np.abs(features).max():
+        return np.asarray(unit_tokens(mean[None])[0])
+    tokens, channels = centred.shape
+    gram = centred.T @ centred if channels <= tokens else centred @ centred.T
+    # The whole spectrum: LAPACK's routine for a part of it may return nothing where eigenvalues are equal.
+    vector = np.linalg.eigh(gram)[1][:, -1]
+    direction = vector if channels <= tokens else centred.T @ vector
+    return np.asarray(direction / np.linalg.norm(direction))
+
+
+def proposal(
+    unit_NC: F64, left_N: Mask, direction_C: npt.NDArray[np.floating], *, threshold: float = 0.4, signed: bool = False
+) -> F64:
+    """A soft mask of tokens like the anchor, the token nearest to a direction: (N,), 1 at the anchor, 0 outside the mask.
+
+    Args:
+        unit_NC: tokens of unit length.
+        left_N: tokens in no mask yet; the others have 0.
+        direction_C: of unit length.
+        threshold: psi, share of the largest similarity below which it counts as 0.
+        signed: the nearest token points along the direction (the original, whose sign is that of its SVD); else along it or against it.
+
+    Returns:
+        float64 (N,), all 0 where the anchor is a zero token.
+    """
+    along = unit_NC @ np.asarray(direction_C, np.float64)
+    near = np.where(left_N, along if signed else np.abs(along), -np.inf)
+    anchor = int(np.argmax(near >= near.max() - (0.0 if signed else ROUNDING)))
+    similar = np.where(left_N, unit_NC @ unit_NC[anchor], 0.0)
+    largest = similar.max()
+    if largest <= 0:
+        return np.zeros(len(unit_NC))
+    return np.where(similar >= threshold * largest, similar / largest, 0.0)
+
+
+def proposals(
+    features_NC: npt.NDArray[np.floating], *, threshold: float = 0.4, coverage: float = 0.95, masks: int = 64
+) -> F64:
+    """Soft masks of an image in the order found, float64 (K, N), disjoint. Tokens of zeros only are in none.
+
+    Source: Hahn et al., PriMaPs-EM (TMLR 2024), algorithm 1.
+    """
+    unit = unit_tokens(features_NC)
+    left = np.ones(len(unit), np.bool_)
+    found: list[F64] = []
+    while left.mean() > 1 - coverage and len(found) < masks:
+        mask = proposal(unit, left, principal_direction(features_NC[left]), threshold=threshold)
+        if not mask.any():
+            break
+        found.append(mask)
+        left &= mask == 0
+    return np.array(found).reshape(len(found), len(unit))
+
+
+def median_masks(soft_Khw: npt.NDArray[np.floating]) -> F64:
+    """Each mask's 3 x 3 median, mirrored at the border: (K, row, column)."""
+    from scipy.ndimage import median_filter
+
+    return np.asarray(median_filter(np.asarray(soft_Khw, np.float64), size=(1, 3, 3), mode="mirror"))
+
+
+def mask_logits(median_Khw: npt.NDArray[np.floating]) -> F64:
+    """Log softmax of background and masks, float64 (K + 1, row, column), background first.
+
+    Masks are multiplied by 10 and cut at 1; the background has their mean (1 where none survives) less their sum.
+    (Of a single mask the original adds up rows in place of masks, so that few pixels are background.)
+    """
+    masks = np.clip(GAIN * np.asarray(median_Khw, np.float64), 0.0, 1.0)
+    level = masks[masks > 0].mean() if (masks > 0).any() else 1.0
+    values = np.concatenate([np.clip(level - masks.sum(axis=0), 0.0, 1.0)[None], masks])
+    values -= values.max(axis=0)
+    return np.asarray(values - np.log(np.exp(values).sum(axis=0)))
+
+
+def segment(tokens: ImageTokens, options: Options) -> npt.NDArray[np.int64]:
+    """0 and 1 to at most `masks` (row, column), in the order found; 0 where no mask is left after the median."""
+    soft = proposals(tokens.features, **options.model_dump())
+    logits = mask_logits(median_masks(soft.reshape(-1, *tokens.grid)))
+    return logits.argmax(axis=0).astype(np.int64)

@@ -1,0 +1,124 @@
+"""PriMaPs: values of the specification (learned methods, 1.10) worked out by hand, and invariants."""
+
+import numpy as np
+import pytest
+from scipy.stats import ortho_group
+
+from stages.segments.methods.primaps import (
+    Options,
+    mask_logits,
+    median_masks,
+    principal_direction,
+    proposal,
+    proposals,
+    segment,
+    unit_tokens,
+)
+from stages.segments.tokens import ImageTokens
+
+E = np.eye(4)
+
+
+def smooth(seed: int, h: int = 9, w: int = 11, channels: int = 6) -> np.ndarray:
+    """Random tokens that change slowly, (N, C)."""
+    rng = np.random.default_rng(seed)
+    waves = [
+        np.cos(rng.normal(0, 0.5, 2) @ np.indices((h, w)).reshape(2, -1) + rng.uniform(0, 6)) for _ in range(channels)
+    ]
+    return np.stack(waves, axis=1) + rng.normal(0, 0.05, (h * w, channels))
+
+
+def image(features: np.ndarray, grid: tuple[int, int]) -> ImageTokens:
+    none = np.zeros((0, len(features)), np.float32)
+    return ImageTokens(grid, features.astype(np.float32), np.zeros(0), none, False, 3, 0)
+
+
+def test_two_halves_are_two_proposals() -> None:
+    labels = np.tile(np.arange(6) // 3, (6, 1))
+    found = segment(image(E[labels.reshape(-1)], (6, 6)), Options())
+    np.testing.assert_array_equal(found, labels + 1)
+
+
+def test_three_blocks() -> None:
+    labels = np.array([[0] * 4] * 2 + [[1, 1, 2, 2]] * 2)
+    features = E[labels.reshape(-1), :3]
+    direction = principal_direction(features)
+    np.testing.assert_allclose(np.abs(direction), np.array([2, 1, 1]) / np.sqrt(6), atol=1e-7)
+    np.testing.assert_allclose(
+        np.sort(np.abs(np.unique((features @ direction).round(6)))), [0.408248, 0.816497], atol=1e-6
+    )
+    masks = proposals(features)
+    np.testing.assert_array_equal(masks, labels.reshape(-1) == np.arange(3)[:, None])
+    assert masks.sum(axis=0).cumsum()[-1] == 16
+    # The inner corner of a 2 x 2 block has 4 votes of 9 and belongs to nothing after the median.
+    after = mask_logits(median_masks(masks.reshape(3, 4, 4))).argmax(axis=0)
+    np.testing.assert_array_equal(after[2:], [[2, 0, 0, 3], [2, 2, 3, 3]])
+
+
+def test_the_threshold_is_a_cosine() -> None:
+    tokens = np.array([[1, 0], [0.5, np.sqrt(0.75)], [0.342, np.sqrt(1 - 0.342**2)]])
+    mask = proposal(tokens, np.ones(3, bool), np.array([1.0, 0]), threshold=0.4)
+    np.testing.assert_allclose(mask, [1, 0.5, 0])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_invariants(seed: int) -> None:
+    features = smooth(seed)
+    masks = proposals(features)
+    assert ((masks > 0).sum(axis=0) <= 1).all()
+    assert (masks > 0).mean() * len(masks) >= 0.95
+    np.testing.assert_allclose(masks.max(axis=1), 1)
+    np.testing.assert_allclose(proposals(features * 7), masks, atol=1e-9)
+    turned = features @ ortho_group.rvs(6, random_state=seed)
+    np.testing.assert_allclose(proposals(turned), masks, atol=1e-9)
+    areas = [(proposals(features, threshold=psi)[0] > 0).sum() for psi in (0.2, 0.4, 0.6, 0.9)]
+    assert areas == sorted(areas, reverse=True)
+
+
+def test_the_sign_of_the_direction_does_not_matter() -> None:
+    unit = unit_tokens(smooth(0))
+    direction = principal_direction(smooth(0))
+    left = np.ones(len(unit), bool)
+    np.testing.assert_array_equal(proposal(unit, left, direction), proposal(unit, left, -direction))
+
+
+def test_taken_tokens_are_never_the_anchor() -> None:
+    unit = unit_tokens(np.array([[1.0, 0], [-0.5, 0.5], [-0.2, -1]]))
+    mask = proposal(unit, np.array([False, True, True]), np.array([1.0, 0]), signed=True)
+    assert mask[0] == 0
+    assert mask.max() == 1
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("features", "masks"),
+    [
+        (np.ones((12, 3)), 1),
+        (np.zeros((12, 3)), 0),
+        (np.vstack([np.ones((9, 3)), np.zeros((3, 3))]), 1),
+        (np.ones((1, 3)), 1),
+        (np.arange(1.0, 3)[:, None], 1),
+        (np.eye(2), 2),
+        (np.full((4, 3), 1e-20), 1),
+        (np.full((4, 3), 1e15), 1),
+    ],
+)
+def test_degenerate_tokens(features: np.ndarray, masks: int) -> None:
+    assert len(proposals(features)) == masks
+    labels = segment(image(features, (1, len(features))), Options())
+    assert labels.max() <= masks
+
+
+def test_the_number_of_masks_is_limited() -> None:
+    features = np.eye(40)
+    assert len(proposals(features)) == 38  # 0.95 of 40
+    assert len(proposals(features, masks=5)) == 5
+
+
+def test_one_mask_leaves_the_rest_to_the_background() -> None:
+    mask = np.zeros((1, 5, 5))
+    mask[0, :3] = 1
+    np.testing.assert_array_equal(mask_logits(mask).argmax(axis=0), mask[0])
+    assert not mask_logits(np.zeros((2, 5, 5))).argmax(axis=0).any()
+    # Probability of the winner: e / (e + K).
+    np.testing.assert_allclose(np.exp(mask_logits(mask)).max(axis=0), 0.7310586)
