@@ -1,0 +1,54 @@
+"""How the work is done changes no byte: workers, batch size, the order of files on disk."""
+
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.artifact import BLOCK, open_artifact
+
+Files = Callable[[Path], dict[str, bytes]]
+Chain = Callable[..., None]
+
+
+def fresh(reference: Path, folder: Path) -> Path:
+    """The images and params of the reference in another folder, with nothing run."""
+    shutil.copytree(reference / "data", folder / "data")
+    shutil.copy(reference / "params.yaml", folder)
+    return folder
+
+
+def test_the_reference_has_several_blocks(reference: Path) -> None:
+    assert open_artifact(reference / "artifacts/index/train.zarr").num_images > 3 * BLOCK
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--workers", "4", "--batch-size", "64"),
+        ("--workers", "1", "--batch-size", "1"),
+    ],
+    ids=" ".join,
+)
+def test_options_change_no_byte(
+    options: tuple[str, ...], reference: Path, tmp_path: Path, chain: Chain, artifact_files: Files
+) -> None:
+    project = fresh(reference, tmp_path / "another folder")
+    chain(project, *options)
+    assert artifact_files(project) == artifact_files(reference)
+
+
+def test_the_order_of_files_on_disk_changes_no_byte(
+    reference: Path, tmp_path: Path, chain: Chain, artifact_files: Files
+) -> None:
+    paths = sorted(p for p in (reference / "data").rglob("*") if p.is_file())
+    random.Random(0).shuffle(paths)
+    for path in paths:
+        target = tmp_path / path.relative_to(reference)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())  # a new time of its own
+    shutil.copy(reference / "params.yaml", tmp_path)
+    chain(tmp_path, "--workers", "1", "--batch-size", "5")
+    assert artifact_files(tmp_path) == artifact_files(reference)
