@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.artifact import ArraySpec
+from pipeline.errors import ParamsError
 from pipeline.params import Params
 from pipeline.stage import Execution, Input, Inputs, Stage
 
@@ -14,9 +15,10 @@ from pipeline.stage import Execution, Input, Inputs, Stage
 class CropsParams(Params):
     """What describes a segment."""
 
-    method: Literal["crop", "masked_attention", "mean"] = Field(
+    method: Literal["crop", "masked_attention", "masked_image", "mean"] = Field(
         "crop",
         description="crop: the backbone on the segment's box; masked_attention: its last layer sees the segment only; "
+        "masked_image: its last layer on the whole image, one class token a segment (needs features.attention); "
         "mean: the mean of the segment's patch features",
     )
     erode: int = Field(2, ge=0, description="erosion steps before the box is drawn")
@@ -27,6 +29,8 @@ class CropsParams(Params):
 def sizes(params: CropsParams, inputs: Inputs) -> Mapping[str, int]:
     """Segments of the image that has most, at least 1; channels by method."""
     features = inputs["features"]
+    if params.method == "masked_image" and not features.params["attention"]:
+        raise ParamsError("params.yaml: crops.method: masked_image needs features.attention: true")
     if params.method == "mean":
         channels = features["patches"].shape[2] * (2 if params.spread else 1)
     else:
@@ -66,6 +70,15 @@ def run(params: CropsParams, inputs: Inputs, images: range, execution: Execution
         if patches is not None:
             tokens = patches[row, : h * w]
             embedded = pool_segments(tokens, segments.reshape(-1), count=count, spread=params.spread)
+        elif params.method == "masked_image":
+            embedded = features.call(
+                "embed_segments",
+                image,
+                segments.reshape(-1),
+                count,
+                project=inputs.project,
+                device=execution.device,
+            )
         else:
             shown = masks if params.method == "masked_attention" else None
             embedded = features.call(

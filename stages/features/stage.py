@@ -1,20 +1,24 @@
 """Dump dense patch features of a split."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field, field_validator
 
 from pipeline.artifact import ArraySpec, Artifact
+from pipeline.errors import ParamsError
 from pipeline.params import Params
 from pipeline.stage import Execution, Input, Inputs, Stage
 
 F32 = npt.NDArray[np.float32]
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class FeaturesParams(Params):
@@ -29,6 +33,12 @@ class FeaturesParams(Params):
     posembed: Literal["auto", "dino", "dinov2", "timm"] = Field("auto", description="position embedding rule")
     num_heads: int | None = Field(None, description="attention heads of a checkpoint backbone; null: channels / 64")
     stride: int = Field(8, ge=1, description="patch side of lowlevel, pixels")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="arithmetic of a ViT's linear layers; bfloat16 is faster and off by 1e-2"
+    )
+    attention: bool = Field(
+        False, description="also store what crops.method masked_image needs; twice the bytes, for facet key of a ViT"
+    )
     dtype: Literal["float32", "float16"] = Field("float32", description="storage of patch features")
 
     @field_validator("resize")
@@ -66,12 +76,15 @@ def patch_of(params: Mapping[str, Any], project: Path) -> tuple[int, int]:
 
 
 def sizes(params: FeaturesParams, inputs: Inputs) -> Mapping[str, int]:
-    """Tokens of the largest grid, channels of the backbone."""
+    """Tokens of the largest grid, channels of the backbone; values and states only where `attention` asks for them."""
     from stages.features.tokens import resized_size
 
+    check_attention(params)
     patch, channels = patch_of(params.model_dump(), inputs.project)
     grids = [resized_size((h, w), params.resize, patch) for h, w in inputs["index"]["size"][:].tolist()]
-    return {"token": max((h // patch) * (w // patch) for h, w in grids), "channel": channels, "side": 2}
+    token = max((h // patch) * (w // patch) for h, w in grids)
+    kept = (token, 2) if params.attention else (0, 0)
+    return {"token": token, "channel": channels, "side": 2, "value": kept[0], "state": kept[1]}
 
 
 def run(params: FeaturesParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
@@ -83,9 +96,11 @@ def run(params: FeaturesParams, inputs: Inputs, images: range, execution: Execut
 
     settings = params.model_dump()
     patch, channels = patch_of(settings, inputs.project)
-    tokens = sizes(params, inputs)["token"]
+    shape = sizes(params, inputs)
     out: dict[str, Any] = {
-        "patches": np.zeros((len(images), tokens, channels), params.dtype),
+        "patches": np.zeros((len(images), shape["token"], channels), params.dtype),
+        "values": np.zeros((len(images), shape["value"], channels), params.dtype),
+        "class_state": np.zeros((len(images), shape["state"], channels), np.float32),
         "cls": np.zeros((len(images), channels), np.float32),
         "grid": np.zeros((len(images), 2), np.int32),
         "stride": np.zeros((len(images), 2), np.float32),
@@ -101,38 +116,86 @@ def run(params: FeaturesParams, inputs: Inputs, images: range, execution: Execut
         out["stride"][row] = patch * scale
         out["extent"][row] = np.clip(np.rint(out["grid"][row] * patch * scale), 1, size)
     batch = execution.batch_size if execution.device != "cpu" else 1
-    for size, rows in groups.items():
-        for start in range(0, len(rows), batch):
-            part = rows[start : start + batch]
-            pixels = [resize_image(inputs.image(images[row]), size) for row in part]
-            patches, cls = describe(settings, pixels, inputs.project, execution.device)
-            out["patches"][part, : patches.shape[1]] = patches
-            out["cls"][part] = cls
+    parts = [(size, rows[i : i + batch]) for size, rows in groups.items() for i in range(0, len(rows), batch)]
+
+    def pixels_of(part: tuple[tuple[int, int], list[int]]) -> list[npt.NDArray[np.uint8]]:
+        return [resize_image(inputs.image(images[row]), part[0]) for row in part[1]]
+
+    for (_, rows), pixels in decoded_ahead(pixels_of, parts, threads=0 if execution.device == "cpu" else 4):
+        found = describe(settings, pixels, inputs.project, execution.device)
+        for name in ("patches", "values"):
+            if out[name].size:
+                out[name][rows, : found[name].shape[1]] = found[name]
+        out["cls"][rows] = found["cls"]
+        if params.attention:
+            out["class_state"][rows] = found["class_state"]
     return out
+
+
+def check_attention(params: FeaturesParams) -> None:
+    """Refuse `attention` where there are no values to store."""
+    if params.attention and (params.backbone == "lowlevel" or params.facet != "key"):
+        raise ParamsError("params.yaml: features.attention: needs a ViT as features.backbone, and features.facet: key")
+
+
+def decoded_ahead(pixels_of: Callable[[T], R], parts: Sequence[T], *, threads: int) -> Iterator[tuple[T, R]]:
+    """Each part and its pixels, in order; with threads the next ones are decoded while one is used.
+
+    (On a CPU the workers fill the cores, and decoding takes a hundredth of a forward pass.)
+    """
+    if not threads:
+        yield from ((part, pixels_of(part)) for part in parts)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        waiting = deque((part, pool.submit(pixels_of, part)) for part in parts[:threads])
+        for following in [*parts[threads:], *[None] * len(waiting)]:
+            part, future = waiting.popleft()
+            if following is not None:
+                waiting.append((following, pool.submit(pixels_of, following)))
+            yield part, future.result()
 
 
 def describe(
     params: Mapping[str, Any], pixels: Sequence[npt.NDArray[np.uint8]], project: Path, device: str
-) -> tuple[F32, F32]:
-    """Patch features (image, token, channel) and a whole-image feature (image, channel) of images of one size."""
+) -> dict[str, F32]:
+    """Patch features and a whole-image feature of images of one size; for most ViTs also what `attention` stores.
+
+    Returns:
+        `patches` (image, token, channel), `cls` (image, channel); `values` and `class_state` as `image_features` gives them.
+    """
     if params["backbone"] == "lowlevel":
         from stages.features import lowlevel
 
         grids = [lowlevel.describe(image, stride=params["stride"]) for image in pixels]
         stacked = np.stack([grid.reshape(-1, grid.shape[2]) for grid in grids])
-        return stacked, stacked.mean(axis=1)
+        return {"patches": stacked, "cls": stacked.mean(axis=1)}
     import torch
 
     from stages.features.backbones import extract
+    from stages.features.class_tokens import can_pack, image_features
     from stages.features.tokens import normalized
 
     model = vit_of(params, project, device)
     side = model.patch_size
     height, width = (length // side * side for length in pixels[0].shape[:2])
     batch = torch.from_numpy(np.stack([normalized(image[:height, :width]) for image in pixels])).to(device)
-    facets = extract(model, batch)
-    name = {"key": "k", "query": "q", "value": "v", "token": "tokens"}[params["facet"]]
-    return facets[name][:, model.num_prefix :].cpu().numpy(), facets["tokens"][:, 0].cpu().numpy()
+    facet = {"key": "k", "query": "q", "value": "v", "token": "tokens"}[params["facet"]]
+    with arithmetic(params, device):
+        if can_pack(model) and facet != "tokens":
+            found = image_features(model, batch, facet)
+        else:
+            if params["attention"]:
+                raise ParamsError(f"params.yaml: features.attention: not available for {params['backbone']}; set false")
+            facets = extract(model, batch)
+            found = {"patches": facets[facet][:, model.num_prefix :], "cls": facets["tokens"][:, 0]}
+    return {name: values.float().cpu().numpy() for name, values in found.items()}
+
+
+def arithmetic(params: Mapping[str, Any], device: str) -> Any:
+    """The context in which a ViT computes with the precision of these params."""
+    import torch
+
+    return torch.autocast(device.partition(":")[0], torch.bfloat16, enabled=params["precision"] == "bfloat16")
 
 
 def crop_channels(artifact: Artifact, *, project: Path) -> int:
@@ -181,21 +244,58 @@ def embed_crops(
     import torch
 
     from stages.features.backbones import class_features
+    from stages.features.class_tokens import can_pack, crop_class_features
 
     model = vit_of(params, project, device)
-    whole = normalized(pixels)
+    whole = torch.from_numpy(normalized(pixels)[None]).to(device)
     out = np.zeros((len(boxes), channels), np.float32)
-    for s, (x0, y0, x1, y1) in enumerate(scaled.tolist()):
-        crop = torch.from_numpy(np.ascontiguousarray(whole[None, :, y0:y1, x0:x1])).to(device)
-        mask = None if masks is None else torch.from_numpy(masks[s].reshape(1, -1)).to(device)
-        out[s] = class_features(model, crop, mask).cpu().numpy()[0]
+    with arithmetic(params, device):
+        if can_pack(model):
+            return crop_class_features(model, whole, boxes, masks).float().cpu().numpy() if len(boxes) else out
+        for s, (x0, y0, x1, y1) in enumerate(scaled.tolist()):
+            mask = None if masks is None else torch.from_numpy(masks[s].reshape(1, -1)).to(device)
+            out[s] = class_features(model, whole[:, :, y0:y1, x0:x1], mask).float().cpu().numpy()[0]
     return out
+
+
+def embed_segments(
+    artifact: Artifact, row: int, segments: npt.NDArray[np.integer], count: int, *, project: Path, device: str
+) -> F32:
+    """Embed segments by one class token each in the last block of the whole image, from what `attention` stored.
+
+    Args:
+        artifact: the features artifact.
+        row: the image.
+        segments: segment of each of its tokens; 1 to `count` are embedded.
+        count: segments.
+        project: where a relative weights path starts.
+        device: where to run.
+
+    Returns:
+        float32 (segment, channel).
+    """
+    import torch
+
+    from stages.features.class_tokens import segment_class_features
+
+    params = artifact.params
+    model = vit_of(params, project, device)
+    nodes = len(segments)
+    keys, values, state = (
+        torch.from_numpy(artifact[name][row].astype(np.float32)).to(device)
+        for name in ("patches", "values", "class_state")
+    )
+    where = torch.from_numpy(segments.astype(np.int64)).to(device)
+    with arithmetic(params, device):
+        found = segment_class_features(model, keys[:nodes], values[:nodes], state, where, count=count)
+    embedded: F32 = found.float().cpu().numpy()
+    return embedded
 
 
 STAGE = Stage(
     name="features",
     summary="Dump dense patch features: DINO keys, any timm ViT, or the embedded lowlevel descriptor.",
-    version=1,
+    version=2,
     params=FeaturesParams,
     inputs=(Input("index"),),
     arrays={
@@ -210,8 +310,18 @@ STAGE = Stage(
         "extent": ArraySpec(
             ("image", "side"), "int32", "rows and columns of original pixels that the grid covers, from the top left"
         ),
+        "values": ArraySpec(
+            ("image", "value", "channel"),
+            "float32|float16",
+            "values of the patches in the last block; with attention only",
+        ),
+        "class_state": ArraySpec(
+            ("image", "state", "channel"),
+            "float32",
+            "the class token's query in the last block, and the class token before it; with attention only",
+        ),
     },
     sizes=sizes,
     run=run,
-    functions={"embed_crops": embed_crops, "crop_channels": crop_channels},
+    functions={"embed_crops": embed_crops, "embed_segments": embed_segments, "crop_channels": crop_channels},
 )

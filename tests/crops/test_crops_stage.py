@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
+from pipeline.errors import ParamsError
 from stages.crops.stage import CropsParams
 
-METHODS = CropsParams.model_fields["method"].annotation.__args__
+METHODS = [m for m in CropsParams.model_fields["method"].annotation.__args__ if m != "masked_image"]  # wants a ViT
 
 
 @pytest.fixture
@@ -53,3 +54,12 @@ def test_an_image_of_background_only_has_no_rows(project) -> None:
     crops = project.run("crops")
     assert not crops["num_segments"][:].any()
     assert not crops["features"][:].any()
+
+
+def test_masked_image_wants_the_stored_attention(project) -> None:
+    project.set({"crops.method": "masked_image"})
+    with pytest.raises(ParamsError, match=r"needs features\.attention: true"):
+        project.run("crops")
+    project.set({"features.attention": True})
+    with pytest.raises(ParamsError, match=r"features\.attention: needs a ViT"):
+        project.run("features")
