@@ -51,12 +51,15 @@ app = typer.Typer(
 )
 stage_app = typer.Typer(cls=StageGroup, help="Run one stage for one split.", no_args_is_help=True)
 recipe_app = typer.Typer(help="Write published settings into params.yaml.", no_args_is_help=True)
+dataset_app = typer.Typer(help="Public datasets as they are distributed.", no_args_is_help=True)
 app.add_typer(stage_app, name="stage")
 app.add_typer(recipe_app, name="recipe")
+app.add_typer(dataset_app, name="dataset")
 log = logging.getLogger("usseg")
 SECONDS_BETWEEN_LINES = 10
 
 ProjectOption = Annotated[Path, typer.Option("--project", help="The folder that holds params.yaml.")]
+LayoutOption = Annotated[str, typer.Option(help="A name of `usseg dataset list`.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
@@ -192,6 +195,41 @@ def recipe_apply(
 
     with one_line_errors(debug):
         for change in apply_recipe(project.resolve(), name, root=root):
+            typer.echo(change)
+
+
+@dataset_app.command("list")
+def dataset_list() -> None:
+    """List the known datasets with one line each."""
+    from stages.index.layouts import LAYOUTS
+
+    for layout in LAYOUTS.values():
+        typer.echo(f"{layout.name:<13} {layout.summary}")
+
+
+@dataset_app.command("check")
+def dataset_check(folder: Path, layout: LayoutOption, debug: DebugOption = False) -> None:
+    """Say what of a dataset is in a folder and what is missing; exit with 1 where something is."""
+    from stages.index.layouts import check, find_layout
+
+    with one_line_errors(debug):
+        found = list(check(find_layout(layout), folder))
+        for line, _ in found:
+            typer.echo(line)
+        if not all(fine for _, fine in found):
+            raise typer.Exit(1)
+
+
+@dataset_app.command("apply")
+def dataset_apply(
+    folder: Path, layout: LayoutOption, project: ProjectOption = Path(), debug: DebugOption = False
+) -> None:
+    """Write a dataset's splits, classes and label values into the index section of params.yaml."""
+    from pipeline.recipes import write_settings
+    from stages.index.layouts import find_layout, settings_of
+
+    with one_line_errors(debug):
+        for change in write_settings(project.resolve(), settings_of(find_layout(layout), folder)):
             typer.echo(change)
 
 

@@ -39,7 +39,7 @@ def run_key(stage: Stage, params: Params, split: str, inputs: Inputs) -> str:
         "params": params.model_dump(mode="json"),
         "inputs": {name: artifact.attrs["content"] for name, artifact in input_artifacts(inputs).items()},
         # The scoring and reporting stages read class names from the index section.
-        "index": {key: index.get(key) for key in ("root", "classes", "ignore")},
+        "index": {key: index.get(key) for key in ("root", "classes", "label_values", "ignore")},
         "code": code_digest(stage.run.__module__),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -36,6 +36,7 @@ CAMVID: dict[str, Mapping[str, Any]] = {
             *("sky", "building", "pole", "road", "pavement", "tree"),
             *("sign", "fence", "car", "pedestrian", "bicyclist"),
         ],
+        "label_values": [],
         "ignore": [11],
     },
     "features": {"backbone": "lowlevel", "resize": None, "weights": None, "stride": 8},
@@ -120,10 +121,18 @@ def apply_recipe(project: Path, name: str, *, root: str | None = None) -> Iterat
     Raises:
         ParamsError: no such recipe, or no usable params.yaml.
     """
-    from ruamel.yaml import YAML
-
     if name not in RECIPES:
         raise ParamsError(f"no recipe {name!r}{nearest(name, RECIPES)} (known: {', '.join(RECIPES)})")
+    recipe = {section: dict(settings) for section, settings in RECIPES[name].settings.items()}
+    if root is not None:
+        recipe.setdefault("index", {})["root"] = root
+    yield from write_settings(project, recipe) or [f"params.yaml already holds recipe {name}"]
+
+
+def write_settings(project: Path, settings: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Write settings by section into params.yaml, comments and other keys kept; returns a line per changed key."""
+    from ruamel.yaml import YAML
+
     read_params(project)
     yaml = YAML()
     yaml.preserve_quotes = True
@@ -134,11 +143,8 @@ def apply_recipe(project: Path, name: str, *, root: str | None = None) -> Iterat
     path = project / PARAMS_FILE
     content = yaml.load(path.read_text(encoding="utf-8"))
     changes = []
-    recipe = {section: dict(settings) for section, settings in RECIPES[name].settings.items()}
-    if root is not None:
-        recipe.setdefault("index", {})["root"] = root
-    for section, settings in recipe.items():
-        for key, value in settings.items():
+    for section, keys in settings.items():
+        for key, value in keys.items():
             before = content.setdefault(section, {}).get(key)
             if before != value:
                 content[section][key] = laid_out(value)
@@ -146,4 +152,4 @@ def apply_recipe(project: Path, name: str, *, root: str | None = None) -> Iterat
     text = io.StringIO()
     yaml.dump(content, text)
     write_file(path, text.getvalue().encode())
-    yield from changes or [f"params.yaml already holds recipe {name}"]
+    return changes

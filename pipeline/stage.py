@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.artifact import ArraySpec, Artifact
-from pipeline.images import read_image, read_labels
+from pipeline.images import label_table, read_image, read_labels, to_classes
 from pipeline.params import Params
 
 Scope = Literal["each", "fit", "all"]
@@ -66,9 +66,12 @@ class Inputs:
         return read_image(self.file(i, "path", split))
 
     def labels(self, i: int, split: str | None = None) -> npt.NDArray[np.int64] | None:
-        """Raw label values of image `i`, int64 (height, width); None where it has no labels."""
+        """Label values of image `i`, int64 (height, width), -1 where no class has the value; None where it has no labels."""
         path = self.file(i, "label_path", split)
-        return None if path == self.root else read_labels(path)
+        if path == self.root:
+            return None
+        table = label_table(self.index_params.get("label_values", []))
+        return to_classes(read_labels(path), table) if table else read_labels(path)
 
     @property
     def root(self) -> Path:

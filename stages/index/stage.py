@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 
 from pipeline.artifact import ArraySpec
 from pipeline.errors import ImageError, ParamsError
-from pipeline.images import file_checksum, read_image, read_labels
+from pipeline.images import file_checksum, label_table, read_image, read_labels
 from pipeline.params import Params
 from pipeline.stage import Execution, Inputs, Stage
 
@@ -22,8 +22,9 @@ log = logging.getLogger("usseg")
 class SplitParams(Params):
     """Where the images of a split stand, and their labels if there are any."""
 
-    images: str = Field(description="glob below root")
-    labels: str | None = Field(None, description="glob below root, matched to images by stem")
+    images: str = Field(description="glob below root; {id} in a file name is a * that names the image")
+    labels: str | None = Field(None, description="glob below root, matched to images by id")
+    ids: str | None = Field(None, description="file below root with an id a line: only these; null: all")
 
 
 class IndexParams(Params):
@@ -32,6 +33,10 @@ class IndexParams(Params):
     root: str = Field(description="folder that the globs are relative to")
     splits: dict[str, SplitParams]
     classes: list[str] = Field(description="class names; the position is the label value")
+    label_values: list[str] = Field(
+        [],
+        description="raw label values a class, such as '7' or '0-3, 9', the others never scored; []: values are classes",
+    )
     ignore: list[int] = Field([255], description="label values never scored")
     on_error: Literal["fail", "skip"] = Field("fail", description="what an unreadable image does")
 
@@ -46,6 +51,13 @@ class IndexParams(Params):
             raise ValueError("at least one split is needed")
         return splits
 
+    @field_validator("label_values")
+    @classmethod
+    def each_value_once(cls, label_values: list[str]) -> list[str]:
+        """A value belongs to one class."""
+        label_table(label_values)
+        return label_values
+
 
 @dataclass(frozen=True)
 class Row:
@@ -59,24 +71,46 @@ class Row:
     label_checksum: str
 
 
-def stems(root: Path, glob: str, where: str) -> dict[str, Path]:
-    """Files that match a glob, by path below the glob's fixed part and without suffix.
+def file_id(path: Path, pattern: str, fixed: Path) -> str:
+    """The path below the glob's fixed part, without suffix; of the file name, what `{id}` stands for where the glob has it.
+
+    `gtFine/val/*/{id}_labelIds.png` gives `bonn/bonn_000001` for `gtFine/val/bonn/bonn_000001_labelIds.png`.
+    """
+    begin, _, end = pattern.partition("{id}")
+    name = path.name[len(begin) : len(path.name) - len(end)] if "{id}" in pattern else path.stem
+    return (path.relative_to(fixed).parent / name).as_posix()
+
+
+def listed(root: Path, ids: str, where: str) -> list[str]:
+    """The ids in a list file, in its order."""
+    try:
+        lines = (root / ids).read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise ParamsError(f"{where}: {root / ids}: {reason}; a text file with an id a line is needed") from None
+    return list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+
+
+def files_of(root: Path, glob: str, where: str) -> dict[str, Path]:
+    """Files that match a glob, by id.
 
     Raises:
         ParamsError: no glob below root, nothing matches, a name is no UTF-8, or two files share a stem.
     """
+    *folders, pattern = PurePosixPath(glob).parts or ("",)
     try:
-        paths = sorted(path for path in root.glob(glob) if path.is_file())
+        matching = root.glob("/".join([*folders, pattern.replace("{id}", "*")]))
+        paths = sorted(path for path in matching if path.is_file())
     except (ValueError, NotImplementedError):
         raise ParamsError(f"{where}: found {glob!r}; a glob below index.root is needed, such as 'images/*'") from None
     fixed = root
-    for part in PurePosixPath(glob).parts[:-1]:
+    for part in folders:
         if any(sign in part for sign in "*?["):
             break
         fixed = fixed / part
     found: dict[str, Path] = {}
     for path in paths:
-        stem = path.relative_to(fixed).with_suffix("").as_posix()
+        stem = file_id(path, pattern, fixed)
         try:
             stem.encode()
         except UnicodeEncodeError:
@@ -104,7 +138,7 @@ def check_file(name: str, path: Path, label: Path | None, root: Path, params: In
             )
         allowed = {*range(len(params.classes)), *params.ignore}
         strange = sorted(set(np.unique(labels).tolist()) - allowed)
-        if params.classes and strange:
+        if params.classes and strange and not params.label_values:
             raise ImageError(
                 f"{label}: found label value {strange[0]}; index.classes declares 0 to {len(params.classes) - 1} "
                 f"and index.ignore {params.ignore}"
@@ -124,8 +158,15 @@ def run(params: IndexParams, inputs: Inputs, images: range, execution: Execution
     split = params.splits[inputs.split]
     root = execution.project / params.root
     where = f"params.yaml: index.splits.{inputs.split}"
-    files = stems(root, split.images, f"{where}.images")
-    labels = stems(root, split.labels, f"{where}.labels") if split.labels else {}
+    files = files_of(root, split.images, f"{where}.images")
+    labels = files_of(root, split.labels, f"{where}.labels") if split.labels else {}
+    if split.ids:
+        wanted = listed(root, split.ids, f"{where}.ids")
+        absent = [name for name in wanted if name not in files]
+        if absent or not wanted:
+            found = f"{absent[0]!r} is" if absent else "nothing is"
+            raise ParamsError(f"{where}.ids: {found} listed in {split.ids}, but {split.images!r} has no such image")
+        files = {name: files[name] for name in wanted}
     for name in files if split.labels else ():
         if name not in labels:
             raise ParamsError(f"{where}.labels: no label file for image {name!r}; add it, or set labels to null")

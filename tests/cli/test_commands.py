@@ -128,3 +128,16 @@ def test_scores(finished, usseg, tmp_path: Path) -> None:
     nothing = usseg(tmp_path, "scores")
     assert nothing.returncode == 1
     assert re.fullmatch(r"usseg: .*metrics: no scores; run dvc repro on a split with labels\n", nothing.stderr)
+
+
+def test_dataset(finished, usseg, tmp_path: Path) -> None:
+    assert re.search(r"^voc2012 +PASCAL VOC 2012", usseg(tmp_path, "dataset", "list").stdout, re.MULTILINE)
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    done = usseg(tmp_path, "dataset", "check", str(finished / "data"), "--layout", "voc2012")
+    assert done.returncode == 1
+    assert done.stdout.startswith("train: no file matches 'JPEGImages/*.jpg' below")
+    assert usseg(tmp_path, "dataset", "check", ".", "--layout", "vok2012").stderr.startswith(
+        "usseg: no dataset 'vok2012'"
+    )
+    assert usseg(tmp_path, "dataset", "apply", "voc", "--layout", "voc2012").returncode == 0
+    assert read_params(tmp_path)["index"]["classes"][15] == "person"

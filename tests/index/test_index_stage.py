@@ -176,3 +176,26 @@ def test_a_label_file_that_is_gone_later_is_named(finished_project) -> None:
     with pytest.raises(ImageError, match=r"labels/train/photo2\.png: no such file"):
         finished_project.run("evaluate")
     assert Path(finished_project.path / "metrics/train.json").read_text() == before
+
+
+def test_a_list_file_picks_images(tiny_project) -> None:
+    data = tiny_project.path / "data"
+    (data / "ids.txt").write_text("photo3\nphoto1\n\n")
+    split = {"images": "images/train/*", "labels": "labels/train/*", "ids": "ids.txt"}
+    tiny_project.set({TRAIN: {"train": split}})
+    assert tiny_project.run("index")["id"] == ["photo1", "photo3"]
+    (data / "ids.txt").write_text("photo1\nphoto9\n")
+    with pytest.raises(ParamsError, match=r"splits\.train\.ids: 'photo9' is listed in ids\.txt, but .* has no such"):
+        tiny_project.run("index")
+    (data / "ids.txt").unlink()
+    with pytest.raises(ParamsError, match=r"ids\.txt: No such file or directory; a text file with an id a line"):
+        tiny_project.run("index")
+
+
+def test_an_id_between_fixed_ends(tiny_project, save_image, draw_photo) -> None:
+    save_image(tiny_project.path / "data/a/x_photo.png", draw_photo(0))
+    save_image(tiny_project.path / "data/b/city/x_mask.png", np.zeros((48, 64), np.uint8))
+    use(tiny_project, "a/{id}_photo.png", "b/city/{id}_mask.png")
+    index = tiny_project.run("index")
+    assert index["id"] == ["x"]
+    assert index["label_path"] == ["b/city/x_mask.png"]

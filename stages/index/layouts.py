@@ -1,0 +1,263 @@
+"""Public datasets as they are distributed: which files belong together, and what their label values mean."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import ParamsError
+from pipeline.params import nearest
+from pipeline.recipes import RECIPES
+from stages.index.stage import files_of, listed
+
+Splits = Mapping[str, Mapping[str, str | None]]
+VOC = (
+    *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
+    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
+)
+COCO_27 = {
+    **{"electronic": "71-76", "appliance": "77-82", "food": "51-60", "furniture": "61-70", "indoor": "83-90"},
+    **{"kitchen": "43-50", "accessory": "25-32", "animal": "15-24", "outdoor": "9-14", "person": "0"},
+    **{"sports": "33-42", "vehicle": "1-8", "ceiling": "101, 102", "floor": "100, 113-117"},
+    **{"food stuff": "120, 121, 152, 169", "furniture stuff": "97, 106, 107, 109, 111, 122, 129, 132, 155, 160, 164"},
+    **{"raw material": "99, 131, 138, 142", "textile": "91, 92, 103, 104, 108, 130, 136, 140, 151, 166, 167"},
+    **{"wall": "170-176", "window": "179, 180", "building": "94, 95, 127, 150, 157, 165"},
+    **{"ground": "110, 124, 125, 135, 139, 143, 144, 146, 148, 153, 158"},
+    **{"plant": "93, 96, 118, 123, 128, 133, 141, 162, 168", "sky": "105, 156"},
+    **{
+        "solid": "126, 134, 149, 159, 161, 181",
+        "structural": "98, 112, 137, 145, 163",
+        "water": "119, 147, 154, 177, 178",
+    },
+}
+COCO_15 = dict(list(COCO_27.items())[12:])
+COCO_3 = {name: COCO_27[name] for name in ("sky", "plant", "ground")}
+CITYSCAPES = (
+    *("road", "sidewalk", "parking", "rail track", "building", "wall", "fence", "guard rail", "bridge", "tunnel"),
+    *("pole", "polegroup", "traffic light", "traffic sign", "vegetation", "terrain", "sky", "person", "rider", "car"),
+    *("truck", "bus", "caravan", "trailer", "train", "motorcycle", "bicycle"),
+)
+POTSDAM = {"road": "0", "building": "1", "low vegetation": "2", "tree": "3", "car": "4", "clutter": "5"}
+OBJECT = {"background": "0-127", "object": "128-255"}  # masks are grey at their edges
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A dataset below one folder. `places` are the file trees it is found in; the first with images is taken."""
+
+    name: str
+    summary: str
+    places: tuple[Splits, ...]
+    classes: tuple[str, ...] = ()
+    label_values: tuple[str, ...] = ()
+    published: Mapping[str, int] | None = None  # images a split
+
+
+def coco(images_list: str) -> tuple[Splits, ...]:
+    """COCO-Stuff's two splits by the lists that papers use."""
+    return (
+        {
+            split: {
+                "images": f"images/{split}2017/*.jpg",
+                "labels": f"annotations/{split}2017/*.png",
+                "ids": f"curated/{split}2017/{images_list}.txt",
+            }
+            for split in ("train", "val")
+        },
+    )
+
+
+POTSDAM_PLACES: tuple[Splits, ...] = (
+    {
+        split: {"images": "imgs/*.mat", "labels": "gt/*.mat", "ids": f"labelled_{tail}.txt"}
+        for split, tail in (("train", "train"), ("val", "test"))
+    },
+)
+
+
+def pairs(**folders: tuple[str, str]) -> Splits:
+    """Splits with one folder of JPEG images and one of PNG masks each."""
+    return {
+        split: {"images": f"{images}/*.jpg", "labels": f"{masks}/*.png"} for split, (images, masks) in folders.items()
+    }
+
+
+CAMVID = RECIPES["camvid"].settings["index"]
+LAYOUTS = {
+    layout.name: layout
+    for layout in (
+        Layout(
+            "voc2012",
+            "PASCAL VOC 2012 (VOCdevkit/VOC2012), 21 classes with background",
+            (
+                {
+                    split: {
+                        "images": "JPEGImages/*.jpg",
+                        "labels": "SegmentationClass/*.png",
+                        "ids": f"ImageSets/Segmentation/{split}.txt",
+                    }
+                    for split in ("train", "val")
+                },
+            ),
+            classes=VOC,
+            label_values=tuple(map(str, range(len(VOC)))),
+            published={"train": 1464, "val": 1449},
+        ),
+        Layout(
+            "cocostuff27",
+            "COCO-Stuff, 12 groups of things and 15 of stuff, the curated lists ending in _7",
+            coco("Coco164kFull_Stuff_Coarse_7"),
+            classes=tuple(COCO_27),
+            label_values=tuple(COCO_27.values()),
+            published={"train": 49629, "val": 2175},
+        ),
+        Layout(
+            "cocostuff15",
+            "COCO-Stuff, the 15 groups of stuff; things are not scored",
+            coco("Coco164kFull_Stuff_Coarse_7"),
+            classes=tuple(COCO_15),
+            label_values=tuple(COCO_15.values()),
+            published={"train": 49629, "val": 2175},
+        ),
+        Layout(
+            "cocostuff3",
+            "COCO-Stuff, sky, plant and ground, the lists Coco164kFew_Stuff_6",
+            coco("Coco164kFew_Stuff_6"),
+            classes=tuple(COCO_3),
+            label_values=tuple(COCO_3.values()),
+        ),
+        Layout(
+            "cityscapes27",
+            "Cityscapes, 27 of its label ids",
+            (
+                {
+                    split: {
+                        "images": f"leftImg8bit/{split}/*/{{id}}_leftImg8bit.png",
+                        "labels": f"gtFine/{split}/*/{{id}}_gtFine_labelIds.png",
+                    }
+                    for split in ("train", "val")
+                },
+            ),
+            classes=CITYSCAPES,
+            label_values=tuple(str(7 + i) for i in range(len(CITYSCAPES))),
+            published={"train": 2975, "val": 500},
+        ),
+        Layout(
+            "potsdam6",
+            "ISPRS Potsdam cut into 200 pixel tiles (IIC), 6 classes",
+            POTSDAM_PLACES,
+            classes=tuple(POTSDAM),
+            label_values=tuple(POTSDAM.values()),
+            published={"train": 4545, "val": 855},
+        ),
+        Layout(
+            "potsdam3",
+            "the same, 3 classes",
+            POTSDAM_PLACES,
+            classes=("road and car", "building and clutter", "vegetation"),
+            label_values=("0, 4", "1, 5", "2, 3"),
+            published={"train": 4545, "val": 855},
+        ),
+        Layout(
+            "ecssd",
+            "ECSSD, salient objects",
+            (pairs(test=("images", "ground_truth_mask")),),
+            classes=tuple(OBJECT),
+            label_values=tuple(OBJECT.values()),
+            published={"test": 1000},
+        ),
+        Layout(
+            "duts",
+            "DUTS, salient objects",
+            (
+                pairs(
+                    train=("DUTS-TR/DUTS-TR-Image", "DUTS-TR/DUTS-TR-Mask"),
+                    test=("DUTS-TE/DUTS-TE-Image", "DUTS-TE/DUTS-TE-Mask"),
+                ),
+            ),
+            classes=tuple(OBJECT),
+            label_values=tuple(OBJECT.values()),
+            published={"train": 10553, "test": 5019},
+        ),
+        Layout(
+            "dut-omron",
+            "DUT-OMRON, salient objects",
+            (
+                pairs(test=("DUT-OMRON-image", "pixelwiseGT-new-PNG")),
+                pairs(test=("DUT-OMRON-image/DUT-OMRON-image", "pixelwiseGT-new-PNG/pixelwiseGT-new-PNG")),
+            ),
+            classes=tuple(OBJECT),
+            label_values=tuple(OBJECT.values()),
+            published={"test": 5168},
+        ),
+        Layout(
+            "camvid",
+            "CamVid, 11 street classes",
+            (CAMVID["splits"],),
+            classes=tuple(CAMVID["classes"]),
+            label_values=tuple(map(str, range(len(CAMVID["classes"])))),
+        ),
+        Layout(
+            "bsds500",
+            "BSDS500, photos without classes",
+            (
+                {split: {"images": f"images/{split}/*.jpg", "labels": None} for split in ("train", "val")},
+                {split: {"images": f"data/images/{split}/*.jpg", "labels": None} for split in ("train", "val")},
+            ),
+            published={"train": 200, "val": 100},
+        ),
+    )
+}
+
+
+def find_layout(name: str) -> Layout:
+    """A layout by name.
+
+    Raises:
+        ParamsError: no such layout.
+    """
+    if name not in LAYOUTS:
+        raise ParamsError(f"no dataset {name!r}{nearest(name, LAYOUTS)} (known: {', '.join(LAYOUTS)})")
+    return LAYOUTS[name]
+
+
+def splits_at(layout: Layout, root: Path) -> Splits:
+    """The file tree of a layout that has images below root, or the first."""
+    for splits in layout.places:
+        if all(next(root.glob(str(split["images"]).replace("{id}", "*")), None) for split in splits.values()):
+            return splits
+    return layout.places[0]
+
+
+def settings_of(layout: Layout, root: Path) -> dict[str, dict[str, Any]]:
+    """What params.yaml says of a dataset at root: the index section, and a split to fit on."""
+    splits = {name: dict(split) for name, split in splits_at(layout, root).items()}
+    index = {
+        "root": str(root),
+        "splits": splits,
+        "classes": list(layout.classes),
+        "label_values": list(layout.label_values),
+        "ignore": [255],
+    }
+    return {"index": index, "cluster": {"fit_split": "train" if "train" in splits else min(splits)}}
+
+
+def check(layout: Layout, root: Path) -> Iterator[tuple[str, bool]]:
+    """What is there and what is missing, a line a split, and whether all is well with it."""
+    for name, split in splits_at(layout, root).items():
+        try:
+            images = files_of(root, str(split["images"]), name)
+            labels = files_of(root, split["labels"], name) if split["labels"] else {}
+            wanted = listed(root, str(split["ids"]), name) if split.get("ids") else list(images)
+        except ParamsError as error:
+            yield f"{error}", False
+            continue
+        lost = [i for i in wanted if i not in images]
+        bare = [i for i in wanted if i in images and i not in labels] if split["labels"] else []
+        number = (layout.published or {}).get(name)
+        parts = [f"{name}: {len(wanted) - len(lost)} images" + (f", published {number}" if number else "")]
+        if lost:
+            parts.append(f"{len(lost)} of {split['ids']} are missing, such as {lost[0]!r}")
+        if bare:
+            parts.append(f"{len(bare)} have no file in {split['labels']}, such as {bare[0]!r}")
+        yield "; ".join(parts), not lost and not bare

@@ -1,0 +1,141 @@
+"""Public datasets: tiny trees in the real layouts, indexed and read back."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.io import savemat
+
+from pipeline.images import label_table, read_image, read_labels, to_classes
+from pipeline.params import read_params
+from pipeline.recipes import write_settings
+from pipeline.stage import Inputs
+from stages.index.layouts import COCO_27, LAYOUTS, Layout, check, find_layout, settings_of
+
+SIZE = (24, 32)
+
+
+def write_image(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".mat":
+        savemat(path, {"img": np.full((*SIZE, 4), 90, np.uint8)})
+    else:
+        Image.fromarray(np.full((*SIZE, 3), 90, np.uint8)).save(path)
+
+
+def write_label(path: Path, value: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = np.full(SIZE, value, np.uint8)
+    values[0] = 255
+    if path.suffix == ".mat":
+        savemat(path, {"gt": values.astype(np.int32)})
+        return
+    image = Image.fromarray(values)
+    if "SegmentationClass" in path.parts:
+        image = image.convert("P")
+        image.putpalette([(37 * i) % 256 for i in range(768)])
+    image.save(path)
+
+
+def write_tree(root: Path, layout: Layout, value: int, place: int = 0) -> None:
+    """Two images a split, and one that no list names where the layout has lists."""
+    for split, files in layout.places[place].items():
+        names = [f"{split}_1", f"{split}_2"]
+        if files.get("ids"):
+            ids = root / str(files["ids"])
+            ids.parent.mkdir(parents=True, exist_ok=True)
+            ids.write_text("\n".join(names) + "\n")
+            names.append(f"{split}_unlisted")
+        for name in names:
+            for glob, write in ((files["images"], write_image), (files["labels"], None)):
+                if glob is None:
+                    continue
+                folder, _, pattern = glob.replace("/*/", "/city/").rpartition("/")
+                path = root / folder / pattern.replace("{id}", "*").replace("*", name)
+                write(path) if write else write_label(path, value)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_every_layout_is_found_and_read(tiny_project, name: str) -> None:
+    layout = find_layout(name)
+    value, wanted = min(label_table(layout.label_values).items(), default=(0, 0))
+    root = tiny_project.path / "public"
+    write_tree(root, layout, value)
+    assert all(fine for _, fine in check(layout, root))
+    write_settings(tiny_project.path, settings_of(layout, Path("public")))
+    for split in layout.places[0]:
+        index = tiny_project.run("index", split)
+        assert [Path(i).name for i in index["id"]] == [f"{split}_1", f"{split}_2"]
+        np.testing.assert_array_equal(index["size"], [SIZE, SIZE])
+        inputs = Inputs(split, {"index": index}, read_params(tiny_project.path)["index"], tiny_project.path)
+        assert inputs.image(0).shape == (*SIZE, 3)
+        labels = inputs.labels(1)
+        if layout.label_values:
+            assert labels is not None
+            assert (labels[1:] == wanted).all()
+            assert (labels[0] == (1 if "128-255" in layout.label_values else -1)).all()
+        else:
+            assert labels is None
+
+
+def test_a_nested_archive_is_found(tmp_path: Path) -> None:
+    layout = find_layout("dut-omron")
+    write_tree(tmp_path, layout, 0, place=1)
+    assert settings_of(layout, tmp_path)["index"]["splits"]["test"]["images"] == "DUT-OMRON-image/DUT-OMRON-image/*.jpg"
+    assert list(check(layout, tmp_path)) == [("test: 2 images, published 5168", True)]
+
+
+def test_what_is_missing_is_said(tmp_path: Path) -> None:
+    layout = find_layout("voc2012")
+    write_tree(tmp_path, layout, 3)
+    (tmp_path / "JPEGImages/val_2.jpg").unlink()
+    (tmp_path / "SegmentationClass/train_1.png").unlink()
+    found = dict(check(layout, tmp_path))
+    train, val = found
+    assert train == ("train: 2 images, published 1464; 1 have no file in SegmentationClass/*.png, such as 'train_1'")
+    assert val == ("val: 1 images, published 1449; 1 of ImageSets/Segmentation/val.txt are missing, such as 'val_2'")
+    assert not any(found.values())
+
+
+def test_coco_groups() -> None:
+    table = label_table(list(COCO_27.values()))
+    assert sorted(table) == list(range(182))
+    sizes = np.bincount(list(table.values()), minlength=27).tolist()
+    assert sizes == [6, 6, 10, 10, 8, 8, 8, 10, 6, 1, 10, 8, 2, 6, 4, 11, 4, 11, 7, 2, 6, 11, 9, 2, 6, 5, 5]
+    assert sum(fine * coarse for fine, coarse in table.items()) == 253_662
+    found = to_classes(np.array([0, 1, 90, 91, 105, 181, 255]), table)
+    np.testing.assert_array_equal(found, [9, 11, 4, 17, 23, 24, -1])
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "classes"),
+    [
+        ("cityscapes27", [0, 6, 7, 11, 26, 33, 255], [-1, -1, 0, 4, 19, 26, -1]),
+        ("potsdam3", [0, 1, 2, 3, 4, 5], [0, 1, 2, 2, 0, 1]),
+        ("cocostuff3", [105, 93, 110, 0, 255], [0, 1, 2, -1, -1]),
+        ("cocostuff15", [0, 90, 101, 178], [-1, -1, 0, 14]),
+        ("ecssd", [0, 127, 128, 255], [0, 0, 1, 1]),
+    ],
+)
+def test_label_values(name: str, raw: list[int], classes: list[int]) -> None:
+    table = label_table(LAYOUTS[name].label_values)
+    np.testing.assert_array_equal(to_classes(np.array(raw), table), classes)
+
+
+def test_classes_and_values_have_one_length() -> None:
+    assert all(len(layout.classes) == len(layout.label_values) for layout in LAYOUTS.values())
+
+
+@pytest.mark.parametrize("entries", [["x"], ["1-"], ["-1"], ["3", "1-4"], [""]])
+def test_bad_label_values_are_refused(entries: list[str]) -> None:
+    with pytest.raises(ValueError, match="allowed|named twice"):
+        label_table(entries)
+
+
+def test_matrices_are_read_as_images_and_labels(tmp_path: Path) -> None:
+    pixels = np.arange(24 * 32 * 4).reshape(24, 32, 4).astype(np.uint8)
+    savemat(tmp_path / "a.mat", {"img": pixels})
+    np.testing.assert_array_equal(read_image(tmp_path / "a.mat"), pixels[:, :, :3])
+    savemat(tmp_path / "b.mat", {"gt": np.eye(4, dtype=np.int32)})
+    np.testing.assert_array_equal(read_labels(tmp_path / "b.mat"), np.eye(4))
