@@ -1,7 +1,7 @@
 """Public datasets as they are distributed: which files belong together, and what their label values mean."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +48,13 @@ class Layout:
     name: str
     summary: str
     places: tuple[Splits, ...]
-    classes: tuple[str, ...] = ()
-    label_values: tuple[str, ...] = ()
-    published: Mapping[str, int] | None = None  # images a split
+    classes: Mapping[str, str] = field(default_factory=dict)  # raw label values of each, see `label_table`
+    published: Mapping[str, int] = field(default_factory=dict)  # images a split
+
+
+def numbered(names: Iterable[str], *, first: int = 0) -> dict[str, str]:
+    """Classes with one label value each, from `first` on."""
+    return {name: str(value) for value, name in enumerate(names, start=first)}
 
 
 def coco(images_list: str) -> tuple[Splits, ...]:
@@ -99,32 +103,28 @@ LAYOUTS = {
                     for split in ("train", "val")
                 },
             ),
-            classes=VOC,
-            label_values=tuple(map(str, range(len(VOC)))),
+            classes=numbered(VOC),
             published={"train": 1464, "val": 1449},
         ),
         Layout(
             "cocostuff27",
             "COCO-Stuff, 12 groups of things and 15 of stuff, the curated lists ending in _7",
             coco("Coco164kFull_Stuff_Coarse_7"),
-            classes=tuple(COCO_27),
-            label_values=tuple(COCO_27.values()),
+            classes=COCO_27,
             published={"train": 49629, "val": 2175},
         ),
         Layout(
             "cocostuff15",
             "COCO-Stuff, the 15 groups of stuff; things are not scored",
             coco("Coco164kFull_Stuff_Coarse_7"),
-            classes=tuple(COCO_15),
-            label_values=tuple(COCO_15.values()),
+            classes=COCO_15,
             published={"train": 49629, "val": 2175},
         ),
         Layout(
             "cocostuff3",
             "COCO-Stuff, sky, plant and ground, the lists Coco164kFew_Stuff_6",
             coco("Coco164kFew_Stuff_6"),
-            classes=tuple(COCO_3),
-            label_values=tuple(COCO_3.values()),
+            classes=COCO_3,
         ),
         Layout(
             "cityscapes27",
@@ -138,32 +138,28 @@ LAYOUTS = {
                     for split in ("train", "val")
                 },
             ),
-            classes=CITYSCAPES,
-            label_values=tuple(str(7 + i) for i in range(len(CITYSCAPES))),
+            classes=numbered(CITYSCAPES, first=7),
             published={"train": 2975, "val": 500},
         ),
         Layout(
             "potsdam6",
             "ISPRS Potsdam cut into 200 pixel tiles (IIC), 6 classes",
             POTSDAM_PLACES,
-            classes=tuple(POTSDAM),
-            label_values=tuple(POTSDAM.values()),
+            classes=POTSDAM,
             published={"train": 4545, "val": 855},
         ),
         Layout(
             "potsdam3",
             "the same, 3 classes",
             POTSDAM_PLACES,
-            classes=("road and car", "building and clutter", "vegetation"),
-            label_values=("0, 4", "1, 5", "2, 3"),
+            classes={"road and car": "0, 4", "building and clutter": "1, 5", "vegetation": "2, 3"},
             published={"train": 4545, "val": 855},
         ),
         Layout(
             "ecssd",
             "ECSSD, salient objects",
             (pairs(test=("images", "ground_truth_mask")),),
-            classes=tuple(OBJECT),
-            label_values=tuple(OBJECT.values()),
+            classes=OBJECT,
             published={"test": 1000},
         ),
         Layout(
@@ -175,8 +171,7 @@ LAYOUTS = {
                     test=("DUTS-TE/DUTS-TE-Image", "DUTS-TE/DUTS-TE-Mask"),
                 ),
             ),
-            classes=tuple(OBJECT),
-            label_values=tuple(OBJECT.values()),
+            classes=OBJECT,
             published={"train": 10553, "test": 5019},
         ),
         Layout(
@@ -186,16 +181,14 @@ LAYOUTS = {
                 pairs(test=("DUT-OMRON-image", "pixelwiseGT-new-PNG")),
                 pairs(test=("DUT-OMRON-image/DUT-OMRON-image", "pixelwiseGT-new-PNG/pixelwiseGT-new-PNG")),
             ),
-            classes=tuple(OBJECT),
-            label_values=tuple(OBJECT.values()),
+            classes=OBJECT,
             published={"test": 5168},
         ),
         Layout(
             "camvid",
             "CamVid, 11 street classes",
             (CAMVID["splits"],),
-            classes=tuple(CAMVID["classes"]),
-            label_values=tuple(map(str, range(len(CAMVID["classes"])))),
+            classes=numbered(CAMVID["classes"]),
         ),
         Layout(
             "bsds500",
@@ -236,7 +229,7 @@ def settings_of(layout: Layout, root: Path) -> dict[str, dict[str, Any]]:
         "root": str(root),
         "splits": splits,
         "classes": list(layout.classes),
-        "label_values": list(layout.label_values),
+        "label_values": list(layout.classes.values()),
         "ignore": [255],
     }
     return {"index": index, "cluster": {"fit_split": "train" if "train" in splits else min(splits)}}
@@ -254,7 +247,7 @@ def check(layout: Layout, root: Path) -> Iterator[tuple[str, bool]]:
             continue
         lost = [i for i in wanted if i not in images]
         bare = [i for i in wanted if i in images and i not in labels] if split["labels"] else []
-        number = (layout.published or {}).get(name)
+        number = layout.published.get(name)
         parts = [f"{name}: {len(wanted) - len(lost)} images" + (f", published {number}" if number else "")]
         if lost:
             parts.append(f"{len(lost)} of {split['ids']} are missing, such as {lost[0]!r}")

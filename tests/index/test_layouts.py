@@ -59,7 +59,7 @@ def write_tree(root: Path, layout: Layout, value: int, place: int = 0) -> None:
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_every_layout_is_found_and_read(tiny_project, name: str) -> None:
     layout = find_layout(name)
-    value, wanted = min(label_table(layout.label_values).items(), default=(0, 0))
+    value, wanted = min(label_table(list(layout.classes.values())).items(), default=(0, 0))
     root = tiny_project.path / "public"
     write_tree(root, layout, value)
     assert all(fine for _, fine in check(layout, root))
@@ -71,10 +71,10 @@ def test_every_layout_is_found_and_read(tiny_project, name: str) -> None:
         inputs = Inputs(split, {"index": index}, read_params(tiny_project.path)["index"], tiny_project.path)
         assert inputs.image(0).shape == (*SIZE, 3)
         labels = inputs.labels(1)
-        if layout.label_values:
+        if layout.classes:
             assert labels is not None
             assert (labels[1:] == wanted).all()
-            assert (labels[0] == (1 if "128-255" in layout.label_values else -1)).all()
+            assert (labels[0] == (1 if "object" in layout.classes else -1)).all()
         else:
             assert labels is None
 
@@ -119,12 +119,8 @@ def test_coco_groups() -> None:
     ],
 )
 def test_label_values(name: str, raw: list[int], classes: list[int]) -> None:
-    table = label_table(LAYOUTS[name].label_values)
+    table = label_table(list(LAYOUTS[name].classes.values()))
     np.testing.assert_array_equal(to_classes(np.array(raw), table), classes)
-
-
-def test_classes_and_values_have_one_length() -> None:
-    assert all(len(layout.classes) == len(layout.label_values) for layout in LAYOUTS.values())
 
 
 @pytest.mark.parametrize("entries", [["x"], ["1-"], ["-1"], ["3", "1-4"], [""]])
