@@ -5,6 +5,9 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
+# OpenMP threads that spin while they wait take the cores of other processes: on a busy machine faiss is 50 times slower.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 T = TypeVar("T")
 R = TypeVar("R")
 
