@@ -52,7 +52,7 @@ CAMVID: dict[str, Mapping[str, Any]] = {
         **{"area_weight": 0.5, "options": {"metric": "cosine", "n_init": 20}},
     },
     "assign": {"background_collision": False},
-    "refine": {"method": "none", "upsampling": "align"},
+    "refine": {"method": "none", "upsampling": "align", "options": {}},
     "evaluate": {"matching": "count", "absent": "drop", "surplus": "strict"},
 }
 
@@ -66,7 +66,7 @@ def on_dsm(**settings: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
         "crops": DSM_CROPS,
         "cluster": {"method": "kmeans", "k": 20, "norm_std": False, "options": {}},
         "assign": {"background_collision": False},
-        "refine": {"method": "none"},
+        "refine": {"method": "none", "options": {}},
         "evaluate": VOC_EVALUATE,
     }
     return {**chain, **settings}

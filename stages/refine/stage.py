@@ -7,17 +7,20 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.artifact import ArraySpec
-from pipeline.params import Params
+from pipeline.params import Params, validate
 from pipeline.stage import Execution, Input, Inputs, Stage
 
 
 class RefineParams(Params):
     """How pixels get their labels."""
 
-    method: Literal["none"] = Field("none", description="see stages/refine/methods")
+    method: Literal["none", "guided_filter", "bilateral_solver", "crf"] = Field(
+        "none", description="see stages/refine/methods"
+    )
     upsampling: Literal["align", "stretch"] = Field(
         "align", description="stretch: the grid over the whole image, as DSM"
     )
+    options: dict[str, Any] = Field({}, description="options of the method")
 
 
 def sizes(params: RefineParams, inputs: Inputs) -> Mapping[str, int]:
@@ -28,8 +31,11 @@ def sizes(params: RefineParams, inputs: Inputs) -> Mapping[str, int]:
 
 def run(params: RefineParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
     """Full-size maps of a block of images."""
+    from stages.refine.coarse import CoarseMap
     from stages.refine.methods import METHODS
 
+    method = METHODS[params.method]
+    options = validate(params.options, method.Options, where=f"params.yaml: refine.options ({params.method})")
     block = slice(images.start, images.stop)
     size = inputs["index"]["size"][block]
     extent, grid = inputs["features"]["extent"][block], inputs["assign"]["grid"][block]
@@ -39,11 +45,13 @@ def run(params: RefineParams, inputs: Inputs, images: range, execution: Executio
     for row in range(len(images)):
         h, w = grid[row].tolist()
         height, width = size[row].tolist()
-        coarse = labels[row, : h * w].reshape(h, w)
-        covered = tuple(extent[row].tolist())
-        maps[row, :height, :width] = METHODS[params.method](
-            coarse, (height, width), covered, upsampling=params.upsampling
+        coarse = CoarseMap(
+            labels=labels[row, : h * w].reshape(h, w),
+            size=(height, width),
+            extent=tuple(extent[row].tolist()) if params.upsampling == "align" else None,
+            image=inputs.image(images[row]) if method.PIXELS else None,
         )
+        maps[row, :height, :width] = method.refine(coarse, options)
     return {"maps": maps, "size": size}
 
 

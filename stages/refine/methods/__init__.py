@@ -1,5 +1,8 @@
-"""The refinement methods: name -> function (labels on the grid, image size, extent, upsampling) -> full-size labels."""
+"""The refinement methods: name -> module with `Options` and `refine(coarse map, options) -> full-size labels`.
 
-from stages.refine.methods import none
+`PIXELS` says whether a method reads the image.
+"""
 
-METHODS = {"none": none.refine}
+from stages.refine.methods import bilateral_solver, crf, guided_filter, none
+
+METHODS = {"none": none, "guided_filter": guided_filter, "bilateral_solver": bilateral_solver, "crf": crf}

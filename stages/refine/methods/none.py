@@ -3,11 +3,16 @@
 import numpy as np
 import numpy.typing as npt
 
-from stages.refine.upsampling import upsample_labels
+from pipeline.params import Params
+from stages.refine.coarse import CoarseMap
+
+PIXELS = False
 
 
-def refine(
-    labels_hw: npt.NDArray[np.int16], size: tuple[int, int], extent: tuple[int, int], *, upsampling: str
-) -> npt.NDArray[np.int16]:
-    """Labels (row, column) of the grid -> labels (height, width)."""
-    return upsample_labels(labels_hw, size, extent=extent if upsampling == "align" else None)
+class Options(Params):
+    """Method `none` has no options."""
+
+
+def refine(coarse: CoarseMap, options: Options) -> npt.NDArray[np.int16]:
+    """Labels (height, width)."""
+    return coarse.upsampled

@@ -1,0 +1,31 @@
+"""What a refinement method is given of one image."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from stages.refine.upsampling import upsample_labels
+
+
+@dataclass(frozen=True)
+class CoarseMap:
+    """One image: H x W pixels, labels on a grid of tokens."""
+
+    labels: npt.NDArray[np.int16]  # (row, column) of the grid
+    size: tuple[int, int]  # H, W
+    extent: (
+        tuple[int, int] | None
+    )  # pixels from the top left that the grid covers; None: it is stretched over the image
+    image: npt.NDArray[np.uint8] | None  # RGB (H, W, 3); None for a method that reads no pixels
+
+    @property
+    def upsampled(self) -> npt.NDArray[np.int16]:
+        """The label of every pixel's token, int16 (H, W)."""
+        return upsample_labels(self.labels, self.size, extent=self.extent)
+
+    @property
+    def pixels(self) -> npt.NDArray[np.uint8]:
+        """The image of a method that reads pixels."""
+        assert self.image is not None
+        return self.image

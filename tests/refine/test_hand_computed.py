@@ -1,0 +1,173 @@
+"""Values of the specification (guided filter and bilateral solver) worked out by hand; the CRF against its exact kernels."""
+
+import numpy as np
+import pytest
+
+from stages.refine.lattice import lattice_of
+from stages.refine.methods.bilateral_solver import bilateral_space, object_kept, solve
+from stages.refine.methods.crf import dense_crf, softmax
+from stages.refine.methods.guided_filter import box_mean, gray_guide, guided_filter
+
+
+def test_an_impulse_under_a_constant_guide_is_averaged_twice() -> None:
+    impulse = np.zeros((3, 3))
+    impulse[1, 1] = 1
+    found = guided_filter(impulse, np.full((3, 3), 0.5), radius=1)
+    edge = 0.185185
+    np.testing.assert_allclose(
+        found, [[0.173611, edge, 0.173611], [edge, 0.197531, edge], [0.173611, edge, 0.173611]], atol=1e-6
+    )
+    np.testing.assert_allclose(found, box_mean(box_mean(impulse, radius=1), radius=1))
+
+
+@pytest.mark.parametrize(("eps", "low"), [(0.25, 0.25), (1e-3, 0.001992)])
+def test_a_mask_that_is_its_guide(eps: float, low: float) -> None:
+    mask = np.array([[0.0, 0], [1, 1]])
+    found = guided_filter(mask, mask, radius=5, eps=eps)
+    np.testing.assert_allclose(found, [[low, low], [1 - low, 1 - low]], atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_filter_is_linear_and_keeps_constants(channels: int) -> None:
+    rng = np.random.default_rng(0)
+    mask, guide = rng.random((20, 31)), rng.random((20, 31, channels)).squeeze()
+    found = guided_filter(mask, guide, radius=4)
+    np.testing.assert_allclose(guided_filter(2 * mask + 3, guide, radius=4), 2 * found + 3, atol=1e-9)
+    np.testing.assert_allclose(guided_filter(np.full((20, 31), 0.3), guide, radius=4), 0.3, atol=1e-12)
+    np.testing.assert_allclose(guided_filter(mask[::-1], guide[::-1], radius=4), found[::-1], atol=1e-9)
+
+
+def test_a_gray_guide_of_three_channels_is_a_gray_guide() -> None:
+    rng = np.random.default_rng(1)
+    mask, gray = rng.random((15, 12)), rng.random((15, 12))
+    three = guided_filter(mask, np.repeat(gray[..., None], 3, axis=2), radius=3, eps=3e-3)
+    # The slopes of equal channels share a gray guide's slope; the sum of three variances meets eps once.
+    np.testing.assert_allclose(three, guided_filter(mask, gray, radius=3, eps=1e-3), atol=1e-9)
+
+
+def test_the_guide_is_the_plain_mean() -> None:
+    assert gray_guide(np.array([[[255, 0, 0]]], np.uint8)) == pytest.approx(1 / 3)
+
+
+def halves() -> tuple[np.ndarray, np.ndarray]:
+    """Two flat colours, and the right one's mask."""
+    right = np.tile(np.arange(40) >= 20, (30, 1))
+    return np.where(right[..., None], [200, 60, 40], [30, 90, 180]).astype(np.uint8), right
+
+
+def test_the_solver_keeps_constants() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(np.uint8)
+    space = bilateral_space(image)
+    np.testing.assert_allclose(solve(np.full(600, 0.7), space), 0.7, atol=1e-12)
+    np.testing.assert_allclose(space.scale_V * (space.blur @ space.scale_V), space.mass_V)
+    assert space.splat(np.ones(600)).sum() == 600
+
+
+def test_the_solver_removes_label_noise() -> None:
+    image, right = halves()
+    noisy = right ^ (np.random.default_rng(0).random(right.shape) < 0.1)
+    soft = solve(noisy.reshape(-1).astype(float), bilateral_space(image), iterations=200)
+    np.testing.assert_array_equal(soft.reshape(right.shape) > 0.5, right)
+
+
+def test_the_solver_solves_its_system() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (6, 7, 3)).astype(np.uint8)
+    target = np.random.default_rng(1).random(42)
+    space = bilateral_space(image, xy=4, luma=64, chroma=64)
+    splat = np.eye(len(space.mass_V))[:, space.vertex_P]
+    scale = np.diag(space.scale_V)
+    matrix = 256 * (np.diag(space.mass_V) - scale @ space.blur.toarray() @ scale) + np.diag(splat @ np.full(42, 0.999))
+    exact = np.linalg.solve(matrix, splat @ (0.999 * target))
+    np.testing.assert_allclose(solve(target, space, iterations=500), splat.T @ exact, atol=1e-4)
+
+
+def test_the_blur_reaches_ten_neighbours() -> None:
+    image = np.zeros((4, 6, 3), np.uint8)
+    space = bilateral_space(image, xy=2)
+    blur = space.blur.toarray()
+    np.testing.assert_array_equal(np.diag(blur), 10)
+    # 2 x 3 cells of one colour: the corners have two neighbours, the others three.
+    assert sorted((blur == 1).sum(axis=1)) == [2, 2, 2, 2, 3, 3]
+    np.testing.assert_array_equal(blur, blur.T)
+
+
+def test_an_object_is_not_lost() -> None:
+    given = np.array([0, 0, 2, 2])
+    assert object_kept(np.array([0, 2, 2, 2]), given, min_iou=0.5)
+    assert not object_kept(np.array([0, 0, 0, 2]), given, min_iou=0.6)
+    assert not object_kept(np.zeros(4, int), given, min_iou=0.5)
+    assert object_kept(np.zeros(4, int), np.zeros(4, int), min_iou=0.5)
+    assert object_kept(np.zeros(4, int), np.array([0, 1, 2, 2]), min_iou=0.5)
+
+
+@pytest.mark.parametrize(("points", "spread", "within"), [(1500, 1.0, 0.04), (1500, 3.0, 0.05)])
+def test_the_lattice_filters_like_a_gaussian(points: int, spread: float, within: float) -> None:
+    rng = np.random.default_rng(0)
+    places = rng.uniform(0, spread, (points, 5))
+    values = np.cos(places[:, :1] + places[:, 1:2]).astype(np.float32)
+    lattice = lattice_of(places)
+    np.testing.assert_allclose(lattice.weights.sum(axis=1), 1, atol=1e-6)
+    assert lattice.weights.data.min() > -1e-6
+    kernel = np.exp(-((places[:, None] - places) ** 2).sum(axis=2) / 2)
+    exact = kernel @ values / kernel.sum(axis=1, keepdims=True)
+    found = lattice.filter(values) / lattice.filter(np.ones_like(values))
+    assert np.abs(found - exact).mean() < within
+
+
+def test_a_grid_filters_like_a_gaussian() -> None:
+    places = np.stack(np.divmod(np.arange(900), 30), axis=1) / 3
+    values = np.random.default_rng(0).random((900, 2)).astype(np.float32)
+    kernel = np.exp(-((places[:, None] - places) ** 2).sum(axis=2) / 2)
+    lattice = lattice_of(places)
+    exact, found = kernel @ values, lattice.filter(values)
+    scale = (exact / found).mean()
+    np.testing.assert_allclose(
+        scale * found, exact, rtol=0.15
+    )  # worst in the corners, whose lattice points have no neighbours
+
+
+def test_points_too_far_apart_are_refused() -> None:
+    with pytest.raises(ValueError, match="too many standard deviations; larger ones are needed"):
+        lattice_of(np.array([[0.0] * 5, [1e6] * 5]))
+
+
+def test_beliefs_that_are_equal_stay_equal() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (12, 9, 3)).astype(np.uint8)
+    np.testing.assert_allclose(dense_crf(np.full((108, 4), 0.25), image), 0.25, atol=1e-6)
+
+
+def test_beliefs_that_are_sure_stay() -> None:
+    image, right = halves()
+    sure = np.where(right.reshape(-1, 1) == [False, True], 1.0, 1e-15)
+    np.testing.assert_allclose(dense_crf(sure, image), sure, atol=1e-3)
+
+
+def test_without_kernels_nothing_changes() -> None:
+    given = np.random.default_rng(0).dirichlet([1, 1, 1], 108)
+    image = np.zeros((12, 9, 3), np.uint8)
+    np.testing.assert_allclose(dense_crf(given, image, bilateral_weight=0, gaussian_weight=0), given, atol=1e-6)
+
+
+def test_the_mean_field_is_that_of_the_exact_kernels() -> None:
+    rng = np.random.default_rng(0)
+    right = np.tile(np.arange(24) >= 12, (18, 1))
+    image = np.clip(np.where(right[..., None], [160, 90, 70], [90, 120, 140]) + rng.normal(0, 8, (18, 24, 3)), 0, 255)
+    image = image.astype(np.uint8)
+    given = softmax((rng.normal(0, 1, (432, 2)) + np.where(right.reshape(-1, 1) == [0, 1], 0.6, 0)).astype(np.float32))
+    rows, columns = np.divmod(np.arange(432), 24)
+    place = np.stack([columns, rows], axis=1)
+    mixed = np.zeros((432, 432))
+    for weight, points in ((4.0, np.hstack([place / 8, image.reshape(-1, 3) / 13])), (1.0, place / 2.0)):
+        kernel = np.exp(-((points[:, None] - points) ** 2).sum(axis=2) / 2)
+        root = np.sqrt(kernel.sum(axis=1))
+        mixed += weight * kernel / root[:, None] / root
+    beliefs = given
+    for _ in range(5):
+        beliefs = softmax((np.log(given) + mixed @ beliefs).astype(np.float32))
+    found = dense_crf(
+        given, image, bilateral_weight=4, bilateral_xy=8, bilateral_rgb=13, gaussian_weight=1, gaussian_xy=2
+    )
+    assert (found.argmax(axis=1) == beliefs.argmax(axis=1)).mean() > 0.98
+    assert np.abs(found - beliefs).mean() < 0.03
+    before, after = ((v.argmax(axis=1) != right.reshape(-1)).mean() for v in (given, found))
+    assert after < before / 3

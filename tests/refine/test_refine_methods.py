@@ -1,0 +1,97 @@
+"""What every refinement method must do, over the table."""
+
+import numpy as np
+import pytest
+
+from stages.refine.coarse import CoarseMap
+from stages.refine.methods import METHODS
+
+
+@pytest.fixture(params=METHODS)
+def method(request):
+    return METHODS[request.param]
+
+
+def coarse(labels: np.ndarray, image: np.ndarray, extent: tuple[int, int] | None = None) -> CoarseMap:
+    return CoarseMap(labels.astype(np.int16), image.shape[:2], extent, image)
+
+
+def slanted(height: int = 64, width: int = 96) -> tuple[np.ndarray, np.ndarray]:
+    """Two noisy colours with a slanted border: image, and labels 0 and 3 (height, width)."""
+    rng = np.random.default_rng(0)
+    right = np.arange(width)[None, :] > width * 0.35 + 0.4 * np.arange(height)[:, None]
+    image = np.where(right[..., None], [190, 110, 60], [60, 100, 160]) + rng.normal(0, 6, (height, width, 3))
+    return np.clip(image, 0, 255).astype(np.uint8), np.where(right, 3, 0).astype(np.int16)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("grid", [(1, 1), (1, 5), (6, 8)])
+@pytest.mark.parametrize("size", [(1, 1), (3, 50), (48, 64)])
+@pytest.mark.parametrize("align", [True, False])
+def test_maps_are_of_full_size_and_of_the_same_labels(method, grid, size, align: bool) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
+    labels = np.arange(grid[0] * grid[1]).reshape(grid)
+    extent = (max(1, size[0] - 1), max(1, size[1] - 2)) if align else None
+    found = method.refine(coarse(labels, image, extent), method.Options())
+    assert found.shape == size
+    assert found.dtype == np.int16
+    assert set(np.unique(found)) <= set(np.unique(labels))
+    np.testing.assert_array_equal(method.refine(coarse(labels.copy(), image, extent), method.Options()), found)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("label", [0, 3])
+@pytest.mark.parametrize("image", [slanted()[0], np.full((64, 96, 3), 7, np.uint8)], ids=["photo", "constant"])
+def test_a_map_of_one_label_stays(method, label: int, image: np.ndarray) -> None:
+    assert (method.refine(coarse(np.full((8, 12), label), image), method.Options()) == label).all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_constant_image_tells_nothing(method) -> None:
+    labels = np.zeros((8, 12))
+    labels[2:6, 3:9] = 1
+    image = np.full((64, 96, 3), 200, np.uint8)
+    found = method.refine(coarse(labels, image), method.Options())
+    expected = labels.repeat(8, axis=0).repeat(8, axis=1)
+    # A CRF may well give all to the larger side, as nothing tells the two apart.
+    assert (found == expected).mean() > (0.95 if method is not METHODS["crf"] else 0.7)
+    # No artefacts at the border of the image, where windows and kernels are cut off.
+    np.testing.assert_array_equal(found[[0, -1]], expected[[0, -1]])
+    np.testing.assert_array_equal(found[:, [0, -1]], expected[:, [0, -1]])
+
+
+def test_labels_follow_the_colours(method) -> None:
+    image, truth = slanted()
+    tokens = truth.reshape(4, 16, 6, 16).mean(axis=(1, 3)) > 1.5
+    given = np.where(tokens, 3, 0)
+    before = (coarse(given, image).upsampled != truth).mean()
+    after = (method.refine(coarse(given, image), method.Options()) != truth).mean()
+    assert before > 0.03
+    assert after == before if not method.PIXELS else after < 0.6 * before
+
+
+def test_what_is_given_stays_as_it_is(method) -> None:
+    image, truth = slanted()
+    labels = np.ascontiguousarray(truth[::8, ::8])
+    image.flags.writeable = labels.flags.writeable = False
+    method.refine(coarse(labels, image), method.Options())
+
+
+def test_mirrored_images_have_mirrored_maps(method) -> None:
+    image, truth = slanted()
+    given = truth[4::8, 4::8]
+    found = method.refine(coarse(given, image), method.Options())
+    mirrored = method.refine(coarse(given[:, ::-1], np.ascontiguousarray(image[:, ::-1])), method.Options())
+    assert (mirrored[:, ::-1] != found).mean() < 0.02  # cells and lattices start at the top left
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_in_the_stage(odd_project, name: str) -> None:
+    odd_project.set({"refine.method": name})
+    odd_project.run_all("segments", "crops", "cluster", "assign")
+    refine = odd_project.run("refine")
+    maps, labels = refine["maps"][:], odd_project.artifact("assign")["labels"][:]
+    for row, (height, width) in enumerate(refine["size"][:].tolist()):
+        assert set(np.unique(maps[row, :height, :width])) <= set(np.unique(labels[row])) - {-1}
+        assert (maps[row, height:] == -1).all()
+        assert (maps[row, :, width:] == -1).all()
