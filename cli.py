@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +17,7 @@ from typer.core import TyperGroup
 from pipeline.errors import ArtifactError, ParamsError, UssegError
 
 if TYPE_CHECKING:
-    from pipeline.stage import Stage
+    from pipeline.stage import Execution, Stage
 
 
 class StageGroup(TyperGroup):
@@ -60,6 +61,10 @@ SECONDS_BETWEEN_LINES = 10
 
 ProjectOption = Annotated[Path, typer.Option("--project", help="The folder that holds params.yaml.")]
 LayoutOption = Annotated[str, typer.Option(help="A name of `usseg dataset list`.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+BatchOption = Annotated[int, typer.Option(min=1, help="Images a forward pass.")]
+WorkersOption = Annotated[int, typer.Option(min=0, help="Processes; 0: one a core, 1 on a GPU.")]
+SchedulerOption = Annotated[str | None, typer.Option(help="An existing Dask cluster: tcp://...")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
@@ -139,31 +144,35 @@ def resolve_device(name: str) -> str:
     return f"cuda:{int(index or 0)}"
 
 
+def execution_of(project: Path, device: str, batch_size: int, workers: int, scheduler: str | None) -> "Execution":
+    """The options that change no result."""
+    from pipeline.stage import Execution
+
+    resolved = resolve_device(device)
+    count = workers or (1 if resolved != "cpu" else os.cpu_count() or 1)
+    return Execution(project.resolve(), resolved, batch_size, count, scheduler)
+
+
 def stage_command(stage: "Stage") -> Callable[..., None]:
     """The command of one stage; the options are the same for all."""
     default_split = {"all": "all", "fit": "", "each": ...}[stage.scope]
 
     def command(
         split: Annotated[str, typer.Option("--split", help="A split of index.splits.")] = default_split,  # type: ignore[assignment]
-        device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
-        batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Images a forward pass.")] = 8,
-        workers: Annotated[int, typer.Option("--workers", min=0, help="Processes; 0: one a core, 1 on a GPU.")] = 0,
-        scheduler: Annotated[
-            str | None, typer.Option("--scheduler", help="An existing Dask cluster: tcp://...")
-        ] = None,
+        device: DeviceOption = "auto",
+        batch_size: BatchOption = 8,
+        workers: WorkersOption = 0,
+        scheduler: SchedulerOption = None,
         project: ProjectOption = Path(),
         debug: DebugOption = False,
     ) -> None:
         from pipeline.runner import run_stage
-        from pipeline.stage import Execution
         from stages import STAGES
 
         with one_line_errors(debug):
-            resolved = resolve_device(device)
-            count = workers or (1 if resolved != "cpu" else os.cpu_count() or 1)
+            execution = execution_of(project, device, batch_size, workers, scheduler)
             with progress_bar(f"{stage.name}@{split}" if split else stage.name) as progress:
-                execution = Execution(project.resolve(), resolved, batch_size, count, scheduler, progress)
-                run_stage(STAGES, stage.name, split, execution)
+                run_stage(STAGES, stage.name, split, replace(execution, progress=progress))
 
     command.__doc__ = stage.summary
     return command
@@ -256,6 +265,37 @@ def scores(project: ProjectOption = Path(), debug: DebugOption = False) -> None:
 
 
 @app.command()
+def compare(
+    segments: Annotated[str, typer.Option(help="Values of segments.method, by commas.")],
+    cluster: Annotated[str, typer.Option(help="Values of cluster.method, by commas.")],
+    split: Annotated[str, typer.Option(help="The split to compare on.")] = "val",
+    device: DeviceOption = "auto",
+    batch_size: BatchOption = 8,
+    workers: WorkersOption = 0,
+    scheduler: SchedulerOption = None,
+    project: ProjectOption = Path(),
+    debug: DebugOption = False,
+) -> None:
+    """Run every pair of methods over one feature dump; write comparison/index.html and print the scores."""
+    with one_line_errors(debug):
+        from pipeline.artifact import write_file
+        from pipeline.comparison import run_pairs
+        from stages import STAGES
+        from stages.report.comparison import comparison_page, scores_of
+
+        folder = project.resolve() / "comparison"
+        execution = execution_of(project, device, batch_size, workers, scheduler)
+        pairs = []
+        for pair in run_pairs(STAGES, folder, segments.split(","), cluster.split(","), execution):
+            pairs.append(pair)
+            metrics = scores_of(pair, split)
+            found = f"mIoU {metrics['miou']:.3f}, accuracy {metrics['accuracy']:.3f}" if metrics["labelled"] else "done"
+            typer.echo(f"{pair.segments:<12} {pair.cluster:<8} {found}")
+        write_file(folder / "index.html", comparison_page(STAGES, pairs, split=split).encode())
+        typer.echo(f"page: {folder / 'index.html'}")
+
+
+@app.command()
 def describe(path: Path, debug: DebugOption = False) -> None:
     """Say what an artifact holds: arrays, axes, units and the params that made it."""
     from rich.console import Console
@@ -292,39 +332,10 @@ def stored_shape(path: Path) -> list[int]:
 def doctor(project: ProjectOption = Path(), debug: DebugOption = False) -> None:
     """Say what this machine can do and what is missing."""
     with one_line_errors(debug):
+        from pipeline.machine import findings
+
         for name, finding in findings(project.resolve()):
             typer.echo(f"{name:<15} {finding}")
-
-
-def findings(project: Path) -> Iterator[tuple[str, str]]:
-    """What `doctor` says, line by line."""
-    import importlib.metadata
-    import shutil
-
-    import psutil
-
-    yield "python", sys.version.split()[0]
-    missing = set()
-    for package in ("torch", "torchvision", "timm", "zarr", "dask", "dvc", "faiss-gpu", "faiss-cpu", "opencv-python"):
-        try:
-            yield package, importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            missing.add(package)
-            yield package, "not installed"
-    if "torch" not in missing:
-        import torch
-
-        gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-        yield "cuda", ", ".join(gpus) or "no device; everything runs on the CPU"
-    if not {"faiss-gpu", "faiss-cpu"} <= missing:
-        import faiss
-
-        yield "faiss GPUs", str(faiss.get_num_gpus() if hasattr(faiss, "get_num_gpus") else 0)
-    memory = psutil.virtual_memory()
-    yield "cores", str(os.cpu_count())
-    yield "memory", f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free"
-    yield "disk", f"{shutil.disk_usage(project).free / 2**30:.1f} GiB free at {project}"
-    yield "params.yaml", "found" if (project / "params.yaml").exists() else f"none in {project}; pass --project DIR"
 
 
 if __name__ == "__main__":

@@ -105,12 +105,22 @@ def split_view(
         ]
         pictures = [data_uri(fit_within(inputs.image(i, split), SIDE))]
         pictures += [data_uri(fit_within(picture, SIDE, smooth=False), kind="PNG") for picture in maps]
-        labels = inputs.labels(i, split)
-        if labels is not None:
-            truth = np.where(np.isin(labels, inputs.index_params["ignore"]), -1, labels)
-            pictures.append(data_uri(fit_within(color_map(truth, class_colors), SIDE, smooth=False), kind="PNG"))
+        truth = labels_picture(inputs, i, split, class_colors, SIDE)
+        if truth:
+            pictures.append(truth)
         shown.append({"id": ids[i], "pictures": pictures})
     return {"name": split, "count": index.num_images, "images": shown, **score_view(inputs, split, names, class_colors)}
+
+
+def labels_picture(inputs: Inputs, i: int, split: str, class_colors: npt.NDArray[np.uint8], side: int) -> str | None:
+    """The labels of an image as a data URI, ignored values grey; None where it has none."""
+    from stages.report.pictures import color_map, data_uri, fit_within
+
+    labels = inputs.labels(i, split)
+    if labels is None:
+        return None
+    truth = np.where(np.isin(labels, inputs.index_params["ignore"]), -1, labels)
+    return data_uri(fit_within(color_map(truth, class_colors), side, smooth=False), kind="PNG")
 
 
 def score_view(inputs: Inputs, split: str, names: list[str], class_colors: npt.NDArray[np.uint8]) -> dict[str, Any]:

@@ -1,0 +1,36 @@
+"""What this machine has for a run."""
+
+import importlib.metadata
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def findings(project: Path) -> Iterator[tuple[str, str]]:
+    """What `doctor` says, line by line."""
+    import psutil
+
+    yield "python", sys.version.split()[0]
+    missing = set()
+    for package in ("torch", "torchvision", "timm", "zarr", "dask", "dvc", "faiss-gpu", "faiss-cpu", "opencv-python"):
+        try:
+            yield package, importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            missing.add(package)
+            yield package, "not installed"
+    if "torch" not in missing:
+        import torch
+
+        gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+        yield "cuda", ", ".join(gpus) or "no device; everything runs on the CPU"
+    if not {"faiss-gpu", "faiss-cpu"} <= missing:
+        import faiss
+
+        yield "faiss GPUs", str(faiss.get_num_gpus() if hasattr(faiss, "get_num_gpus") else 0)
+    memory = psutil.virtual_memory()
+    yield "cores", str(os.cpu_count())
+    yield "memory", f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free"
+    yield "disk", f"{shutil.disk_usage(project).free / 2**30:.1f} GiB free at {project}"
+    yield "params.yaml", "found" if (project / "params.yaml").exists() else f"none in {project}; pass --project DIR"

@@ -1,0 +1,53 @@
+"""The page of a comparison: a table of scores, and the predictions of all pairs side by side."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.comparison import Pair
+from pipeline.inputs import Table, open_inputs
+from pipeline.params import read_params
+from stages.report.pictures import color_map, data_uri, fit_within, palette
+from stages.report.stage import colors_of_labels, labels_picture, spread
+
+SIDE = 200  # pixels of a picture on the page
+
+
+def comparison_page(stages: Table, pairs: Sequence[Pair], *, split: str, max_images: int = 6) -> str:
+    """HTML of the comparison on one split; self-contained."""
+    from jinja2 import Environment, FileSystemLoader
+
+    metrics = {(p.segments, p.cluster): scores_of(p, split) for p in pairs}
+    opened = [open_inputs(stages, stages["report"], "all", read_params(p.project), p.project) for p in pairs]
+    first = opened[0]
+    names = list(first.index_params["classes"])
+    index = first["index"][split]
+    images = []
+    for i in spread(index.num_images, max_images):
+        figures = [("photo", data_uri(fit_within(first.image(i, split), SIDE)))]
+        truth = labels_picture(first, i, split, palette(len(names)), SIDE)
+        if truth:
+            figures.append(("ground truth", truth))
+        for pair, inputs in zip(pairs, opened, strict=True):
+            clusters = int(inputs["cluster"]["centers"].shape[0]) + 1
+            colors = colors_of_labels(inputs, split, palette(len(names) + clusters), len(names), clusters)
+            height, width = inputs["refine"][split]["size"][i].tolist()
+            prediction = color_map(inputs["refine"][split]["maps"][i, :height, :width], colors)
+            picture = data_uri(fit_within(prediction, SIDE, smooth=False), kind="PNG")
+            figures.append((f"{pair.segments} · {pair.cluster}", picture))
+        images.append({"id": index["id"][i], "figures": figures})
+    page = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
+    return page.get_template("comparison.html.j2").render(
+        split=split,
+        segments=list(dict.fromkeys(p.segments for p in pairs)),
+        clusters=list(dict.fromkeys(p.cluster for p in pairs)),
+        metrics=metrics,
+        images=images,
+    )
+
+
+def scores_of(pair: Pair, split: str) -> dict[str, Any]:
+    """The metrics of a pair; `labelled` says whether there are any."""
+    metrics: dict[str, Any] = json.loads((pair.project / "metrics" / f"{split}.json").read_text(encoding="utf-8"))
+    return metrics

@@ -1,0 +1,47 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.comparison import run_pairs
+from pipeline.errors import ParamsError
+from pipeline.stage import Execution
+from stages import STAGES
+from stages.report.comparison import comparison_page
+
+
+def metrics(project: Path) -> dict:
+    return json.loads((project / "metrics/val.json").read_text())
+
+
+def test_pairs_score_as_the_pipeline_does(finished_project, tmp_path: Path) -> None:
+    finished_project.set({"segments.options": {"n_init": 3}})
+    folder, execution = tmp_path / "grid", Execution(finished_project.path)
+    pairs = list(run_pairs(STAGES, folder, ["spectral", "kmeans"], ["kmeans", "ot"], execution))
+    assert [(p.segments, p.cluster) for p in pairs] == [
+        *(("spectral", "kmeans"), ("spectral", "ot")),
+        *(("kmeans", "kmeans"), ("kmeans", "ot")),
+    ]
+    for pair in pairs:
+        options = {"n_init": 3} if pair.segments == "spectral" else {}
+        edits = {"segments.method": pair.segments, "segments.options": options, "cluster.method": pair.cluster}
+        finished_project.set(edits)
+        finished_project.run_all("segments", "crops", "cluster", "assign", "refine", "evaluate")
+        assert metrics(pair.project) == metrics(finished_project.path)
+    page = comparison_page(STAGES, pairs, split="val", max_images=1)
+    assert page.count("<figure") == 2 + len(pairs)
+    assert f"{metrics(pairs[3].project)['miou']:.3f}" in page
+
+
+def test_a_second_run_computes_nothing(finished_project, tmp_path: Path) -> None:
+    execution = Execution(finished_project.path)
+    first = list(run_pairs(STAGES, tmp_path / "grid", ["kmeans"], ["ot"], execution))
+    notes = {path: path.read_bytes() for path in (tmp_path / "grid/kmeans").rglob("*.run.json")}
+    assert len(notes) == 2 + 2 + 1 + 2 * 3
+    assert list(run_pairs(STAGES, tmp_path / "grid", ["kmeans"], ["ot"], execution)) == first
+    assert notes == {path: path.read_bytes() for path in notes}
+
+
+def test_an_unknown_method_is_one_line(finished_project, tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match=r"segments\.method: found 'spektral'"):
+        list(run_pairs(STAGES, tmp_path, ["spektral"], ["ot"], Execution(finished_project.path)))
