@@ -21,7 +21,7 @@ class Recipe:
 
 
 VITS16 = {"backbone": "vit_small_patch16_224.dino", "facet": "key", "resize": None, "weights": None, "posembed": "auto"}
-DSM_EIGEN = {"affinity": "cos_relu", "color_weight": 0.0, "k": 15}
+DSM_EIGEN = {"affinity": "cos_relu", "options": {}, "color_weight": 0.0, "k": 15}
 DSM_SEGMENTS = {"method": "spectral", "num_segments": 15, "background": "border", "options": {}}
 DSM_CROPS = {"method": "crop", "erode": 2, "dilate": 5}
 VOC_EVALUATE = {"matching": "iou", "absent": "zero", "surplus": "strict"}
@@ -40,7 +40,7 @@ CAMVID: dict[str, Mapping[str, Any]] = {
         "ignore": [11],
     },
     "features": {"backbone": "lowlevel", "resize": None, "weights": None, "stride": 8},
-    "eigen": {"affinity": "cos_relu", "color_weight": 0.0, "k": 15},
+    "eigen": {"affinity": "cos_relu", "options": {}, "color_weight": 0.0, "k": 15},
     # Many small segments: CamVid's poles, signs and people are a few patches each.
     "segments": {"method": "spectral", "num_segments": 60, "background": "none", "min_tokens": 0, "options": {}},
     "crops": {"method": "masked_attention", "erode": 0, "dilate": 0},

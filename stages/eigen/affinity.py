@@ -79,3 +79,55 @@ def feature_affinity(
             np.maximum(rows, 0, out=rows)
         rows /= largest
     return gram
+
+
+def projected_affinity(
+    features_NC: npt.NDArray[np.floating],
+    projected_NP: npt.NDArray[np.floating],
+    *,
+    weight: float = 0.1,
+    kind: str = "cos_mean_relu",
+    threshold: bool = True,
+) -> npt.NDArray[np.float32]:
+    """Affinity of unit-length features plus that of a projection of them: max(G - offset + weight P P^T, 0).
+
+    Args:
+        features_NC: floats (token, channel), scaled to unit length here.
+        projected_NP: floats (token, component), as they are.
+        weight: kappa; 0 gives `feature_affinity` of this kind.
+        kind: what the offset is: `cos_mean_relu` (paper) or `cos_third_relu` (released code).
+        threshold: cut at zero.
+
+    Returns:
+        float32 (token, token), symmetric, largest entry 1 (all zero where no pair is similar).
+
+    Source: SimSAM, W_feat = W_A + kappa W_SA.
+    """
+    if kind not in ("cos_mean_relu", "cos_third_relu"):
+        raise ValueError(f"affinity: found {kind!r}; cos_mean_relu or cos_third_relu is allowed")
+    features = unit_rows(features_NC)
+    gram = features @ features.T
+    similar = gram.max()
+    gram -= similar / np.float32(3) if kind == "cos_third_relu" else gram.mean(dtype=np.float64).astype(np.float32)
+    if weight:
+        projected = np.asarray(projected_NP, np.float32)
+        gram += np.float32(weight) * (projected @ projected.T)
+    largest = gram.max()
+    if largest <= ROUNDING * similar or largest <= 0:
+        return np.zeros_like(gram)
+    if threshold:
+        np.maximum(gram, 0, out=gram)
+    gram /= largest
+    return gram
+
+
+def principal_scores(features_NC: npt.NDArray[np.floating], *, components: int = 64) -> npt.NDArray[np.float32]:
+    """Scores of unit-length, centred features on their first principal directions, not whitened: float32 (token, component).
+
+    At most as many as there are channels, and tokens less one.
+    """
+    features = unit_rows(features_NC).astype(np.float64)
+    centred = features - features.mean(axis=0)
+    count = min(components, len(centred) - 1, centred.shape[1])
+    left, singular, _ = np.linalg.svd(centred, full_matrices=False)
+    return (left[:, :count] * singular[:count]).astype(np.float32)

@@ -1,7 +1,8 @@
 """Solve the eigenproblem of every image."""
 
+import logging
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -10,17 +11,21 @@ from pydantic import Field
 
 from pipeline.artifact import ArraySpec
 from pipeline.errors import ParamsError
-from pipeline.params import Params
+from pipeline.params import Params, validate
+from pipeline.seeding import image_seed
 from pipeline.stage import Execution, Input, Inputs, Stage
 
 DEGENERATE = 1 - 1e-6  # a second eigenvalue above this means that all tokens look alike
+log = logging.getLogger("usseg")
 GRAPH_BYTES = 16  # an edge, with the copies that a solver makes
 
 
 class EigenParams(Params):
     """Which graph, and how many eigenpairs."""
 
-    affinity: Literal["cos_relu", "cos_mean_relu", "cos_third_relu", "binary", "affinity", "svd"] = Field(
+    affinity: Literal[
+        "cos_relu", "cos_mean_relu", "cos_third_relu", "binary", "simsam", "simsam_released", "pca", "affinity", "svd"
+    ] = Field(
         "cos_relu",
         description="graph weights; `affinity` and `svd` take DSM's eigenvectors of W and of the features instead",
     )
@@ -37,9 +42,47 @@ class EigenParams(Params):
     legacy_double_scale: bool = Field(
         False, description="colours divided by 255 twice, as DSM before February 2023 and SimSAM"
     )
+    seed: int = Field(0, ge=0, description="simsam, simsam_released: of the heads and the views")
+    options: dict[str, Any] = Field({}, description="of simsam, simsam_released and pca")
     k: int = Field(15, ge=2, description="eigenpairs, the trivial one included")
     solver: Literal["auto", "lanczos", "dense", "iterative", "batched"] = Field(
         "auto", description="of a Laplacian: lanczos in float32, the others in float64; auto: by size and device"
+    )
+
+
+class ProjectionOptions(Params):
+    """Options of the affinities `simsam`, `simsam_released` and `pca`."""
+
+    weight: float = Field(0.1, ge=0, description="kappa, of the projection beside the features")
+
+
+class TrainingOptions(ProjectionOptions):
+    """Options of affinity `simsam`."""
+
+    epochs: int = Field(10, ge=1)
+    lr: float = Field(0.06, gt=0)
+    batch: int | None = Field(None, ge=1, description="tokens a step; null: all. The released code has 2")
+
+
+class PcaOptions(ProjectionOptions):
+    """Options of affinity `pca`."""
+
+    components: int = Field(64, ge=1)
+
+
+PROJECTIONS: dict[str, type[Params]] = {
+    "simsam": TrainingOptions,
+    "simsam_released": ProjectionOptions,
+    "pca": PcaOptions,
+}
+
+
+def projection_options(params: EigenParams) -> Any:
+    """The options of this affinity, checked; they are refused where it has none."""
+    return validate(
+        params.options,
+        PROJECTIONS.get(params.affinity, Params),
+        where=f"params.yaml: eigen.options ({params.affinity})",
     )
 
 
@@ -51,6 +94,7 @@ def sizes(params: EigenParams, inputs: Inputs) -> Mapping[str, int]:
     """
     import psutil
 
+    projection_options(params)
     tokens = inputs["features"]["patches"].shape[1]
     needed, present = GRAPH_BYTES * tokens**2, psutil.virtual_memory().total
     if needed > present:
@@ -61,17 +105,70 @@ def sizes(params: EigenParams, inputs: Inputs) -> Mapping[str, int]:
     return {"eigenvector": params.k, "token": tokens, "side": 2}
 
 
+def projections(
+    params: EigenParams, features: list[npt.NDArray[Any]], grids: list[Any], names: list[str], device: str
+) -> list[Any]:
+    """What an affinity adds to the features of images with equally many tokens: (token, component) each; None for most.
+
+    Heads are trained on the device, all images at once.
+    """
+    from stages.eigen.affinity import principal_scores, unit_rows
+
+    options = projection_options(params)
+    if params.affinity == "pca":
+        return [principal_scores(rows, components=options.components) for rows in features]
+    if params.affinity not in PROJECTIONS:
+        return [None] * len(features)
+    import torch
+
+    from stages.eigen.siamese import collapsed, random_heads, token_orders, token_views, train_heads
+
+    seeds = [image_seed(params.seed, name) for name in names]
+    rows = np.stack([unit_rows(part) for part in features])
+    heads = random_heads(seeds, rows.shape[2], device=device)
+    tokens = torch.from_numpy(rows).to(device)
+    if params.affinity == "simsam_released":
+        return list(heads.predict(tokens).cpu().numpy())
+    drawn = [token_views(part, grid, seed=seed) for part, grid, seed in zip(rows, grids, seeds, strict=True)]
+    inside = np.stack([mask for _, mask in drawn])
+    trained = train_heads(
+        np.stack([views for views, _ in drawn], axis=1),
+        heads,
+        weights_BN=inside,
+        lr=options.lr,
+        epochs=options.epochs,
+        orders=token_orders(seeds, rows.shape[1], epochs=options.epochs) if options.batch else None,
+        batch=options.batch,
+    )
+    predicted = trained.heads.predict(trained.heads.project(tokens))
+    for name in np.array(names)[collapsed(predicted, np.ones(rows.shape[:2]))]:
+        log.warning(
+            "eigen: simsam: the heads of %s no longer tell its tokens apart; try fewer epochs or a smaller lr", name
+        )
+    return [unit_rows(part) for part in predicted.cpu().numpy()]
+
+
 def graph(
-    params: EigenParams, features: npt.NDArray[Any], image: npt.NDArray[np.uint8] | None, grid: Any, extent: Any
+    params: EigenParams,
+    features: npt.NDArray[Any],
+    projected: Any,
+    image: npt.NDArray[np.uint8] | None,
+    grid: Any,
+    extent: Any,
 ) -> Any:
-    """The weights of one image: features, plus colour where its weight is not zero."""
-    from stages.eigen.affinity import feature_affinity
+    """The weights of one image: features, what is projected of them, and colour where its weight is not zero."""
+    from stages.eigen.affinity import feature_affinity, projected_affinity
     from stages.eigen.color import grid_image, knn_affinity, random_walk_affinity, with_color
 
-    kind = "cos_relu" if params.affinity == "affinity" else params.affinity
-    weights = feature_affinity(
-        features, kind=kind, normalize=params.normalize, threshold=params.threshold, tau=params.tau, eps=params.eps
-    )
+    if projected is not None:
+        kind = "cos_third_relu" if params.affinity == "simsam_released" else "cos_mean_relu"
+        weight = projection_options(params).weight
+        weights = projected_affinity(features, projected, weight=weight, kind=kind, threshold=params.threshold)
+    else:
+        kind = "cos_relu" if params.affinity == "affinity" else params.affinity
+        weights = feature_affinity(
+            features, kind=kind, normalize=params.normalize, threshold=params.threshold, tau=params.tau, eps=params.eps
+        )
     if image is None:
         return weights
     covered = extent if params.color_align == "crop" else None
@@ -95,6 +192,7 @@ def run(params: EigenParams, inputs: Inputs, images: range, execution: Execution
     block = slice(images.start, images.stop)
     grids, extents = source["grid"][block], source["extent"][block]
     patches = source["patches"][block]
+    ids = inputs["index"]["id"]
     count, tokens = len(images), patches.shape[1]
     out: dict[str, Any] = {
         "eigenvalues": np.zeros((count, params.k), np.float64),
@@ -105,10 +203,14 @@ def run(params: EigenParams, inputs: Inputs, images: range, execution: Execution
         "grid": grids,
     }
 
-    def weights_of(row: int) -> Any:
-        image = inputs.image(images[row]) if params.color_weight else None
-        features = patches[row, : int(grids[row].prod())]
-        return graph(params, features, image, tuple(grids[row].tolist()), tuple(extents[row].tolist()))
+    def weights_of(rows: list[int]) -> Iterator[Any]:
+        features = [patches[row, : int(grids[row].prod())] for row in rows]
+        shapes = [tuple(grids[row].tolist()) for row in rows]
+        names = [ids[images[row]] for row in rows]
+        projected = projections(params, features, shapes, names, execution.device)
+        for row, part, extra, shape in zip(rows, features, projected, shapes, strict=True):
+            image = inputs.image(images[row]) if params.color_weight else None
+            yield graph(params, part, extra, image, shape, tuple(extents[row].tolist()))
 
     def store(row: int, pairs: Eigenpairs) -> None:
         number, nodes = pairs.vectors.shape
@@ -131,17 +233,16 @@ def run(params: EigenParams, inputs: Inputs, images: range, execution: Execution
                     features = patches[row, :nodes]
                     store(row, svd_eigenpairs(unit_rows(features) if params.normalize else features, k=params.k))
             elif params.affinity == "affinity":
-                for row in part:
-                    store(row, affinity_eigenpairs(weights_of(row), k=params.k))
+                for row, weights in zip(part, weights_of(part), strict=True):
+                    store(row, affinity_eigenpairs(weights, k=params.k))
             elif params.laplacian == "plain":
-                for row in part:
-                    weights = weights_of(row)
+                for row, weights in zip(part, weights_of(part), strict=True):
                     pairs = plain_laplacian_eigenpairs(
                         weights, k=params.k, solver=params.solver, device=execution.device
                     )
                     store(row, pairs)
             else:
-                graphs = [weights_of(row) for row in part]
+                graphs = list(weights_of(part))
                 solved = normalized_laplacian_batch(graphs, k=params.k, solver=params.solver, device=execution.device)
                 for row, pairs in zip(part, solved, strict=True):
                     store(row, pairs)

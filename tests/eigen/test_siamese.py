@@ -1,0 +1,160 @@
+"""SimSAM's heads: values of spec section 7, and that images trained together do not meet."""
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.errors import ParamsError
+from stages.eigen.affinity import feature_affinity, principal_scores, projected_affinity, unit_rows
+from stages.eigen.siamese import (
+    Heads,
+    agreement,
+    collapsed,
+    random_heads,
+    siamese_loss,
+    token_orders,
+    token_views,
+    train_heads,
+)
+
+GRID = (6, 8)
+
+
+def features(seed: int = 0, tokens: int = 48, channels: int = 12) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return unit_rows(rng.normal(size=(tokens, channels)).cumsum(axis=0))
+
+
+def trained(seeds: list[int], **settings):
+    drawn = [token_views(features(seed), GRID, seed=seed) for seed in seeds]
+    views = np.stack([pair for pair, _ in drawn], axis=1)
+    inside = np.stack([mask for _, mask in drawn])
+    return train_heads(views, random_heads(seeds, 12), weights_BN=inside, **settings)
+
+
+@pytest.mark.parametrize("kind", ["cos_mean_relu", "cos_third_relu"])
+@pytest.mark.parametrize("threshold", [True, False])
+def test_without_weight_the_projection_adds_nothing(kind: str, threshold: bool) -> None:
+    plain = feature_affinity(features(), kind=kind, threshold=threshold)
+    found = projected_affinity(features(), features(1), weight=0, kind=kind, threshold=threshold)
+    np.testing.assert_array_equal(found, plain)
+
+
+def test_two_tokens_by_hand() -> None:
+    # G = I, mean 1/2; P P^T = [[1, -1], [-1, 1]]: [[.6, -.6], [-.6, .6]] before the cut.
+    found = projected_affinity(np.eye(2), np.array([[1.0], [-1]]), weight=0.1)
+    np.testing.assert_allclose(found, np.eye(2))
+    np.testing.assert_allclose(
+        projected_affinity(np.eye(2), np.array([[1.0], [-1]]), threshold=False), [[1, -1], [-1, 1]]
+    )
+    # Offset 1/3 and P P^T = 4 everywhere: 2/3 + .4 and -1/3 + .4, over the largest.
+    third = projected_affinity(np.eye(2), np.full((2, 1), 2.0), kind="cos_third_relu")
+    np.testing.assert_allclose(third, [[1, 0.0625], [0.0625, 1]], rtol=1e-5)
+
+
+def test_equal_tokens_have_no_edges() -> None:
+    assert not projected_affinity(np.ones((5, 3)), np.zeros((5, 2))).any()
+    with pytest.raises(ValueError, match="cos_mean_relu or cos_third_relu is allowed"):
+        projected_affinity(np.eye(2), np.eye(2), kind="binary")
+
+
+def test_principal_scores() -> None:
+    scores = principal_scores(np.array([[2.0, 0], [0, 3], [5, 0]]), components=64)
+    assert scores.shape == (3, 2)  # tokens less one
+    centred = np.array([[1, -1], [-2, 2], [1, -1]]) / 3
+    np.testing.assert_allclose(scores @ scores.T, centred @ centred.T, atol=1e-6)
+    assert principal_scores(np.ones((1, 4))).shape == (1, 0)
+    np.testing.assert_allclose(principal_scores(np.ones((6, 4))), 0, atol=1e-6)
+
+
+def test_targets_take_no_gradient() -> None:
+    predicted, target = torch.randn(1, 4, 3, requires_grad=True), torch.randn(1, 4, 3, requires_grad=True)
+    slopes = torch.autograd.grad(
+        agreement(predicted, target, torch.ones(1, 4)).sum(), (predicted, target), allow_unused=True
+    )
+    assert slopes[0].abs().sum() > 0
+    assert slopes[1] is None
+
+
+def test_the_loss_by_hand() -> None:
+    eye, none = torch.eye(2)[None], torch.zeros(1, 2)
+    heads = Heads(eye, none, eye.flip(1), none)  # z = elu(x), p = z with channels swapped
+    x0, x1 = torch.tensor([[[3.0, 0]]]), torch.tensor([[[0, 5.0]]])
+    # p0 = (0, 3) beside z1 = (0, 5): cosine 1, and the other way round.
+    assert siamese_loss((x0, x1), heads, torch.ones(1, 1)).item() == pytest.approx(-1)
+    assert siamese_loss((x0, x0), heads, torch.ones(1, 1)).item() == pytest.approx(0)
+
+
+def test_training_lowers_the_loss_and_leaves_the_start_alone() -> None:
+    start = random_heads([3], 12)
+    before = [part.clone() for part in start.parameters]
+    views, inside = token_views(features(3), GRID, seed=3)
+    found = train_heads(views[:, None], start, weights_BN=inside[None], epochs=40)
+    assert found.losses.shape == (1, 40)
+    assert (np.abs(found.losses) <= 1).all()
+    assert found.losses[0, -1] < found.losses[0, 0]
+    for old, part in zip(before, start.parameters, strict=True):
+        assert torch.equal(old, part)
+
+
+@pytest.mark.parametrize("batch", [None, 2, 7])
+def test_images_trained_together_do_not_meet(batch: int | None) -> None:
+    def settings(seeds: list[int]) -> dict:
+        return {"batch": batch, "epochs": 3, "orders": token_orders(seeds, 48, epochs=3) if batch else None}
+
+    together = trained([0, 1, 2], **settings([0, 1, 2]))
+    alone = trained([1], **settings([1]))
+    np.testing.assert_allclose(together.losses[1], alone.losses[0], atol=1e-6)
+    for many, one in zip(together.heads.parameters, alone.heads.parameters, strict=True):
+        np.testing.assert_allclose(many[1], one[0], atol=1e-6)
+
+
+def test_views_hold_the_tokens_in_place() -> None:
+    h, w = 12, 16
+    smooth = np.stack([np.sin(np.indices((h, w)) / 9).sum(axis=0), np.cos(np.indices((h, w)) / 7).sum(axis=0)], axis=2)
+    rows = smooth.reshape(h * w, 2).astype(np.float32)
+    views, inside = token_views(rows, (h, w), seed=0)
+    assert inside.mean() > 0.5
+    assert np.abs(views[:, inside] - rows[inside]).mean() < 0.02
+    assert not np.array_equal(views[0], views[1])
+    np.testing.assert_array_equal(token_views(rows, (h, w), seed=0)[0], views)
+
+
+@pytest.mark.parametrize("grid", [(1, 1), (1, 2), (5, 1)])
+def test_views_of_few_tokens(grid: tuple[int, int]) -> None:
+    rows = features(0, grid[0] * grid[1])
+    for seed in range(20):
+        views, inside = token_views(rows, grid, seed=seed)
+        assert np.isfinite(views).all()
+        assert inside.any()
+
+
+def test_collapse_is_seen() -> None:
+    assert collapsed(torch.ones(1, 5, 3), np.ones((1, 5))).tolist() == [True]
+    assert collapsed(torch.randn(1, 5, 3), np.ones((1, 5))).tolist() == [False]
+    assert collapsed(torch.ones(1, 1, 3), np.ones((1, 1))).tolist() == [False]
+
+
+@pytest.mark.parametrize("affinity", ["simsam", "simsam_released", "pca"])
+def test_every_projection_in_the_stage(odd_project, affinity: str) -> None:
+    odd_project.set({"eigen.affinity": affinity, "eigen.color_weight": 0.0})
+    eigen = odd_project.run("eigen")
+    together = eigen["eigenvectors"][:], eigen["eigenvalues"][:]
+    assert all(np.isfinite(part).all() for part in together)
+    assert eigen["degenerate"][1]
+    odd_project.set({"index.splits": {"train": {"images": "images/train/[pw]*[3e].png", "labels": None}}})
+    for stage in ("index", "features"):
+        odd_project.run(stage)
+    alone = odd_project.run("eigen")
+    wide = together[0].shape[2]
+    np.testing.assert_array_equal(alone["eigenvectors"][:], together[0][[5, 6]][:, :, :wide])
+    np.testing.assert_array_equal(alone["eigenvalues"][:], together[1][[5, 6]])
+
+
+def test_options_of_a_projection_are_checked(odd_project) -> None:
+    odd_project.set({"eigen.affinity": "pca", "eigen.options": {"epochs": 3}})
+    with pytest.raises(ParamsError, match=r"eigen\.options \(pca\)\.epochs: unknown key .*known: weight, components"):
+        odd_project.run("eigen")
+    odd_project.set({"eigen.affinity": "cos_relu"})
+    with pytest.raises(ParamsError, match=r"eigen\.options \(cos_relu\)\.epochs: unknown key"):
+        odd_project.run("eigen")
