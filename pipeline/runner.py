@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from pipeline.artifact import (
 )
 from pipeline.errors import ArtifactError, ParamsError
 from pipeline.inputs import Table, fit_split, input_artifacts, open_inputs, split_images
-from pipeline.parallel import map_blocks
+from pipeline.parallel import map_blocks, one_thread
 from pipeline.params import Params, nearest, parse_section, read_params
 from pipeline.provenance import NOTE, is_current, run_key, settle
 from pipeline.stage import Execution, Inputs, Stage
@@ -208,7 +209,7 @@ def run_whole(
     """Run a stage that works on the whole split at once; returns the files it wants beside the artifact."""
     shutil.rmtree(folder, ignore_errors=True)
     count = 0 if stage.name == "index" or stage.scope == "all" else split_images(inputs)
-    values = dict(stage.run(params, inputs, range(count), execution))
+    values = dict(one_thread(partial(stage.run, params, inputs, range(count)), execution))
     files: Mapping[str, str | bytes] = values.pop("files", {})
     assert set(values) == set(stage.arrays), f"{stage.name} returned {sorted(values)}, declared {sorted(stage.arrays)}"
     arrays = {}

@@ -1,9 +1,11 @@
-"""How the work is done changes no byte: workers, batch size, the order of files on disk."""
+"""How the work is done changes no byte: workers, threads, batch size, the order of files on disk."""
 
 import random
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,7 @@ from pipeline.artifact import BLOCK, open_artifact
 
 Files = Callable[[Path], dict[str, bytes]]
 Chain = Callable[..., None]
+Edit = Callable[[Path, dict[str, Any]], None]
 
 
 def fresh(reference: Path, folder: Path) -> Path:
@@ -52,3 +55,21 @@ def test_the_order_of_files_on_disk_changes_no_byte(
     shutil.copy(reference / "params.yaml", tmp_path)
     chain(tmp_path, "--workers", "1", "--batch-size", "5")
     assert artifact_files(tmp_path) == artifact_files(reference)
+
+
+@pytest.mark.parametrize("method", ["kmeans", "ot", "abc"])
+def test_the_number_of_threads_changes_no_bit_of_a_clustering(
+    method: str, reference: Path, tmp_path: Path, environment: dict[str, str], edit: Edit, artifact_files: Files
+) -> None:
+    shutil.copytree(reference, tmp_path / "p")
+    options = {"epochs": 3} if method == "abc" else {}
+    edit(tmp_path / "p", {"cluster.method": method, "cluster.options": options, "cluster.pca": 20})
+    found = []
+    for threads in ("1", "3"):
+        shutil.rmtree(tmp_path / "p/artifacts/cluster")
+        limits = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), threads)
+        subprocess.run(
+            ["usseg", "stage", "cluster"], cwd=tmp_path / "p", env={**environment, **limits}, check=True, timeout=300
+        )
+        found.append(artifact_files(tmp_path / "p"))
+    assert found[0] == found[1]
