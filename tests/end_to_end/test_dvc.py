@@ -171,6 +171,30 @@ def test_a_second_repro_and_one_after_a_comment_run_nothing(
     assert (project / "dvc.lock").read_bytes() == lock
 
 
+def test_metrics_and_params_are_compared_with_a_commit(
+    demo: Path,
+    tmp_path: Path,
+    command: Command,
+    repro: Callable[[Path], set[str]],
+    edit: Callable[[Path, dict[str, Any]], None],
+) -> None:
+    project = tmp_path / "usseg"
+    shutil.copytree(demo, project, symlinks=True)
+    command(project, "git", "add", "--all")
+    command(project, "git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "first")
+    edit(project, {"evaluate.matching": "iou"})
+    repro(project)
+    params = json.loads(command(project, "dvc", "params", "diff", "--json").stdout)
+    assert params == {"params.yaml": {"evaluate.matching": {"old": "count", "new": "iou"}}}
+    metrics = json.loads(command(project, "dvc", "metrics", "diff", "--all", "--json").stdout)
+    for split in ("train", "val"):
+        found = metrics[f"metrics/{split}.json"]
+        assert (found["convention.matching"]["old"], found["convention.matching"]["new"]) == ("count", "iou")
+        assert found["miou"]["old"] == json.loads((demo / f"metrics/{split}.json").read_text())["miou"]
+    plots = command(project, "dvc", "plots", "diff", "--show-vega", "--targets", "plots/val/per_class.csv").stdout
+    assert {row["rev"] for row in json.loads(plots)["data"]["values"]} == {"HEAD", "workspace"}
+
+
 @pytest.mark.parametrize("name", EDITS)
 def test_an_edit_runs_exactly_the_stages_that_it_changes(name: str, reruns: Callable[[str], set[str]]) -> None:
     assert reruns(name) == EDITS[name][1]
