@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: install demo test lint parity
+.PHONY: install demo test lint parity bench
 
 install: .venv/installed
 
@@ -31,3 +31,6 @@ lint: install
 
 parity: install
 	pytest tests/parity --parity-report docs/parity.md
+
+bench: install
+	python -m benchmarks

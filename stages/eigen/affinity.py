@@ -74,7 +74,8 @@ def feature_affinity(
         return np.zeros_like(gram)
     for start in range(0, len(gram), ROWS):
         rows = gram[start : start + ROWS]
-        rows -= offset
+        if offset:
+            rows -= offset
         if threshold:
             np.maximum(rows, 0, out=rows)
         rows /= largest

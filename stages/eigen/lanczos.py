@@ -3,6 +3,8 @@
 N nodes, J basis vectors, K eigenpairs. The float64 solvers of solvers.py are its plain twins.
 """
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -11,7 +13,8 @@ F64 = npt.NDArray[np.float64]
 RESIDUAL = 1e-6  # of an eigenpair of a matrix of norm 1; float32 itself leaves about 2e-7
 BREAKDOWN = 1e-6  # a new direction shorter than this is rounding
 MOST_STEPS = 300
-CHECK_EVERY = 8  # steps between two looks at the residuals
+SHORT = 0.5  # a new direction that is this small a part of a product is cleaned of the known ones twice
+CHECK_EVERY = 8  # least steps between two looks at the residuals
 REACH = 16  # rounds in which a connected graph must be walked through
 
 
@@ -41,7 +44,7 @@ def top_of_graph(weights_NN: F32, degrees_N: F32, *, k: int) -> tuple[F64, F32] 
     """The k largest eigenpairs of S = D^-1/2 W D^-1/2, or None where they do not settle within MOST_STEPS.
 
     Starts from the trivial eigenvector D^1/2 1, which is exact, then from a fixed random direction. All basis vectors are
-    kept and every new one is made orthogonal to them twice, so that nothing is found twice and no restart is needed.
+    kept and every new one is made orthogonal to them, so that nothing is found twice and no restart is needed.
     Where the space is exhausted before k pairs are found (equal eigenvalues, few distinct tokens) a new direction is drawn.
 
     Args:
@@ -64,26 +67,27 @@ def top_of_graph(weights_NN: F32, degrees_N: F32, *, k: int) -> tuple[F64, F32] 
     basis_JN = np.empty((limit + 1, n), np.float32)
     basis_JN[0] = np.sqrt(degrees_N) / np.sqrt(degrees_N.sum())
     diagonal, beside = np.zeros(limit), np.zeros(limit)
+    look = 2 * k
     for step in range(limit):
         known = basis_JN[: step + 1]
         new: F32 = product(weights_NN, known[step] * inverse_root) * inverse_root
-        for _ in range(2):
-            along = known @ new
-            new -= along @ known
-            diagonal[step] += along[step]
-        length = float(np.linalg.norm(new))
+        along, length = remove(new, known)
+        diagonal[step] = along[step]
+        if length < SHORT * math.sqrt(along @ along):
+            length = remove(new, known)[1]
         if length > BREAKDOWN:
             beside[step] = length
         else:
-            new = another_direction(known, rng)
-            length = float(np.linalg.norm(new))
-        basis_JN[step + 1] = new / length
+            new = rng.standard_normal(n, np.float32)
+            remove(new, known)
+            length = remove(new, known)[1]
+        np.divide(new, np.float32(length), out=basis_JN[step + 1])
         size = step + 1
-        if size < 2 * k or (size % CHECK_EVERY and size < limit):
+        if size < min(look, limit):
             continue
-        values, weights = eigh_tridiagonal(
-            diagonal[:size], beside[:step], select="i", select_range=(size - k, size - 1)
-        )
+        look = size + max(CHECK_EVERY, size // 8)
+        values, weights = eigh_tridiagonal(diagonal[:size], beside[:step])
+        values, weights = values[-k:], weights[:, -k:]
         # After one breakdown the fresh direction may still hold an equal eigenvalue; after two in a row nothing is left.
         exhausted = beside[step] > 0 or beside[step - 1] == 0
         if exhausted and np.abs(beside[step] * weights[-1]).max() < RESIDUAL:
@@ -91,12 +95,11 @@ def top_of_graph(weights_NN: F32, degrees_N: F32, *, k: int) -> tuple[F64, F32] 
     return None
 
 
-def another_direction(known_JN: F32, rng: np.random.Generator) -> F32:
-    """A random vector orthogonal to all known ones."""
-    new: F32 = rng.standard_normal(known_JN.shape[1:], np.float32)
-    for _ in range(2):
-        new -= (known_JN @ new) @ known_JN
-    return new
+def remove(new_N: F32, known_JN: F32) -> tuple[F32, float]:
+    """Take the known directions out of a vector, in place; returns how much of each there was, and the length of what is left."""
+    along: F32 = known_JN @ new_N
+    new_N -= along @ known_JN
+    return along, math.sqrt(new_N @ new_N)
 
 
 def orthonormal(vectors_KN: F64) -> F64:

@@ -12,20 +12,15 @@ def fix_signs(vectors_KN: F64, *, trivial_first: bool = True) -> F64:
 
     On a tie the largest entry by magnitude is positive, the first of equals. Row 0 is positive where `trivial_first`.
     """
-    out = vectors_KN.copy()
-    for row, vector in enumerate(out):
-        size = np.abs(vector).max()
-        positive = float((vector > ROUNDING * size).mean())
-        leader = vector[np.argmax(np.abs(vector) > size * (1 - 1e-6))]
-        if trivial_first and row == 0:
-            flip = vector.sum() < 0
-        elif positive in (0.0, 0.5, 1.0):
-            flip = leader < 0
-        else:
-            flip = positive > 0.5
-        if flip:
-            out[row] = -vector
-    return out
+    magnitudes = np.abs(vectors_KN)
+    sizes = magnitudes.max(axis=1, keepdims=True)
+    positive = (vectors_KN > ROUNDING * sizes).mean(axis=1)
+    first = np.argmax(magnitudes > sizes * (1 - 1e-6), axis=1)
+    leaders = vectors_KN[np.arange(len(vectors_KN)), first]
+    flipped = np.where(np.isin(positive, (0.0, 0.5, 1.0)), leaders < 0, positive > 0.5)
+    if trivial_first:
+        flipped[0] = vectors_KN[0].sum() < 0
+    return np.where(flipped[:, None], -vectors_KN, vectors_KN)
 
 
 def component_indicators(labels_N: npt.NDArray[np.integer], degrees_N: F64, *, k: int) -> F64:

@@ -1,0 +1,110 @@
+"""`python -m benchmarks`: both sides in alternation, one thread each; the table goes to benchmarks/RESULTS.md."""
+
+import argparse
+import ctypes
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+
+from benchmarks import machine, scenes
+from benchmarks.cases import Case, every_case
+from benchmarks.storage import rows_of_storage
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
+BEGIN, END = "<!-- measured -->", "<!-- end -->"
+
+
+def memory(kind: str) -> float:
+    """MiB of this process: VmRSS now, or VmHWM, the highest since the mark was reset."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition(f"{kind}:")[2].split()[0]) / 1024
+
+
+def peak_of(function, i: int) -> float:
+    """MiB above the resting process that a call takes at most."""
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")
+    before = memory("VmRSS")
+    function(i)
+    return max(0.0, memory("VmHWM") - before)
+
+
+def measured(case: Case) -> dict[str, float]:
+    """Medians of both sides over rounds and inputs, in turn, and their peaks of memory."""
+    seconds: dict[str, list[float]] = {"theirs": [], "ours": []}
+    sides = {"theirs": case.theirs, "ours": case.ours}
+    for function in sides.values():
+        function(0)  # imports what it needs
+    threadpool_limits(limits=1)  # of what has been imported meanwhile
+    peaks = {f"{side} MiB": peak_of(function, 0) for side, function in sides.items()}
+    for _ in range(case.rounds):
+        for i in range(case.inputs):
+            for side, function in sides.items():
+                started = time.perf_counter()
+                function(i)
+                seconds[side].append(time.perf_counter() - started)
+    ratio = float(np.median(np.array(seconds["theirs"]) / np.array(seconds["ours"])))
+    return {**{side: float(np.median(times)) for side, times in seconds.items()}, **peaks, "ratio": ratio}
+
+
+def row(case: Case, found: dict[str, float], rate: float, bandwidth: float) -> str:
+    floor = case.flops / rate + case.bytes / bandwidth
+    cells = [
+        case.name,
+        f"{1000 * found['theirs']:.4g}",
+        f"{1000 * found['ours']:.4g}",
+        f"{found['ratio']:.3g}",
+        f"{1000 * floor:.3g}" if floor else "",
+        f"{found['ours'] / floor:.2g}" if floor else "",
+        f"{found['theirs MiB']:.0f}",
+        f"{found['ours MiB']:.0f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", help="cases whose name holds this; the table is printed and not kept")
+    only = parser.parse_args().only
+    threadpool_limits(limits=1)
+    torch.set_num_threads(1)
+    lines: list[str] = []
+
+    def say(line: str) -> None:
+        print(line, flush=True)
+        lines.append(line)
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        photos, source = scenes.photo_files(3, folder)
+        rate, bandwidth = machine.gemm_rate(), machine.bandwidth()
+        say(f"Machine: {machine.description()}.")
+        say(
+            f"One thread: {rate / 1e9:.0f} GFLOP/s in a float32 GEMM, {bandwidth / 1e9:.1f} GB/s reading a 23 MB matrix."
+        )
+        say(f"Photos: {source}, {scenes.WIDTH} x {scenes.HEIGHT}. ViT-S with random weights. K = 15.\n")
+        say(
+            "| step | reference, ms | usseg, ms | ratio | floor, ms | usseg / floor | peak MiB, reference | peak MiB, usseg |"
+        )
+        say("|---|---|---|---|---|---|---|---|")
+        for case in every_case(folder, photos):
+            if only in case.name:
+                say(row(case, measured(case), rate, bandwidth))
+        if only:
+            return
+        say("\n| on disk, an image | reference | usseg |\n|---|---|---|")
+        grid = (20, 30)
+        described = {"patches": scenes.features(0, grid), "eigenvectors": scenes.features(0, grid)[:, :15].T}
+        for cells in rows_of_storage(folder, described):
+            say(f"| {' | '.join(cells)} |")
+    page = RESULTS.read_text()
+    head, tail = page.partition(BEGIN)[0], page.partition(END)[2]
+    RESULTS.write_text("\n".join([head + BEGIN, *lines, END + tail]))
+
+
+if __name__ == "__main__":
+    main()
