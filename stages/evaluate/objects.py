@@ -1,0 +1,140 @@
+"""Scores of soft object masks against binary truth, and of boxes. T thresholds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+F64 = npt.NDArray[np.float64]
+Box = tuple[float, float, float, float]
+THRESHOLDS = np.arange(255) / np.float32(255)
+BETA_SQUARED = 0.3  # TokenCut's; squared once more, 0.09, it is SelfMask's
+SELFMASK_BETA_SQUARED = 0.09
+
+
+@dataclass(frozen=True)
+class MaskCounts:
+    """What is counted of one image."""
+
+    pixels: int
+    correct: int  # pixels on the right side of 0.5
+    both: int  # above 0.5 and true
+    either: int
+    truth: int
+    predicted_T: npt.NDArray[np.int64]  # pixels above each threshold k / 255, k = 0 to 254
+    hits_T: npt.NDArray[np.int64]  # and true
+
+
+@dataclass(frozen=True)
+class ObjectScores:
+    """Fractions. `iou` is the mean over images with prediction or truth; 0 where there is none."""
+
+    accuracy: float
+    iou: float
+    dataset_iou: float
+    max_f: float  # means over images, then the best threshold
+    max_f_selfmask: float  # the best threshold of each image, then the mean; beta^2 = 0.09
+
+
+def mask_counts(prediction: npt.NDArray[np.floating], truth: npt.NDArray[np.bool_]) -> MaskCounts:
+    """Count an image; values are compared with thresholds as float32, strictly above.
+
+    Args:
+        prediction: floats in [0, 1], any shape. truth: bool, same shape.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    if prediction.shape != truth.shape:
+        raise ValueError(f"object: prediction {prediction.shape} and truth {truth.shape} differ in shape")
+    values, inside = np.asarray(prediction, np.float32).reshape(-1), np.asarray(truth, np.bool_).reshape(-1)
+    above = values > 0.5
+    passed = np.searchsorted(THRESHOLDS, values, side="left")  # thresholds below the value
+
+    def reversed_sums(chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        counts = np.bincount(chosen, minlength=len(THRESHOLDS) + 1)
+        return counts[::-1].cumsum()[::-1][1:].astype(np.int64)
+
+    return MaskCounts(
+        pixels=len(values),
+        correct=int((above == inside).sum()),
+        both=int((above & inside).sum()),
+        either=int((above | inside).sum()),
+        truth=int(inside.sum()),
+        predicted_T=reversed_sums(passed),
+        hits_T=reversed_sums(passed[inside]),
+    )
+
+
+def f_curve(counts: MaskCounts, *, beta_squared: float = BETA_SQUARED) -> F64:
+    """F-beta at every threshold, (T,): precision 1 where nothing is predicted, recall 1 where nothing is true, 0 where both are 0."""
+    precision = np.where(counts.predicted_T > 0, counts.hits_T / np.maximum(counts.predicted_T, 1), 1.0)
+    recall = counts.hits_T / counts.truth if counts.truth else np.ones(len(THRESHOLDS))
+    below = beta_squared * precision + recall
+    return np.where(below > 0, (1 + beta_squared) * precision * recall / np.where(below > 0, below, 1.0), 0.0)
+
+
+def object_scores(counts: Sequence[MaskCounts]) -> ObjectScores:
+    """Scores of a data set.
+
+    Source: TokenCut's evaluation (accuracy, IoU, maxF with beta^2 = 0.3); SelfMask's maxF.
+
+    Raises:
+        ValueError: no image.
+    """
+    if not counts:
+        raise ValueError("object: no image to score")
+    shares = [one.both / one.either for one in counts if one.either]
+    curves = np.stack([f_curve(one) for one in counts])
+    lenient = np.stack([f_curve(one, beta_squared=SELFMASK_BETA_SQUARED) for one in counts])
+    either = sum(one.either for one in counts)
+    return ObjectScores(
+        accuracy=float(np.mean([one.correct / max(1, one.pixels) for one in counts])),
+        iou=float(np.mean(shares)) if shares else 0.0,
+        dataset_iou=sum(one.both for one in counts) / either if either else 0.0,
+        max_f=float(curves.mean(axis=0).max()),
+        max_f_selfmask=float(lenient.max(axis=1).mean()),
+    )
+
+
+def object_box(mask: npt.NDArray[np.bool_], *, pick: str = "box") -> tuple[int, int, int, int] | None:
+    """The box (xmin, ymin, xmax, ymax), half open, of one 4-connected piece of a mask (row, column); None where it is empty.
+
+    Args:
+        mask: bool (row, column).
+        pick: `box`: the piece with the largest box (paper); `area`: with most pixels (FOUND's code). The first of equals.
+    """
+    from scipy.ndimage import find_objects, label
+
+    if pick not in ("box", "area"):
+        raise ValueError(f"object: pick: found {pick!r}; box or area is allowed")
+    pieces, count = label(mask)
+    if not count:
+        return None
+    areas = np.bincount(pieces.reshape(-1))[1:]
+    spans = [(rows.start, rows.stop, columns.start, columns.stop) for rows, columns in find_objects(pieces)]
+    sizes = areas if pick == "area" else [(y1 - y0) * (x1 - x0) for y0, y1, x0, x1 in spans]
+    y0, y1, x0, x1 = spans[int(np.argmax(sizes))]
+    return x0, y0, x1, y1
+
+
+def box_iou(first: Box, second: Box) -> float:
+    """IoU of two boxes (xmin, ymin, xmax, ymax); 0 where both are empty."""
+    width = min(first[2], second[2]) - max(first[0], second[0])
+    height = min(first[3], second[3]) - max(first[1], second[1])
+    both = max(0.0, width) * max(0.0, height)
+    areas = sum(max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1]) for box in (first, second))
+    return both / (areas - both) if areas > both else 0.0
+
+
+def corloc(boxes: Sequence[Box | None], truths: Sequence[Sequence[Box]], *, overlap: float = 0.5) -> float:
+    """Share of images whose box has at least this IoU with one of the true ones; no box is a miss, no truth is left out.
+
+    0 where no image has a true box.
+
+    Source: Deselaers et al. (ECCV 2010), as used by TokenCut and FOUND.
+    """
+    pairs = [(box, true) for box, true in zip(boxes, truths, strict=True) if len(true)]
+    hits = [box is not None and max(box_iou(box, other) for other in true) >= overlap for box, true in pairs]
+    return float(np.mean(hits)) if hits else 0.0

@@ -1,0 +1,92 @@
+"""How alike two partitions of an image are, whatever their labels mean. Every score comes from one table of R x T shared pixels."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+I64 = npt.NDArray[np.int64]
+Labels = npt.NDArray[np.integer]
+
+
+def shared_pixels(segments: Labels, truth: Labels) -> I64:
+    """Pixels of every pair of a segment and a true region, int64 (R, T); those with a negative label on either side are left out.
+
+    Raises:
+        ValueError: the maps differ in shape.
+    """
+    if segments.shape != truth.shape:
+        raise ValueError(f"partitions: segments {segments.shape} and truth {truth.shape} differ in shape")
+    counted = (segments >= 0) & (truth >= 0)
+    rows, row = np.unique(segments[counted], return_inverse=True)
+    columns, column = np.unique(truth[counted], return_inverse=True)
+    table = np.bincount(row.reshape(-1) * len(columns) + column.reshape(-1), minlength=len(rows) * len(columns))
+    return table.reshape(len(rows), len(columns)).astype(np.int64)
+
+
+def covering(table_RT: I64) -> float:
+    """Mean over pixels of the IoU of their true region with the segment that fits it best, in [0, 1]; 1 without pixels.
+
+    Source: Arbelaez et al., Contour Detection and Hierarchical Image Segmentation (PAMI 2011), equation 10.
+    """
+    segments, regions = table_RT.sum(axis=1, keepdims=True), table_RT.sum(axis=0)
+    if not regions.sum():
+        return 1.0
+    best = (table_RT / (segments + regions - table_RT)).max(axis=0)
+    return float((regions * best).sum() / regions.sum())
+
+
+def rand_index(table_RT: I64) -> float:
+    """Share of pairs of pixels that both partitions join or both keep apart, in [0, 1]; 1 where there is no pair.
+
+    The probabilistic Rand index is its mean over the segmentations of several people.
+    """
+    pixels = int(table_RT.sum())
+    if pixels < 2:
+        return 1.0
+    apart = pairs(table_RT.sum(axis=1)) + pairs(table_RT.sum(axis=0)) - 2 * pairs(table_RT)
+    return 1.0 - apart / (pixels * (pixels - 1) / 2)
+
+
+def pairs(sizes: I64) -> float:
+    """Pairs within groups of these sizes."""
+    exact = sizes.astype(np.float64)
+    return float((exact * (exact - 1) / 2).sum())
+
+
+def variation_of_information(table_RT: I64) -> float:
+    """H(segments | truth) + H(truth | segments) in bits, 0 for equal partitions.
+
+    Source: Meila, Comparing Clusterings (2007); bits as in the benchmark of BSDS500.
+    """
+    joint = 2 * entropy(table_RT)
+    return max(0.0, joint - entropy(table_RT.sum(axis=0)) - entropy(table_RT.sum(axis=1)))
+
+
+def entropy(sizes: I64) -> float:
+    """Of groups of these sizes, in bits."""
+    share = sizes[sizes > 0] / max(1, int(sizes.sum()))
+    return float(-(share * np.log2(share)).sum())
+
+
+def frobenius_distance(table_RT: I64) -> float:
+    """||C - C'||_F of the two connectivities, C_ij = 1 where i and j share a label; over the number of pixels it lies in [0, 1].
+
+    Source: SimSAM's metric of a graph against ground truth, on the token grid.
+    """
+    exact = table_RT.astype(np.float64)
+    squares = (exact.sum(axis=0) ** 2).sum() + (exact.sum(axis=1) ** 2).sum() - 2 * (exact**2).sum()
+    return float(np.sqrt(max(0.0, squares)))
+
+
+def partition_scores(segments: Labels, truths: Sequence[Labels]) -> dict[str, float]:
+    """Covering, probabilistic Rand index and variation of information: means over the segmentations of several people.
+
+    Raises:
+        ValueError: no truth, or of another shape.
+    """
+    if not truths:
+        raise ValueError("partitions: no ground truth to compare with")
+    tables = [shared_pixels(segments, truth) for truth in truths]
+    named = {"covering": covering, "pri": rand_index, "voi": variation_of_information}
+    return {name: float(np.mean([score(table) for table in tables])) for name, score in named.items()}

@@ -1,0 +1,84 @@
+"""Scores of object masks and boxes: values of the specification (learned methods, 3.5 and 4) worked out by hand."""
+
+import numpy as np
+import pytest
+
+from stages.evaluate.objects import box_iou, corloc, f_curve, mask_counts, object_box, object_scores
+
+A = np.array([[0.9, 0.6], [0.4, 0.1]]), np.array([[True, False], [True, False]])
+B = np.array([[0.3, 0.2], [0.2, 0.2]]), np.array([[True, False], [False, False]])
+
+
+def test_one_image() -> None:
+    counts = mask_counts(*A)
+    scores = object_scores([counts])
+    assert (scores.accuracy, scores.iou) == (0.5, pytest.approx(1 / 3))
+    curve = f_curve(counts)
+    # Thresholds inside each band; the edges are multiples of 1 / 255.
+    found = [curve[int(255 * t)] for t in (0.05, 0.25, 0.5, 0.75, 0.95)]
+    np.testing.assert_allclose(found, [0.565217, 0.722222, 0.5, 0.8125, 0], atol=1e-6)
+    assert scores.max_f == pytest.approx(0.8125)
+    assert scores.max_f_selfmask == pytest.approx(0.923729, abs=1e-6)
+
+
+def test_an_empty_prediction() -> None:
+    curve = f_curve(mask_counts(*B))
+    np.testing.assert_allclose([curve[10], curve[60], curve[100]], [0.302326, 1, 0], atol=1e-6)
+
+
+def test_two_images() -> None:
+    scores = object_scores([mask_counts(*A), mask_counts(*B)])
+    assert scores.max_f == pytest.approx(0.861111, abs=1e-6)
+    per_image = np.mean([f_curve(mask_counts(*pair)).max() for pair in (A, B)])
+    assert per_image == pytest.approx(0.90625)
+    assert scores.accuracy == 0.625
+    assert scores.iou == pytest.approx(1 / 6)
+    assert scores.dataset_iou == 0.25
+
+
+def test_inverted_and_perfect_predictions() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.random((8, 9)) < 0.3
+    soft = rng.random((8, 9))
+    plain, inverted = (object_scores([mask_counts(p, truth)]).accuracy for p in (soft, 1 - soft))
+    assert plain + inverted == pytest.approx(1)
+    perfect = object_scores([mask_counts(truth.astype(float), truth)])
+    assert (perfect.accuracy, perfect.iou, perfect.dataset_iou) == (1, 1, 1)
+    assert perfect.max_f == perfect.max_f_selfmask == pytest.approx(1)
+
+
+def test_nothing_to_find() -> None:
+    none = np.zeros((3, 3), bool)
+    scores = object_scores([mask_counts(none.astype(float), none)])
+    assert (scores.accuracy, scores.iou, scores.max_f) == (1, 0, 1)
+    both = object_scores([mask_counts(none.astype(float), none), mask_counts(*A)])
+    assert both.iou == pytest.approx(1 / 3)
+    with pytest.raises(ValueError, match="no image"):
+        object_scores([])
+    with pytest.raises(ValueError, match="differ in shape"):
+        mask_counts(np.zeros(3), none)
+
+
+def test_which_piece_is_the_object() -> None:
+    mask = np.zeros((12, 20), bool)
+    mask[0:10, 0] = mask[9, 0:10] = True  # an L of 19 pixels in a box of 10 x 10
+    mask[2:7, 12:17] = True
+    assert object_box(mask) == (0, 0, 10, 10)
+    assert object_box(mask, pick="area") == (12, 2, 17, 7)
+    assert object_box(np.eye(5, dtype=bool)) == (0, 0, 1, 1)  # five pieces by four neighbours
+    assert object_box(np.zeros((4, 4), bool)) is None
+    with pytest.raises(ValueError, match="box or area"):
+        object_box(mask, pick="best")
+
+
+def test_boxes() -> None:
+    assert box_iou((0, 0, 10, 10), (5, 0, 15, 10)) == pytest.approx(1 / 3)
+    assert box_iou((0, 0, 10, 10), (0, 0, 10, 20)) == 0.5
+    assert box_iou((0, 0, 1, 1), (5, 5, 6, 6)) == box_iou((0, 0, 0, 0), (0, 0, 0, 0)) == 0
+
+
+def test_corloc() -> None:
+    found = [(0, 0, 10, 10), (0, 0, 10, 10), None, (0, 0, 1, 1)]
+    truths = [[(50, 50, 60, 60), (0, 0, 10, 20)], [(5, 0, 15, 10)], [(0, 0, 5, 5)], []]
+    assert corloc(found, truths) == pytest.approx(1 / 3)
+    assert corloc([None], [[]]) == 0
