@@ -45,7 +45,9 @@ def largest_dense(matrix_NN: F64, *, k: int) -> tuple[F64, F64]:
 
     n = len(matrix_NN)
     values, vectors = eigh(matrix_NN, subset_by_index=[n - k, n - 1])
-    return values[::-1].copy(), np.ascontiguousarray(vectors[:, ::-1].T)
+    if len(values) < k:  # of many equal eigenvalues LAPACK may return fewer than asked for, without an error
+        values, vectors = eigh(matrix_NN)
+    return values[: -k - 1 : -1].copy(), np.ascontiguousarray(vectors[:, : -k - 1 : -1].T)
 
 
 def largest_iterative(matrix_NN: F64, *, k: int, start_N: F64) -> tuple[F64, F64]:

@@ -9,6 +9,7 @@ from stages.eigen.laplacian import (
     plain_laplacian_eigenpairs,
     svd_eigenpairs,
 )
+from stages.eigen.solvers import largest_dense
 
 SOLVERS = ("dense", "iterative", "batched")
 
@@ -131,3 +132,15 @@ def test_unknown_names_are_refused() -> None:
         normalized_laplacian_eigenpairs(np.eye(3), k=2, solver="qr")
     with pytest.raises(ValueError, match="affinity: found 'rbf'"):
         feature_affinity(np.eye(3), kind="rbf")
+
+
+@pytest.mark.parametrize("n", range(16, 60, 3))
+@pytest.mark.parametrize("k", [1, 5, 15])
+def test_equal_eigenvalues_are_all_returned(n: int, k: int) -> None:
+    # One more unit vector than there are, less their mean: all eigenvalues but one are 1. LAPACK loses some.
+    centred = np.eye(n + 1)[:n] - np.eye(n + 1)[:n].mean(axis=0)
+    matrix = centred @ centred.T
+    values, vectors = largest_dense(matrix, k=k)
+    np.testing.assert_allclose(values, [1] * k if k < n else [*[1] * (n - 1), 0], atol=1e-9)
+    np.testing.assert_allclose(vectors @ matrix, values[:, None] * vectors, atol=1e-9)
+    np.testing.assert_allclose(vectors @ vectors.T, np.eye(k), atol=1e-9)
