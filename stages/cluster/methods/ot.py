@@ -7,6 +7,8 @@ from pydantic import Field
 from pipeline.params import Params
 from stages.cluster.model import F32, F64, Clustering, unit_rows
 
+CHUNK = 16_384  # rows in float64 at a time
+
 
 class Options(Params):
     """Options of method `ot`."""
@@ -51,9 +53,25 @@ def transport_step(
     iterations: int = 10,
 ) -> tuple[F32, float]:
     """One update: plan from cosine scores, then every centre is the plan's mean of rows. Returns centres and mean cost."""
-    scores = unit_rows(np.asarray(centers_KC, np.float32)) @ unit_rows(np.asarray(rows_NC, np.float32)).T
+    unit = unit_rows(np.asarray(rows_NC, np.float32))
+    return updated(rows_NC, unit, centers_KC, epsilon=epsilon, iterations=iterations)
+
+
+def updated(
+    rows_NC: npt.NDArray[np.floating],
+    unit_NC: F32,
+    centers_KC: npt.NDArray[np.floating],
+    *,
+    epsilon: float,
+    iterations: int,
+) -> tuple[F32, float]:
+    """The same with the rows at unit length at hand; the means are summed in float64, CHUNK rows at a time."""
+    scores = unit_rows(np.asarray(centers_KC, np.float32)) @ unit_NC.T
     plan = sinkhorn_plan(scores, epsilon=epsilon, iterations=iterations)
-    centers = plan @ np.asarray(rows_NC, np.float64)
+    centers = np.zeros((len(plan), rows_NC.shape[1]))
+    for start in range(0, len(rows_NC), CHUNK):
+        part = slice(start, start + CHUNK)
+        centers += plan[:, part] @ np.asarray(rows_NC[part], np.float64)
     return centers.astype(np.float32), float((plan * (1 - scores)).sum() / len(centers))
 
 
@@ -63,11 +81,9 @@ def fit(rows_NC: F32, weights_N: F64, *, k: int, seed: int, options: Options, de
     rng = np.random.default_rng(seed)
     chosen = rng.choice(np.sort(distinct), size=min(k, len(distinct)), replace=False)
     centers = rows_NC[chosen]
-    history = []
+    unit, history = unit_rows(rows_NC), []
     for _ in range(options.iterations):
-        centers, cost = transport_step(
-            rows_NC, centers, epsilon=options.epsilon, iterations=options.sinkhorn_iterations
-        )
+        centers, cost = updated(rows_NC, unit, centers, epsilon=options.epsilon, iterations=options.sinkhorn_iterations)
         history.append(cost)
     return Clustering(centers, np.array(history))
 
