@@ -16,7 +16,7 @@ import numpy.typing as npt
 from pipeline.errors import ArtifactError
 
 BLOCK = 32  # images per shard: a worker owns whole shards, so the size is part of the format
-SMALL = 16_384  # bytes an image below which an array needs no chunk per image
+SMALL = 65_536  # bytes an image below which an array needs no chunk per image
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pipeline.params import Params, validate
 from pipeline.stage import Execution, Input, Inputs, Stage
 
 F32 = npt.NDArray[np.float32]
+IMAGES = 256  # read at a time
 
 
 class ClusterParams(Params):
@@ -35,12 +36,15 @@ class ClusterParams(Params):
 
 def segment_rows(artifact: Artifact, array: str) -> npt.NDArray[Any]:
     """The valid rows of a (image, segment, ...) array, flattened in order."""
-    counts = artifact["num_segments"][:]
-    parts = []
-    for start in range(0, len(counts), 32):
-        values = artifact[array][start : start + 32]
-        parts += [values[i, :count] for i, count in enumerate(counts[start : start + 32])]
-    return np.concatenate(parts)
+    counts, values = artifact["num_segments"][:], artifact[array]
+    rows = np.empty((int(counts.sum()), *values.shape[2:]), values.dtype)
+    filled = 0
+    for start in range(0, len(counts), IMAGES):
+        block = values[start : start + IMAGES]
+        valid = np.arange(block.shape[1]) < counts[start : start + IMAGES, None]
+        rows[filled : filled + int(valid.sum())] = block[valid]
+        filled += int(valid.sum())
+    return rows
 
 
 def run(params: ClusterParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
