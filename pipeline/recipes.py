@@ -52,7 +52,7 @@ CAMVID: dict[str, Mapping[str, Any]] = {
         **{"area_weight": 0.5, "options": {"metric": "cosine", "n_init": 20}},
     },
     "assign": {"background_collision": False},
-    "refine": {"method": "none", "upsampling": "align", "options": {}},
+    "refine": {"method": "crf", "upsampling": "align", "options": {}},
     "evaluate": {"matching": "count", "absent": "drop", "surplus": "strict"},
 }
 
