@@ -16,7 +16,7 @@ import pytest
 
 from stages import STAGES
 
-KILLS = 3  # of each stage at random moments, one after the other on what the last one left
+KILLS = 2  # of each stage at random moments, one after the other on what the last one left
 BLOCKWISE = [name for name, stage in STAGES.items() if stage.sizes is not None]
 Files = Callable[[Path], dict[str, bytes]]
 ATTEMPTS = 20
