@@ -6,6 +6,7 @@ import numpy.typing as npt
 F64 = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 NO_CUT = 1 - 1e-6  # eigenvalue above which all tokens are connected alike, so that no cut means anything
+GRAPH_BYTES = 24  # a pair of tokens, with the copies that a cut makes
 DENSE_BELOW = 400  # tokens under which LAPACK beats ARPACK
 
 
@@ -30,13 +31,13 @@ def second_eigenpair(weights_NN: F64) -> tuple[float, F64]:
 
     The sign is such that the entry largest by magnitude is positive (the first of equals).
     """
-    from scipy.sparse.linalg import eigsh
+    from scipy.sparse.linalg import LinearOperator, eigsh
 
     n = len(weights_NN)
     degrees = weights_NN.sum(axis=1)
     root = np.sqrt(degrees)
-    matrix = weights_NN / root[:, None] / root
-    matrix = (matrix + matrix.T) / 2
+    matrix = weights_NN / root[:, None]
+    matrix /= root
     if n < DENSE_BELOW:
         # The whole spectrum: LAPACK's routine for a part of it may return nothing where eigenvalues are equal.
         values, vectors = np.linalg.eigh(matrix)
@@ -44,9 +45,9 @@ def second_eigenpair(weights_NN: F64) -> tuple[float, F64]:
     else:
         # The largest pair is known: what is left of the matrix beside it has the wanted one on top.
         top = root / np.linalg.norm(root)
-        matrix -= 2 * np.outer(top, top)
+        rest = LinearOperator((n, n), matvec=lambda x: matrix @ x - 2 * (top @ x) * top, dtype=np.float64)
         rng = np.random.default_rng(0)
-        values, vectors = eigsh(matrix, k=1, which="LA", v0=rng.standard_normal(n), ncv=40, tol=0, rng=rng)
+        values, vectors = eigsh(rest, k=1, which="LA", v0=rng.standard_normal(n), ncv=40, tol=0, rng=rng)
         value, vector = float(values[0]), vectors[:, 0]
     vector = vector / root
     return 1.0 - value, -vector if vector[leader(np.abs(vector))] < 0 else vector

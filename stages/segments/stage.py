@@ -8,6 +8,7 @@ import numpy.typing as npt
 from pydantic import Field, field_validator
 
 from pipeline.artifact import ArraySpec
+from pipeline.errors import ParamsError
 from pipeline.params import Params, validate
 from pipeline.seeding import image_seed
 from pipeline.stage import Execution, Input, Inputs, Stage
@@ -41,8 +42,23 @@ class SegmentsParams(Params):
 
 
 def sizes(params: SegmentsParams, inputs: Inputs) -> Mapping[str, int]:
-    """Tokens of the features artifact."""
-    return {"token": inputs["features"]["patches"].shape[1], "side": 2}
+    """Tokens of the features artifact.
+
+    Raises:
+        ParamsError: the method's graph of the largest image does not fit into this machine.
+    """
+    import psutil
+
+    from stages.segments.methods import METHODS
+
+    tokens = inputs["features"]["patches"].shape[1]
+    needed, present = METHODS[params.method].PAIR_BYTES * tokens**2, psutil.virtual_memory().total
+    if needed > present:
+        raise ParamsError(
+            f"segments: the largest image has {tokens} tokens, whose graph takes {needed / 2**30:.0f} GiB; this machine has "
+            f"{present / 2**30:.0f}; set features.resize (pixels of the longer side) or a larger patch"
+        )
+    return {"token": tokens, "side": 2}
 
 
 def needs_eigenvectors(params: SegmentsParams) -> bool:

@@ -58,6 +58,14 @@ def test_a_method_without_eigenvectors_runs_without_them(odd_project, method: st
         odd_project.run("segments")
 
 
+@pytest.mark.parametrize("method", [name for name, module in METHODS.items() if module.PAIR_BYTES])
+def test_a_graph_beyond_memory_is_one_line(odd_project, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    odd_project.set({"segments.method": method})
+    monkeypatch.setattr(METHODS[method], "PAIR_BYTES", 2**50)
+    with pytest.raises(ParamsError, match=r"segments: the largest image has 66 tokens, whose graph takes \d+ GiB"):
+        odd_project.run("segments")
+
+
 def test_more_segments_than_tokens(odd_project) -> None:
     odd_project.set({"segments.num_segments": 500, "segments.background": "none"})
     counts = odd_project.run("segments")["num_segments"][:]

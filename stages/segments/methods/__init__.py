@@ -1,6 +1,7 @@
 """The segmentation methods: name -> module with `Options` and `segment(tokens, options) -> labels (row, column)`.
 
-`EIGENVECTORS` says whether a method reads the eigen artifact; `OBJECTS` that its label 0 is the background, and not one label of many.
+`EIGENVECTORS` says whether a method reads the eigen artifact; `OBJECTS` that its label 0 is the background, and not one label of many;
+`PAIR_BYTES` how much memory it takes for every pair of tokens.
 """
 
 from stages.segments.methods import fiedler, kmeans, maskcut, primaps, spectral, tokencut

@@ -9,6 +9,7 @@ from stages.segments.tokens import ImageTokens
 
 EIGENVECTORS = True
 OBJECTS = True
+PAIR_BYTES = 0
 
 
 class Options(Params):

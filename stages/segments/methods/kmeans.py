@@ -10,6 +10,7 @@ from stages.segments.tokens import ImageTokens
 
 EIGENVECTORS = False
 OBJECTS = False
+PAIR_BYTES = 0
 
 
 class Options(Params):

@@ -5,11 +5,12 @@ import numpy.typing as npt
 from pydantic import Field
 
 from pipeline.params import Params
-from stages.segments.cuts import NO_CUT, Mask, component_of, cornered_side, second_eigenpair, token_graph
+from stages.segments.cuts import GRAPH_BYTES, NO_CUT, Mask, component_of, cornered_side, second_eigenpair, token_graph
 from stages.segments.tokens import ImageTokens
 
 EIGENVECTORS = False
 OBJECTS = True
+PAIR_BYTES = GRAPH_BYTES
 SMALLEST = 0.01  # share of the image that a mask after the first must exceed
 OVERLAP = 0.5  # IoU with an earlier mask above which a mask is that object again
 

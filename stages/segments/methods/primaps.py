@@ -13,6 +13,7 @@ from stages.segments.tokens import ImageTokens
 
 EIGENVECTORS = False
 OBJECTS = True
+PAIR_BYTES = 0
 F64 = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 GAIN = 10.0  # what a mask is multiplied with after the median, before it is cut at 1

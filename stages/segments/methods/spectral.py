@@ -9,6 +9,7 @@ from stages.segments.tokens import ImageTokens
 
 EIGENVECTORS = True
 OBJECTS = False
+PAIR_BYTES = 0
 
 
 class Options(kmeans.Options):

@@ -5,11 +5,12 @@ import numpy.typing as npt
 from pydantic import Field
 
 from pipeline.params import Params
-from stages.segments.cuts import NO_CUT, Mask, component_of, second_eigenpair, seeded_side, token_graph
+from stages.segments.cuts import GRAPH_BYTES, NO_CUT, Mask, component_of, second_eigenpair, seeded_side, token_graph
 from stages.segments.tokens import ImageTokens
 
 EIGENVECTORS = False
 OBJECTS = True
+PAIR_BYTES = GRAPH_BYTES
 
 
 class Options(Params):
