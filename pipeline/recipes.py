@@ -24,6 +24,10 @@ VITS16 = {"backbone": "vit_small_patch16_224.dino", "facet": "key", "resize": No
 DSM_EIGEN = {"affinity": "cos_relu", "options": {}, "color_weight": 0.0, "k": 15}
 DSM_SEGMENTS = {"method": "spectral", "num_segments": 15, "background": "border", "options": {}}
 DSM_CROPS = {"method": "crop", "erode": 2, "dilate": 5}
+PRIMAPS_CRF = {
+    **{"bilateral_weight": 4.0, "bilateral_xy": 67.0, "bilateral_rgb": 3.0},
+    **{"gaussian_weight": 3.0, "gaussian_xy": 1.0, "iterations": 10, "floor": 0.3679},
+}
 VOC_EVALUATE = {"matching": "iou", "absent": "zero", "surplus": "strict"}
 CAMVID: dict[str, Mapping[str, Any]] = {
     "index": {
@@ -72,6 +76,11 @@ def on_dsm(**settings: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return {**chain, **settings}
 
 
+def objects(method: str, **options: Any) -> dict[str, Any]:
+    """Segments by a method that finds objects: what it leaves is background."""
+    return {**DSM_SEGMENTS, "method": method, "options": options}
+
+
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
@@ -92,6 +101,38 @@ RECIPES: dict[str, Recipe] = {
             "dsm-masked",
             "DSM with the last attention layer masked to the segment (semester report, section 3.1)",
             on_dsm(crops={**DSM_CROPS, "method": "masked_attention"}),
+        ),
+        Recipe(
+            "tokencut",
+            "TokenCut: one object an image, smoothed by the bilateral solver; objects clustered as in DSM",
+            on_dsm(segments=objects("tokencut", tau=0.2), refine={"method": "bilateral_solver", "options": {}}),
+        ),
+        Recipe(
+            "maskcut",
+            "MaskCut of CutLER: up to three objects an image of 480 x 480, aligned by a CRF; clustered as in DSM",
+            on_dsm(
+                features={**VITS16, "backbone": "vit_base_patch8_224.dino", "resize": [480, 480]},
+                segments=objects("maskcut", tau=0.15, masks=3),
+                refine={"method": "crf", "options": {"floor": 0.3679}},
+            ),
+        ),
+        Recipe(
+            "primaps",
+            "Mask proposals of PriMaPs, aligned by its CRF; clustered as in DSM, not by EM",
+            on_dsm(
+                features={**VITS16, "facet": "token"},
+                segments=objects("primaps", threshold=0.4),
+                refine={"method": "crf", "options": PRIMAPS_CRF},
+                evaluate={"matching": "count", "absent": "drop", "surplus": "many_to_one"},
+            ),
+        ),
+        Recipe(
+            "simsam",
+            "SimSAM: one object an image by the Fiedler cut of a graph with trained projections",
+            on_dsm(
+                eigen={**DSM_EIGEN, "affinity": "simsam", "options": {"weight": 0.1}},
+                segments={**DSM_SEGMENTS, "method": "fiedler"},
+            ),
         ),
         Recipe("camvid", "CamVid's 11 street classes on the embedded descriptor, nothing to download", CAMVID),
     )

@@ -1,3 +1,4 @@
+import importlib
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,7 @@ from pipeline.errors import ParamsError
 from pipeline.params import parse_section, read_params
 from pipeline.recipes import RECIPES, apply_recipe
 from stages import STAGES
+from stages.eigen.stage import projection_options
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -21,6 +23,10 @@ def test_recipe_gives_valid_params_and_keeps_comments(tmp_path: Path, name: str)
     content = read_params(tmp_path)
     for section, stage in STAGES.items():
         parse_section(content, section, stage.params)
+    for section in ("segments", "cluster", "refine"):
+        methods = importlib.import_module(f"stages.{section}.methods").METHODS
+        methods[content[section]["method"]].Options.model_validate(content[section]["options"])
+    projection_options(parse_section(content, "eigen", STAGES["eigen"].params))
     assert list(apply_recipe(tmp_path, name)) == [f"params.yaml already holds recipe {name}"]
 
 
