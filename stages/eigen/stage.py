@@ -46,7 +46,8 @@ class EigenParams(Params):
     options: dict[str, Any] = Field({}, description="of simsam, simsam_released and pca")
     k: int = Field(15, ge=2, description="eigenpairs, the trivial one included")
     solver: Literal["auto", "lanczos", "dense", "iterative", "batched"] = Field(
-        "auto", description="of a Laplacian: lanczos in float32, the others in float64; auto: by size and device"
+        "auto",
+        description="of a Laplacian: lanczos in float32 on the CPU, the others in float64; auto: by size and device",
     )
 
 
