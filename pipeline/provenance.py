@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipeline.artifact import open_artifact
 from pipeline.errors import ArtifactError
+from pipeline.images import file_checksum
 from pipeline.inputs import input_artifacts
 from pipeline.params import Params
 from pipeline.stage import Inputs, Stage
@@ -40,6 +41,7 @@ def run_key(stage: Stage, params: Params, split: str, inputs: Inputs) -> str:
         "inputs": {name: artifact.attrs["content"] for name, artifact in input_artifacts(inputs).items()},
         # The scoring and reporting stages read class names from the index section.
         "index": {key: index.get(key) for key in ("root", "classes", "label_values", "ignore")},
+        "files": [file_checksum(path) for name in stage.files(params) if (path := inputs.project / name).is_file()],
         "code": code_digest(stage.run.__module__),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

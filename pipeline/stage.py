@@ -1,6 +1,6 @@
 """What a stage is: its params, inputs, arrays and functions. The declaration, nothing else."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -93,12 +93,18 @@ def record_all(params: Params, split: str) -> dict[str, Any]:
     return params.model_dump(mode="json")
 
 
+def no_files(params: Params) -> Sequence[str]:
+    """A stage whose params name no file."""
+    return ()
+
+
 @dataclass(frozen=True)
 class Stage:
     """A step that turns artifacts into an artifact.
 
     A stage with `sizes` works image by image: `run` gets a block of images and returns every array for that block.
-    Without, `run` is called once and returns whole arrays. `version` is the schema's: raise it when `arrays` change meaning.
+    Without, `run` is called once and returns whole arrays. `files` are those
+    that the params name, relative to the project: their content counts, not their name. `version` is the schema's: raise it when `arrays` change meaning.
     """
 
     name: str
@@ -113,3 +119,4 @@ class Stage:
     predict: Callable[[Artifact, npt.NDArray[np.float32]], npt.NDArray[np.int64]] | None = None
     functions: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     record: Callable[[Any, str], dict[str, Any]] = record_all
+    files: Callable[[Any], Sequence[str]] = no_files

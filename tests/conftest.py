@@ -29,6 +29,7 @@ SMALL = {
     "eigen.k": 5,
     "segments.num_segments": 3,
     "cluster.k": 2,
+    "refine.method": "none",
     "report.max_images": 2,
     "report.max_segments": 3,
 }

@@ -323,5 +323,6 @@ STAGE = Stage(
     },
     sizes=sizes,
     run=run,
+    files=lambda params: [params.weights] if params.weights else [],
     functions={"embed_crops": embed_crops, "embed_segments": embed_segments, "crop_channels": crop_channels},
 )

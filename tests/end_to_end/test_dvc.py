@@ -23,6 +23,7 @@ PINNED = {
     "crops.method": "mean",
     "crops.erode": 0,
     "crops.dilate": 0,
+    "refine.method": "none",
     "evaluate.matching": "count",
 }
 LANES = 3

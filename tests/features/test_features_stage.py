@@ -5,7 +5,7 @@ import torch
 from pipeline.errors import WeightsError
 from pipeline.images import read_image
 from stages.features.backbones import extract, from_state_dict
-from stages.features.stage import embed_crops
+from stages.features.stage import embed_crops, vit
 from stages.features.tokens import normalized
 
 
@@ -121,3 +121,12 @@ def test_a_truncated_checkpoint_publishes_nothing(tiny_project, dino_state) -> N
     with pytest.raises(WeightsError, match=r"weights\.pth cannot be read"):
         tiny_project.run("features")
     assert not tiny_project.files("artifacts/features")
+
+
+def test_weights_of_another_content_run_again(tiny_project, dino_state) -> None:
+    use_checkpoint(tiny_project, dino_state)
+    tiny_project.run("index")
+    before = tiny_project.run("features")["patches"][:]
+    use_checkpoint(tiny_project, {name: 2 * values for name, values in dino_state.items()})
+    vit.cache_clear()  # a command starts with none
+    assert not np.allclose(tiny_project.run("features")["patches"][:], before)
