@@ -1,0 +1,140 @@
+"""Segments methods on BSDS500: `python -m benchmarks.partitions ../shared/data/bsds500`; `--page docs/segments.md` writes the table.
+
+Every method cuts the same images by the default backbone (the params of the repository, full size, no refinement) and is held
+against the segmentations of several people. Two trivial partitions stand beside them.
+"""
+
+import argparse
+import math
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ruamel.yaml import YAML
+from scipy.io import loadmat
+
+from pipeline.artifact import open_artifact
+from pipeline.runner import run_stage
+from pipeline.stage import Execution
+from stages import STAGES
+from stages.evaluate.partitions import partition_scores
+from stages.refine.upsampling import upsample_labels
+from stages.segments.methods import METHODS
+
+ROOT = Path(__file__).resolve().parents[1]
+COUNTS = {"spectral", "kmeans"}  # methods that are told how many segments to find
+PAGE = """# Segments methods on BSDS500
+
+Written by `python -m benchmarks.partitions ../shared/data/bsds500 --page docs/segments.md`: {images} images of `{split}`, backbone
+`{backbone}` with patches of {stride} pixels, the other params as in `params.yaml`, `segments.options: {{}}`, no refinement, nothing tuned on
+these images. Means over images of covering and probabilistic Rand index (1 is best) and variation of information in bits (0 is
+best), each the mean over the people who segmented the image. `grid` is a regular grid of about that many segments.
+One segment has a VoI equal to the entropy of the truth, which few partitions into many segments go below.
+
+| method | segments asked | segments found | covering | PRI | VoI |
+|---|---|---|---|---|---|
+{rows}
+"""
+
+
+def people(path: Path) -> list[np.ndarray]:
+    """The segmentations of one image, int64 (height, width) each."""
+    cells = loadmat(path)["groundTruth"].reshape(-1)
+    return [np.asarray(cell["Segmentation"][0, 0], np.int64) for cell in cells]
+
+
+def regular_grid(size: tuple[int, int], count: int) -> np.ndarray:
+    """About `count` cells of like sides."""
+    height, width = size
+    rows = max(1, round(math.sqrt(count * height / width)))
+    columns = max(1, round(count / rows))
+    return (np.arange(height) * rows // height)[:, None] * columns + np.arange(width) * columns // width
+
+
+def write_params(project: Path, edits: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The repository's params with edits by section."""
+    yaml = YAML(typ="safe")
+    content = yaml.load((ROOT / "params.yaml").read_text())
+    for section, values in edits.items():
+        content[section] |= values
+    with (project / "params.yaml").open("w") as stream:
+        yaml.dump(content, stream)
+    return content
+
+
+def full_size(project: Path, split: str) -> Iterator[np.ndarray]:
+    """The segments of every image, each pixel that of its token."""
+    index, features, segments = (
+        open_artifact(project / "artifacts" / name / f"{split}.zarr") for name in ("index", "features", "segments")
+    )
+    for i, size in enumerate(index["size"][:].tolist()):
+        h, w = segments["grid"][i].tolist()
+        labels = segments["segments"][i, : h * w].reshape(h, w)
+        yield upsample_labels(labels, tuple(size), extent=tuple(features["extent"][i].tolist()))
+
+
+def row(name: str, asked: str, maps: Sequence[np.ndarray], truths: Sequence[list[np.ndarray]]) -> str:
+    """A row of the table."""
+    scores = [partition_scores(found, people) for found, people in zip(maps, truths, strict=True)]
+    means = [float(np.mean([score[key] for score in scores])) for key in ("covering", "pri", "voi")]
+    found = np.mean([len(np.unique(part)) for part in maps])
+    return f"| {name} | {asked} | {found:.1f} | {means[0]:.3f} | {means[1]:.3f} | {means[2]:.2f} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="BSDS500: images/<split>/*.jpg, groundTruth/<split>/*.mat")
+    parser.add_argument("--split", default="val")
+    parser.add_argument("--pattern", default="*", help="of the images' names")
+    parser.add_argument("--counts", type=int, nargs="+", default=[5, 10, 20])
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--page", type=Path)
+    options = parser.parse_args()
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        project = Path(folder)
+        split = {options.split: {"images": f"images/{options.split}/{options.pattern}.jpg", "labels": None}}
+        common = {
+            "index": {"root": str(options.folder.resolve()), "splits": split, "classes": []},
+            "cluster": {"fit_split": options.split},
+        }
+        execution = Execution(project, workers=options.workers)
+        content = write_params(project, common)
+        for stage in ("index", "features", "eigen"):
+            run_stage(STAGES, stage, options.split, execution)
+        index = open_artifact(project / "artifacts" / "index" / f"{options.split}.zarr")
+        truths = [
+            people(options.folder / "groundTruth" / options.split / Path(path).with_suffix(".mat").name)
+            for path in index["path"]
+        ]
+        sizes = [tuple(size) for size in index["size"][:].tolist()]
+        rows.append(row("one segment", "1", [np.zeros(size, int) for size in sizes], truths))
+        for count in options.counts:
+            rows.append(row("grid", str(count), [regular_grid(size, count) for size in sizes], truths))
+        for method in METHODS:
+            for count in options.counts if method in COUNTS else [options.counts[0]]:
+                chosen = {"method": method, "num_segments": count, "background": "none", "options": {}}
+                write_params(project, {**common, "segments": chosen})
+                started = time.perf_counter()
+                run_stage(STAGES, "segments", options.split, execution)
+                seconds = time.perf_counter() - started
+                asked = str(count) if method in COUNTS else "-"
+                rows.append(row(method, asked, list(full_size(project, options.split)), truths))
+                print(rows[-1], f"{seconds:.0f} s", flush=True)
+    page = PAGE.format(
+        images=len(sizes),
+        split=options.split,
+        backbone=content["features"]["backbone"],
+        stride=content["features"]["stride"],
+        rows="\n".join(rows),
+    )
+    print(page)
+    if options.page:
+        options.page.write_text(page)
+
+
+if __name__ == "__main__":
+    main()
