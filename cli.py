@@ -61,10 +61,14 @@ SECONDS_BETWEEN_LINES = 10
 
 ProjectOption = Annotated[Path, typer.Option("--project", help="The folder that holds params.yaml.")]
 LayoutOption = Annotated[str, typer.Option(help="A name of `usseg dataset list`.")]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-BatchOption = Annotated[int, typer.Option(min=1, help="Images a forward pass.")]
-WorkersOption = Annotated[int, typer.Option(min=0, help="Processes; 0: one a core, 1 on a GPU.")]
-SchedulerOption = Annotated[str | None, typer.Option(help="An existing Dask cluster: tcp://...")]
+DeviceOption = Annotated[str, typer.Option(envvar="USSEG_DEVICE", help="auto, cpu, cuda or cuda:N.")]
+BatchOption = Annotated[int, typer.Option(envvar="USSEG_BATCH_SIZE", min=1, help="Images a forward pass.")]
+WorkersOption = Annotated[
+    int, typer.Option(envvar="USSEG_WORKERS", min=0, help="Processes; 0: one a core, 1 on a GPU.")
+]
+SchedulerOption = Annotated[
+    str | None, typer.Option(envvar="USSEG_SCHEDULER", help="An existing Dask cluster: tcp://...")
+]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 

@@ -69,6 +69,13 @@ def test_the_split_of_cluster_and_report_need_not_be_named(finished_project, uss
     assert "report@all is up to date" in usseg(finished_project.path, "stage", "report").stderr
 
 
+def test_options_come_from_the_environment_too(finished, usseg, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("USSEG_DEVICE", "tpu")
+    done = usseg(finished, "stage", "cluster")
+    assert done.returncode == 1
+    assert done.stderr.startswith("usseg: --device: found 'tpu'")
+
+
 def test_describe(finished, usseg) -> None:
     done = usseg(finished, "describe", "artifacts/eigen/train.zarr")
     assert done.returncode == 0
