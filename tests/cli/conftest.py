@@ -10,6 +10,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 LIMITED = """
 import resource, runpy, sys
 size = int(sys.argv.pop(1))
+sys.dont_write_bytecode = True  # Python would leave cut-off .pyc files in the environment
 resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 runpy.run_module("cli", run_name="__main__", alter_sys=True)
 """
