@@ -1,6 +1,6 @@
 """Fully connected CRF: pixels that are near, or near and of one colour, take one label. P pixels, L labels.
 
-Own mean field on the permutohedral lattice: pydensecrf, which the originals use, is no longer maintained and has to be compiled.
+Own mean field on the permutohedral lattice: pydensecrf, which the originals use, has no wheels and no longer compiles (Python 3.11).
 """
 
 import numpy as np
