@@ -43,7 +43,7 @@ CAMVID: dict[str, Mapping[str, Any]] = {
         "label_values": [],
         "ignore": [11],
     },
-    "features": {"backbone": "lowlevel", "resize": None, "weights": None, "stride": 8},
+    "features": {"backbone": "lowlevel", "resize": 480, "weights": None, "stride": 8},
     "eigen": {"affinity": "cos_relu", "options": {}, "color_weight": 0.0, "k": 15},
     # Many small segments: CamVid's poles, signs and people are a few patches each.
     "segments": {"method": "spectral", "num_segments": 60, "background": "none", "min_tokens": 0, "options": {}},

@@ -40,7 +40,7 @@ def test_root_is_the_users(tmp_path: Path) -> None:
     list(apply_recipe(tmp_path, "camvid", root="my/camvid"))
     content = read_params(tmp_path)
     assert content["index"]["root"] == "my/camvid"
-    assert content["features"]["resize"] is None
+    assert content["features"]["weights"] is None
     text = (tmp_path / "params.yaml").read_text()
-    assert "  resize: null  " in text
+    assert "  weights: null  " in text
     assert "    train: {images: images/train/*.png, labels: labels/train/*.png}" in text
