@@ -7,7 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
-from pipeline.artifact import open_artifact
+from pipeline.artifact import Artifact, content_digest, open_artifact
 from pipeline.errors import ArtifactError
 from pipeline.images import file_checksum
 from pipeline.inputs import input_artifacts
@@ -30,17 +30,26 @@ def code_digest(module: str) -> str:
     return digest.hexdigest()
 
 
+def images_digest(index: Artifact) -> str:
+    """The part of an index that is about images; dvc.yaml depends on the same arrays."""
+    return "".join(content_digest(index.path / name) for name in ("id", "checksum"))
+
+
 def run_key(stage: Stage, params: Params, split: str, inputs: Inputs) -> str:
     """What a run depends on, as one digest: params, inputs, schema and code."""
-    index = inputs.index_params
+    labels = any(item.labels for item in stage.inputs)
     parts = {
         "stage": stage.name,
         "version": stage.version,
         "split": split,
         "params": params.model_dump(mode="json"),
-        "inputs": {name: artifact.attrs["content"] for name, artifact in input_artifacts(inputs).items()},
-        # The scoring and reporting stages read class names from the index section.
-        "index": {key: index.get(key) for key in ("root", "classes", "label_values", "ignore")},
+        "inputs": {
+            name: artifact.attrs["content"] if labels or not name.startswith("index@") else images_digest(artifact)
+            for name, artifact in input_artifacts(inputs).items()
+        },
+        "labels": {key: inputs.index_params.get(key) for key in ("classes", "label_values", "ignore")}
+        if labels
+        else {},
         "files": [file_checksum(path) for name in stage.files(params) if (path := inputs.project / name).is_file()],
         "code": code_digest(stage.run.__module__),
     }

@@ -132,7 +132,7 @@ STAGE = Stage(
     summary="Match clusters to classes and score the maps of a split.",
     version=1,
     params=EvaluateParams,
-    inputs=(Input("index"), Input("segments"), Input("assign"), Input("refine"), Input("cluster", "fit")),
+    inputs=(Input("index", labels=True), Input("segments"), Input("assign"), Input("refine"), Input("cluster", "fit")),
     arrays={
         "confusion": ArraySpec(("cluster", "class"), "int64", "pixels; row 0 is the background where there is one"),
         "matching": ArraySpec(("cluster",), "int64", "class of each row, -1 none"),

@@ -207,14 +207,14 @@ def pixel_mask(mask_hw: npt.NDArray[np.bool_], size: tuple[int, ...], stride: Se
     return np.pad(mask_hw, ((0, 1), (0, 1)))[np.ix_(rows, cols)]
 
 
-EACH = ("index", "features", "eigen", "segments", "crops", "assign", "refine", "evaluate")
+EACH = ("features", "eigen", "segments", "crops", "assign", "refine", "evaluate")
 
 STAGE = Stage(
     name="report",
     summary="Write one self-contained page: scores, images, clusters, params.",
     version=1,
     params=ReportParams,
-    inputs=(*(Input(name, "all") for name in EACH), Input("cluster", "fit")),
+    inputs=(Input("index", "all", labels=True), *(Input(name, "all") for name in EACH), Input("cluster", "fit")),
     arrays={},
     run=run,
     scope="all",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pipeline import runner
 from pipeline.artifact import ArraySpec, open_artifact
@@ -267,3 +268,21 @@ def test_an_edit_of_params_during_a_run_belongs_to_the_next_one(project: Path) -
     assert artifact.params == {"power": 2}
     np.testing.assert_array_equal(artifact["power"][:, 0], np.arange(COUNT) ** 2)
     assert open_artifact(run(project, "power")).params == {"power": 3}
+
+
+def test_labels_and_class_names_concern_the_scoring_only(finished_project) -> None:
+    def notes() -> dict[str, bytes]:
+        found = (finished_project.path / "artifacts").rglob("*.run.json")
+        return {path.parent.name: path.read_bytes() for path in found if path.name == "val.run.json"}
+
+    before = notes()
+    finished_project.set({"index.classes": ["port", "starboard"]})
+    shutil.copy(
+        finished_project.path / "data/labels/val/photo0.png", finished_project.path / "data/labels/val/photo1.png"
+    )
+    with Image.open(finished_project.path / "data/labels/val/photo1.png") as image:
+        image.rotate(180).save(finished_project.path / "data/labels/val/photo1.png")
+    for stage in ("index", "features", "eigen", "segments", "crops", "assign", "refine", "evaluate"):
+        finished_project.run(stage, "val")
+    changed = {stage for stage, note in notes().items() if note != before[stage]}
+    assert changed == {"index", "evaluate"}
