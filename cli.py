@@ -252,9 +252,14 @@ def scores(project: ProjectOption = Path(), debug: DebugOption = False) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from pipeline.params import parse_section, read_params
+    from stages.index.stage import IndexParams
+
     with one_line_errors(debug):
-        found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in project.glob("metrics/*.json")}
-        scored = {split: metrics for split, metrics in sorted(found.items()) if metrics["labelled"]}
+        splits = parse_section(read_params(project), "index", IndexParams).splits
+        paths = {split: project / "metrics" / f"{split}.json" for split in splits}
+        found = {split: json.loads(path.read_text(encoding="utf-8")) for split, path in paths.items() if path.exists()}
+        scored = {split: metrics for split, metrics in found.items() if metrics["labelled"]}
         if not scored:
             raise ArtifactError(f"{project.resolve() / 'metrics'}: no scores; run dvc repro on a split with labels")
         table = Table("", *scored)

@@ -10,13 +10,14 @@ from stages.refine.upsampling import upsample_labels
 
 @dataclass(frozen=True)
 class CoarseMap:
-    """One image: H x W pixels, labels on a grid of tokens."""
+    """One image: H x W pixels, labels on a grid of tokens.
+
+    `extent` is the pixels from the top left that the grid covers; None: it is stretched over the image.
+    """
 
     labels: npt.NDArray[np.int16]  # (row, column) of the grid
     size: tuple[int, int]  # H, W
-    extent: (
-        tuple[int, int] | None
-    )  # pixels from the top left that the grid covers; None: it is stretched over the image
+    extent: tuple[int, int] | None
     image: npt.NDArray[np.uint8] | None  # RGB (H, W, 3); None for a method that reads no pixels
 
     @property

@@ -132,6 +132,9 @@ def test_scores(finished, usseg, tmp_path: Path) -> None:
     assert ["train", "val"] in rows
     assert [f"{metrics['miou']:.3f}"] == [row[-1] for row in rows if row[:1] == ["miou"]]
     assert {"left", "right"} <= {row[1] for row in rows if row[:1] == ["IoU"]}
+    (tmp_path / "params.yaml").write_text((finished / "params.yaml").read_text())
+    (tmp_path / "metrics").mkdir()
+    (tmp_path / "metrics/gone.json").write_text((finished / "metrics/val.json").read_text())  # no split of params.yaml
     nothing = usseg(tmp_path, "scores")
     assert nothing.returncode == 1
     assert re.fullmatch(r"usseg: .*metrics: no scores; run dvc repro on a split with labels\n", nothing.stderr)
