@@ -58,6 +58,7 @@ app.add_typer(recipe_app, name="recipe")
 app.add_typer(dataset_app, name="dataset")
 log = logging.getLogger("usseg")
 SECONDS_BETWEEN_LINES = 10
+NOISY = ("distributed", "fontTools", "matplotlib", "PIL", "timm", "httpx", "httpx2", "huggingface_hub", "faiss")
 
 ProjectOption = Annotated[Path, typer.Option("--project", help="The folder that holds params.yaml.")]
 LayoutOption = Annotated[str, typer.Option(help="A name of `usseg dataset list`.")]
@@ -76,17 +77,7 @@ DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback o
 def one_line_errors(debug: bool) -> Iterator[None]:
     """Print the user's mistakes as one line and exit with 1; `--debug` shows the traceback."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
-    for noisy in (
-        "distributed",
-        "fontTools",
-        "matplotlib",
-        "PIL",
-        "timm",
-        "httpx",
-        "httpx2",
-        "huggingface_hub",
-        "faiss",
-    ):
+    for noisy in NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.getLogger("huggingface_hub").propagate = False  # it prints its lines itself
     try:
