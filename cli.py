@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from pipeline.errors import ArtifactError, ParamsError, UssegError
+from pipeline.errors import ParamsError, UssegError
 
 if TYPE_CHECKING:
     from pipeline.stage import Execution, Stage
@@ -69,6 +69,9 @@ WorkersOption = Annotated[
 ]
 SchedulerOption = Annotated[
     str | None, typer.Option(envvar="USSEG_SCHEDULER", help="An existing Dask cluster: tcp://...")
+]
+NeededOption = Annotated[
+    bool, typer.Option("--if-needed", help="Leave it empty where no chosen method reads it, as dvc.yaml does.")
 ]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
@@ -158,6 +161,7 @@ def stage_command(stage: "Stage") -> Callable[..., None]:
         batch_size: BatchOption = 8,
         workers: WorkersOption = 0,
         scheduler: SchedulerOption = None,
+        if_needed: NeededOption = False,
         project: ProjectOption = Path(),
         debug: DebugOption = False,
     ) -> None:
@@ -167,7 +171,7 @@ def stage_command(stage: "Stage") -> Callable[..., None]:
         with one_line_errors(debug):
             execution = execution_of(project, device, batch_size, workers, scheduler)
             with progress_bar(f"{stage.name}@{split}" if split else stage.name) as progress:
-                run_stage(STAGES, stage.name, split, replace(execution, progress=progress))
+                run_stage(STAGES, stage.name, split, replace(execution, progress=progress), if_needed=if_needed)
 
     command.__doc__ = stage.summary
     return command
@@ -240,28 +244,29 @@ def dataset_apply(
 @app.command()
 def scores(project: ProjectOption = Path(), debug: DebugOption = False) -> None:
     """Show the scores of every evaluated split: one column a split."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from pipeline.params import parse_section, read_params
-    from stages.index.stage import IndexParams
-
     with one_line_errors(debug):
+        from rich.console import Console
+
+        from pipeline.params import parse_section, read_params
+        from pipeline.tables import scores_table
+        from stages.index.stage import IndexParams
+
         splits = parse_section(read_params(project), "index", IndexParams).splits
-        paths = {split: project / "metrics" / f"{split}.json" for split in splits}
-        found = {split: json.loads(path.read_text(encoding="utf-8")) for split, path in paths.items() if path.exists()}
-        scored = {split: metrics for split, metrics in found.items() if metrics["labelled"]}
-        if not scored:
-            raise ArtifactError(f"{project.resolve() / 'metrics'}: no scores; run dvc repro on a split with labels")
-        table = Table("", *scored)
-        for score in ("miou", "accuracy"):
-            table.add_row(score, *(f"{metrics[score]:.3f}" for metrics in scored.values()))
-        table.add_section()
-        names = dict.fromkeys(name for metrics in scored.values() for name in metrics["per_class"])
-        for name in names:
-            values = [metrics["per_class"].get(name) for metrics in scored.values()]
-            table.add_row(f"IoU {name}", *("-" if value is None else f"{value:.3f}" for value in values))
-        Console().print(table)
+        Console().print(scores_table(project.resolve() / "metrics", list(splits)))
+
+
+@app.command()
+def needed(project: ProjectOption = Path(), debug: DebugOption = False) -> None:
+    """Write artifacts/needed/<stage>, yes or no for every stage: whether a chosen method reads its artifact."""
+    with one_line_errors(debug):
+        from pipeline.artifact import write_file
+        from pipeline.inputs import needed_stages
+        from pipeline.params import read_params
+        from stages import STAGES
+
+        found = needed_stages(STAGES, read_params(project.resolve()))
+        for name in STAGES:
+            write_file(project.resolve() / "artifacts/needed" / name, b"yes\n" if name in found else b"no\n")
 
 
 @app.command()
@@ -298,12 +303,12 @@ def compare(
 @app.command()
 def describe(path: Path, debug: DebugOption = False) -> None:
     """Say what an artifact holds: arrays, axes, units and the params that made it."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from pipeline.artifact import open_artifact
-
     with one_line_errors(debug):
+        from rich.console import Console
+
+        from pipeline.artifact import open_artifact
+        from pipeline.tables import arrays_table
+
         artifact = open_artifact(path)
         attrs = artifact.attrs
         console = Console()
@@ -311,21 +316,8 @@ def describe(path: Path, debug: DebugOption = False) -> None:
             f"[bold]{attrs['stage']}@{attrs['split']}[/]  {attrs['num_images']} images, "
             f"schema version {attrs['version']}, content {attrs['content'][:12]}"
         )
-        table = Table("array", "axes", "shape", "dtype", "what")
-        for name, spec in attrs["arrays"].items():
-            shape = stored_shape(path / name)
-            table.add_row(name, ", ".join(spec["axes"]), " x ".join(map(str, shape)), spec["dtype"], spec["doc"])
-        console.print(table)
+        console.print(arrays_table(artifact))
         console.print_json(json.dumps(attrs["params"]))
-
-
-def stored_shape(path: Path) -> list[int]:
-    """The shape in an array's metadata."""
-    try:
-        metadata: dict[str, Any] = json.loads((path / "zarr.json").read_text(encoding="utf-8"))
-    except OSError:
-        raise ArtifactError(f"{path}: array missing; remove the artifact and run its stage again") from None
-    return list(metadata["shape"])
 
 
 @app.command()

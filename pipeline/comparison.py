@@ -14,7 +14,7 @@ from typing import Any
 
 from pipeline.artifact import write_file
 from pipeline.errors import ParamsError
-from pipeline.inputs import Table, fit_split
+from pipeline.inputs import Table, fit_split, needed_stages
 from pipeline.params import PARAMS_FILE, read_params
 from pipeline.runner import run_stage
 from pipeline.stage import Execution
@@ -49,7 +49,8 @@ def run_pairs(
     source = execution.project
     content = read_params(source)
     splits = list(content["index"]["splits"])
-    run_all(stages, execution, ("index", "features", "eigen"), splits)
+    needed = {name for method in segments for name in needed_stages(stages, with_method(content, "segments", method))}
+    run_all(stages, execution, [name for name in ("index", "features", "eigen") if name in needed], splits)
     content["index"]["root"] = str((source / content["index"]["root"]).resolve())
     weights = content["features"].get("weights")
     if weights and not Path(weights).is_absolute():

@@ -25,11 +25,28 @@ def fit_split(content: Mapping[str, Any]) -> str:
     return str(name)
 
 
+def needed_stages(stages: Table, content: Mapping[str, Any]) -> set[str]:
+    """The stages whose artifacts the chosen methods read, and those that nothing reads: the results."""
+    read = {item.stage for stage in stages.values() for item in stage.inputs if not item.optional}
+    found = set(stages) - read
+    waiting = list(found)
+    while waiting:
+        stage = stages[waiting.pop()]
+        params = parse_section(content, stage.name, stage.params)
+        reads = {item.stage for item in stage.inputs if not item.optional and item.needed(params)}
+        waiting += reads - found
+        found |= reads
+    return found
+
+
 def open_inputs(stages: Table, stage: Stage, split: str, content: Mapping[str, Any], project: Path) -> Inputs:
     """Open and check every declared input that the stage's params ask for."""
     artifacts: dict[str, Any] = {}
     params = parse_section(content, stage.name, stage.params)
-    for item in (item for item in stage.inputs if item.needed(params)):
+    needed = needed_stages(stages, content) if any(item.optional for item in stage.inputs) else set()
+    for item in stage.inputs:
+        if not (item.stage in needed if item.optional else item.needed(params)):
+            continue
         producer = stages[item.stage]
 
         def opened(of: str, producer: Stage = producer) -> Artifact:
@@ -53,6 +70,8 @@ def open_checked(stage: Stage, producer: Stage, split: str, content: Mapping[str
     if not path.exists():
         raise ArtifactError(f"{stage.name} needs {shown}; {remedy}")
     artifact = open_artifact(path, functions=functions)
+    if artifact.attrs.get("empty"):
+        raise ArtifactError(f"{stage.name} needs {shown}, left empty by --if-needed; {remedy}")
     if artifact.attrs["stage"] != producer.name or artifact.attrs["version"] != producer.version:
         raise ArtifactError(
             f"{shown}: found {artifact.attrs['stage']} schema version {artifact.attrs['version']}; "

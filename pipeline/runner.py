@@ -29,7 +29,7 @@ from pipeline.artifact import (
     write_rows,
 )
 from pipeline.errors import ArtifactError, ParamsError
-from pipeline.inputs import Table, fit_split, input_artifacts, open_inputs, split_images
+from pipeline.inputs import Table, fit_split, input_artifacts, needed_stages, open_inputs, split_images
 from pipeline.parallel import map_blocks, one_thread
 from pipeline.params import Params, nearest, parse_section, read_params
 from pipeline.provenance import NOTE, is_current, run_key, settle
@@ -38,16 +38,17 @@ from pipeline.stage import Execution, Inputs, Stage
 log = logging.getLogger("usseg")
 
 
-def run_stage(stages: Table, name: str, split: str, execution: Execution) -> Path:
+def run_stage(stages: Table, name: str, split: str, execution: Execution, *, if_needed: bool = False) -> Path:
     """Bring the artifact of one stage and split up to date and return its path. An empty split is the fit split.
 
     Does nothing where it is complete and current. Continues an interrupted run from its finished blocks.
+    With `if_needed`, an artifact that no chosen method reads is left empty.
 
     Raises:
         ParamsError, ArtifactError, ImageError: the user's mistakes, each one line.
     """
     try:
-        return bring_up_to_date(stages, stages[name], split, execution)
+        return bring_up_to_date(stages, stages[name], split, execution, if_needed=if_needed)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             reason = f"the disk of {execution.project} is full; free some space"
@@ -58,7 +59,7 @@ def run_stage(stages: Table, name: str, split: str, execution: Execution) -> Pat
         ) from error
 
 
-def bring_up_to_date(stages: Table, stage: Stage, split: str, execution: Execution) -> Path:
+def bring_up_to_date(stages: Table, stage: Stage, split: str, execution: Execution, *, if_needed: bool) -> Path:
     """The work of `run_stage`."""
     content = read_params(execution.project)
     check_sections(stages, content)
@@ -67,6 +68,9 @@ def bring_up_to_date(stages: Table, stage: Stage, split: str, execution: Executi
     check_split(stage, split, content)
     target = artifact_path(execution.project, stage.name, split)
     with locked(target):
+        if if_needed and stage.name not in needed_stages(stages, content):
+            leave_empty(stage, split, target)
+            return target
         inputs = open_inputs(stages, stage, split, content, execution.project)
         key = run_key(stage, params, split, inputs)
         folder = partial_folder(target, key)
@@ -82,6 +86,15 @@ def bring_up_to_date(stages: Table, stage: Stage, split: str, execution: Executi
             run_blocks(stages, stage, params, content, inputs, folder, execution)
         publish_run(stage, params, split, inputs, folder, target, key, files, started, execution)
     return target
+
+
+def leave_empty(stage: Stage, split: str, target: Path) -> None:
+    """Publish an artifact without arrays; the sidecar stays, for the artifact that DVC may bring back from its cache."""
+    folder = partial_folder(target, "empty")
+    attrs = {"stage": stage.name, "version": stage.version, "split": split, "empty": True}
+    seal(folder, {**attrs, "params": {}, "num_images": 0, "arrays": {}})
+    publish(folder, target)
+    log.info("%s@%s: no chosen method reads it, left empty", stage.name, split)
 
 
 def check_sections(stages: Table, content: Mapping[str, Any]) -> None:

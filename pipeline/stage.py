@@ -24,13 +24,14 @@ def always(params: Any) -> bool:
 class Input:
     """An artifact a stage reads: of its own split ("same"), of the fit split, or of every split ("all").
 
-    `needed` tells from the stage's params whether it is read at all. Of the index most stages see ids and images only; `labels`
-    says that a stage also reads labels and what their values mean.
+    `needed` tells from the stage's params whether it is read at all; an `optional` one is read where another stage needs it.
+    Of the index most stages see ids and images only; `labels` says that a stage also reads labels and what their values mean.
     """
 
     stage: str
     split: Literal["same", "fit", "all"] = "same"
     needed: Callable[[Any], bool] = always
+    optional: bool = False
     labels: bool = False
 
 

@@ -89,22 +89,26 @@ def split_view(
     """What the page says of one split."""
     from stages.report.pictures import color_map, data_uri, eigenvector_picture, fit_within, palette
 
-    index, eigen = inputs["index"][split], inputs["eigen"][split]
+    index, eigen = inputs["index"][split], inputs.artifacts.get("eigen", {}).get(split)
     segments, refine = inputs["segments"][split], inputs["refine"][split]
     ids = index["id"]
     shown = []
     for i in spread(index.num_images, params.max_images):
-        h, w = eigen["grid"][i].tolist()
+        h, w = segments["grid"][i].tolist()
         height, width = refine["size"][i].tolist()
         coarse = segments["segments"][i, : h * w].reshape(h, w)
-        number = int(eigen["num_eigenvectors"][i])
         maps = [
-            eigenvector_picture(eigen["eigenvectors"][i, :number, : h * w], (h, w)),
+            eigenvector_picture(eigen["eigenvectors"][i, : int(eigen["num_eigenvectors"][i]), : h * w], (h, w))
+            if eigen
+            else None,
             color_map(coarse, np.vstack([[[60, 60, 66]], palette(int(coarse.max(initial=0)))]).astype(np.uint8)),
             color_map(refine["maps"][i, :height, :width], label_colors),
         ]
-        pictures = [data_uri(fit_within(inputs.image(i, split), SIDE))]
-        pictures += [data_uri(fit_within(picture, SIDE, smooth=False), kind="PNG") for picture in maps]
+        pictures: list[str | None] = [data_uri(fit_within(inputs.image(i, split), SIDE))]
+        pictures += [
+            None if picture is None else data_uri(fit_within(picture, SIDE, smooth=False), kind="PNG")
+            for picture in maps
+        ]
         truth = labels_picture(inputs, i, split, class_colors, SIDE)
         if truth:
             pictures.append(truth)
@@ -207,14 +211,19 @@ def pixel_mask(mask_hw: npt.NDArray[np.bool_], size: tuple[int, ...], stride: Se
     return np.pad(mask_hw, ((0, 1), (0, 1)))[np.ix_(rows, cols)]
 
 
-EACH = ("features", "eigen", "segments", "crops", "assign", "refine", "evaluate")
+EACH = ("features", "eigen", "segments", "crops", "assign", "refine")
 
 STAGE = Stage(
     name="report",
     summary="Write one self-contained page: scores, images, clusters, params.",
     version=1,
     params=ReportParams,
-    inputs=(Input("index", "all", labels=True), *(Input(name, "all") for name in EACH), Input("cluster", "fit")),
+    inputs=(
+        Input("index", "all", labels=True),
+        *(Input(name, "all", optional=True) for name in EACH),
+        Input("cluster", "fit", optional=True),
+        Input("evaluate", "all"),
+    ),
     arrays={},
     run=run,
     scope="all",

@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PER_SPLIT = ("index", "features", "eigen", "segments", "crops", "assign", "refine", "evaluate")
-ALL = {*(f"{stage}@{split}" for stage, split in product(PER_SPLIT, ("train", "val"))), "cluster", "report"}
+ALL = {*(f"{stage}@{split}" for stage, split in product(PER_SPLIT, ("train", "val"))), "cluster", "report", "needed"}
 # What the table below counts on; the defaults may change.
 PINNED = {
     "features.backbone": "lowlevel",
@@ -31,7 +31,7 @@ LANES = 3
 
 def stages(*names: str) -> set[str]:
     """Both splits of each name; `eigen@val`, `cluster` and `report` stand for themselves."""
-    whole = ("cluster", "report")
+    whole = ("cluster", "report", "needed")
     return {
         stage
         for name in names
@@ -42,6 +42,7 @@ def stages(*names: str) -> set[str]:
 SCORING = stages("index", "evaluate", "report")
 AFTER_CROPS = stages("cluster", "assign", "refine", "evaluate", "report")
 AFTER_SEGMENTS = AFTER_CROPS | stages("crops")
+# `needed` runs where an edit may change which artifacts are read; where it does not, nothing follows from it.
 # A stage whose inputs turn out the same does not run: eigen.tau, for one, is recorded in the artifact of eigen, but its
 # eigenvectors stay (tau is for affinity binary), so segments runs, gives the same bytes, and nothing after it runs but
 # the report, which prints the params.
@@ -51,9 +52,10 @@ EDITS: dict[str, tuple[Any, set[str]]] = {
     "index.splits": ({"train": {"images": "images/train/*", "labels": "labels/train/*"}}, {"report"}),
     "index.splits.val.images": ("images/val/*0[12].*", {s for s in ALL if s.endswith("@val")} | {"report"}),
     "index.splits.val.labels": (None, {"index@val", "evaluate@val", "report"}),
-    "features.stride": (16, ALL - stages("index")),
+    "features.stride": (16, ALL - stages("index", "needed")),
     "eigen.tau": (0.3, stages("eigen", "segments", "report")),
-    "segments.num_segments": (5, AFTER_SEGMENTS | stages("segments")),
+    "segments.method": ("kmeans", AFTER_SEGMENTS | stages("segments", "eigen", "needed")),  # eigen is left empty
+    "segments.num_segments": (5, AFTER_SEGMENTS | stages("segments", "needed")),
     "segments.min_tokens": (1, stages("segments", "crops", "assign", "evaluate", "report")),
     "crops.erode": (1, stages("crops", "cluster", "assign", "report")),
     "cluster.k": (5, AFTER_CROPS),
@@ -139,7 +141,7 @@ def reruns(
 
 
 def test_everything_is_made(demo: Path, command: Command) -> None:
-    for stage in ALL - {"cluster", "report"}:
+    for stage in ALL - {"cluster", "report", "needed"}:
         name, split = stage.split("@")
         assert (demo / f"artifacts/{name}/{split}.zarr/zarr.json").exists()
     assert (demo / "artifacts/cluster/train.zarr/zarr.json").exists()
@@ -200,6 +202,30 @@ def test_metrics_and_params_are_compared_with_a_commit(
 @pytest.mark.parametrize("name", EDITS)
 def test_an_edit_runs_exactly_the_stages_that_it_changes(name: str, reruns: Callable[[str], set[str]]) -> None:
     assert reruns(name) == EDITS[name][1]
+
+
+def test_between_methods_that_read_eigenvectors_they_stay(
+    demo: Path, tmp_path: Path, edit: Callable[[Path, dict[str, Any]], None], command: Command
+) -> None:
+    project = tmp_path / "usseg"
+    shutil.copytree(demo, project, symlinks=True)
+
+    def eigen_after(method: str) -> tuple[str, set[str]]:
+        edit(project, {"segments.method": method})
+        done = command(project, "dvc", "repro", "segments@val")
+        arrays = {path.name for path in (project / "artifacts/eigen/val.zarr").iterdir()}
+        return done.stdout + done.stderr, arrays
+
+    before = {path.name for path in (project / "artifacts/eigen/val.zarr").iterdir()}
+    text, arrays = eigen_after("fiedler")
+    assert "Stage 'eigen@val' didn't change" in text
+    assert arrays == before
+    text, arrays = eigen_after("kmeans")
+    assert "eigen@val: no chosen method reads it, left empty" in text
+    assert arrays == {"zarr.json"}
+    text, arrays = eigen_after("spectral")
+    assert "Stage 'eigen@val' is cached" in text
+    assert arrays == before
 
 
 @pytest.mark.parametrize("lane", range(LANES))
