@@ -26,11 +26,12 @@ from stages.segments.methods import METHODS
 
 ROOT = Path(__file__).resolve().parents[1]
 COUNTS = {"spectral", "kmeans"}  # methods that are told how many segments to find
+VARIANTS = {"spectral": {"num_eigenvectors": "segments"}}  # shown beside a method's defaults
 PAGE = """# Segments methods on BSDS500
 
 Written by `python -m benchmarks.partitions ../shared/data/bsds500 --page docs/segments.md`: {images} images of `{split}`, backbone
-`{backbone}` with patches of {stride} pixels, the other params as in `params.yaml`, `segments.options: {{}}`, no refinement, nothing tuned on
-these images. Means over images of covering and probabilistic Rand index (1 is best) and variation of information in bits (0 is
+`{backbone}` with patches of {stride} pixels, the other params as in `params.yaml`, `segments.options: {{}}` where none are named, no
+refinement, nothing tuned on these images. Means over images of covering and probabilistic Rand index (1 is best) and variation of information in bits (0 is
 best), each the mean over the people who segmented the image. `grid` is a regular grid of about that many segments.
 One segment has a VoI equal to the entropy of the truth, which few partitions into many segments go below.
 
@@ -89,7 +90,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="BSDS500: images/<split>/*.jpg, groundTruth/<split>/*.mat")
     parser.add_argument("--split", default="val")
     parser.add_argument("--pattern", default="*", help="of the images' names")
-    parser.add_argument("--counts", type=int, nargs="+", default=[5, 10, 20])
+    parser.add_argument("--counts", type=int, nargs="+", default=[3, 5, 10, 20])
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--page", type=Path)
     options = parser.parse_args()
@@ -114,15 +115,16 @@ def main() -> None:
         rows.append(row("one segment", "1", [np.zeros(size, int) for size in sizes], truths))
         for count in options.counts:
             rows.append(row("grid", str(count), [regular_grid(size, count) for size in sizes], truths))
-        for method in METHODS:
+        for method, settings in [(m, s) for m in METHODS for s in ({}, VARIANTS.get(m)) if s is not None]:
             for count in options.counts if method in COUNTS else [options.counts[0]]:
-                chosen = {"method": method, "num_segments": count, "background": "none", "options": {}}
+                chosen = {"method": method, "num_segments": count, "background": "none", "options": settings}
                 write_params(project, {**common, "segments": chosen})
                 started = time.perf_counter()
                 run_stage(STAGES, "segments", options.split, execution)
                 seconds = time.perf_counter() - started
                 asked = str(count) if method in COUNTS else "-"
-                rows.append(row(method, asked, list(full_size(project, options.split)), truths))
+                name = ", ".join([method, *(f"{key}: {value}" for key, value in settings.items())])
+                rows.append(row(name, asked, list(full_size(project, options.split)), truths))
                 print(rows[-1], f"{seconds:.0f} s", flush=True)
     page = PAGE.format(
         images=len(sizes),

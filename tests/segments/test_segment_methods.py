@@ -1,5 +1,7 @@
 """What every segmentation method must do, over the table."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -74,3 +76,20 @@ def test_arrays_that_are_given_stay_as_they_are(method) -> None:
     for array in (image.features, image.eigenvalues, image.eigenvectors):
         array.flags.writeable = False
     method.segment(image, method.Options())
+
+
+@pytest.mark.parametrize(("option", "used"), [("segments", 2), (1, 1), (None, 4)])
+def test_spectral_reads_as_many_eigenvectors_as_it_is_told(option: str | int | None, used: int) -> None:
+    spectral, image = METHODS["spectral"], tokens(two_parts(), num_segments=3)
+    options = spectral.Options(num_eigenvectors=option)
+    found = spectral.segment(image, options)
+    unread = image.eigenvectors.copy()
+    unread[1 + used :] = np.random.default_rng(1).normal(0, 1, unread[1 + used :].shape)
+    np.testing.assert_array_equal(spectral.segment(replace(image, eigenvectors=unread), options), found)
+    unread[used] = np.random.default_rng(1).permutation(unread[used])
+    assert (spectral.segment(replace(image, eigenvectors=unread), options) != found).any()
+
+
+def test_one_segment_by_one_eigenvector() -> None:
+    image = tokens(two_parts(), num_segments=1)
+    assert not METHODS["spectral"].segment(image, METHODS["spectral"].Options(num_eigenvectors="segments")).any()

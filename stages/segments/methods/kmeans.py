@@ -22,10 +22,20 @@ class Options(Params):
     )
 
 
+def number_of_segments(tokens: ImageTokens) -> int:
+    """What is asked for, or by the eigengap."""
+    return eigengap_segments(tokens.eigenvalues) if tokens.num_segments is None else tokens.num_segments
+
+
 def token_clusters(points_NC: npt.NDArray[np.floating], tokens: ImageTokens, options: Options) -> npt.NDArray[np.int64]:
     """k-means labels (row, column) of an image's tokens, described by `points_NC`, into its number of segments."""
-    k = eigengap_segments(tokens.eigenvalues) if tokens.num_segments is None else tokens.num_segments
-    labels = kmeans_labels(points_NC, k=k, seed=tokens.seed, n_init=options.n_init, generations=options.generations)
+    labels = kmeans_labels(
+        points_NC,
+        k=number_of_segments(tokens),
+        seed=tokens.seed,
+        n_init=options.n_init,
+        generations=options.generations,
+    )
     return labels.reshape(tokens.grid)
 
 
