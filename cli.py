@@ -252,7 +252,7 @@ def scores(project: ProjectOption = Path(), debug: DebugOption = False) -> None:
         from stages.index.stage import IndexParams
 
         splits = parse_section(read_params(project), "index", IndexParams).splits
-        Console().print(scores_table(project.resolve() / "metrics", list(splits)))
+        Console().print(scores_table(project.resolve(), list(splits)))
 
 
 @app.command()
@@ -285,17 +285,18 @@ def compare(
     with one_line_errors(debug):
         from pipeline.artifact import write_file
         from pipeline.comparison import run_pairs
+        from pipeline.metrics import main_scores, read_metrics, shown
         from stages import STAGES
-        from stages.report.comparison import comparison_page, scores_of
+        from stages.report.comparison import comparison_page
 
         folder = project.resolve() / "comparison"
         execution = execution_of(project, device, batch_size, workers, scheduler)
         pairs = []
         for pair in run_pairs(STAGES, folder, segments.split(","), cluster.split(","), execution):
             pairs.append(pair)
-            metrics = scores_of(pair, split)
-            found = f"mIoU {metrics['miou']:.3f}, accuracy {metrics['accuracy']:.3f}" if metrics["labelled"] else "done"
-            typer.echo(f"{pair.segments:<12} {pair.cluster:<8} {found}")
+            found = main_scores(read_metrics(pair.project, split))
+            line = ", ".join(f"{name} {shown(value)}" for name, value in found.items()) or "done"
+            typer.echo(f"{pair.segments:<12} {pair.cluster:<8} {line}")
         write_file(folder / "index.html", comparison_page(STAGES, pairs, split=split).encode())
         typer.echo(f"page: {folder / 'index.html'}")
 

@@ -69,7 +69,7 @@ def read_labels(path: Path) -> npt.NDArray[np.int64]:
     else:
         image = open_upright(path)
         values, found = np.asarray(image), f"mode {image.mode}"
-    if values.ndim != 2 or values.dtype.kind == "f":
+    if values.ndim != 2 or values.dtype.kind not in "biu":
         raise ImageError(f"{path}: found {found}; labels need one channel of integers (grey or palette)")
     return values.astype(np.int64)
 
@@ -83,7 +83,8 @@ def read_matrix(path: Path) -> npt.NDArray[Any]:
     from scipy.io import loadmat
 
     try:
-        arrays = {name: value for name, value in loadmat(path).items() if not name.startswith("__")}
+        with path.open("rb") as stream:
+            arrays = {name: value for name, value in loadmat(stream).items() if not name.startswith("__")}
     except FileNotFoundError:
         raise ImageError(f"{path}: no such file") from None
     except Exception as error:  # as above

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.artifact import ArraySpec, Artifact
-from pipeline.images import label_table, read_image, read_labels, to_classes
+from pipeline.images import label_table, read_image, to_classes
 from pipeline.params import Params
+from pipeline.truth import Truth, read_truth
 
 Scope = Literal["each", "fit", "all"]
 
@@ -68,13 +69,19 @@ class Inputs:
         """Image `i` of the split as uint8 RGB (height, width, 3), upright."""
         return read_image(self.file(i, "path", split))
 
-    def labels(self, i: int, split: str | None = None) -> npt.NDArray[np.int64] | None:
-        """Label values of image `i`, int64 (height, width), -1 where no class has the value; None where it has no labels."""
+    def truth(self, i: int, split: str | None = None) -> Truth | None:
+        """What is known of image `i`: in a label image -1 where no class has the value; None where nothing is known."""
         path = self.file(i, "label_path", split)
         if path == self.root:
             return None
+        truth = read_truth(path, self.file(i, "path", split).name)
         table = label_table(self.index_params.get("label_values", []))
-        return to_classes(read_labels(path), table) if table else read_labels(path)
+        return Truth(labels=to_classes(truth.labels, table)) if table and truth.labels is not None else truth
+
+    def labels(self, i: int, split: str | None = None) -> npt.NDArray[np.int64] | None:
+        """Label values of image `i`, int64 (height, width), -1 where no class has the value; None where it has no label image."""
+        truth = self.truth(i, split)
+        return None if truth is None else truth.labels
 
     @property
     def root(self) -> Path:

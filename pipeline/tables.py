@@ -7,32 +7,31 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.artifact import Artifact
 from pipeline.errors import ArtifactError
+from pipeline.metrics import main_scores, metrics_path, read_metrics, shown
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
-def scores_table(folder: Path, splits: Sequence[str]) -> "Table":
-    """The scores below `metrics/`, one column a split.
+def scores_table(project: Path, splits: Sequence[str]) -> "Table":
+    """The scores of a project, one column a split: those of the split as a whole, then the IoU of every class.
 
     Raises:
         ArtifactError: no split has scores.
     """
     from rich.table import Table
 
-    paths = {split: folder / f"{split}.json" for split in splits}
-    found = {split: json.loads(path.read_text(encoding="utf-8")) for split, path in paths.items() if path.exists()}
+    found = {split: read_metrics(project, split) for split in splits if metrics_path(project, split).exists()}
     scored = {split: metrics for split, metrics in found.items() if metrics["labelled"]}
     if not scored:
-        raise ArtifactError(f"{folder}: no scores; run dvc repro on a split with labels")
+        raise ArtifactError(f"{project / 'metrics'}: no scores; run dvc repro on a split with labels")
     table = Table("", *scored)
-    for score in ("miou", "accuracy"):
-        table.add_row(score, *(f"{metrics[score]:.3f}" for metrics in scored.values()))
-    table.add_section()
-    names = dict.fromkeys(name for metrics in scored.values() for name in metrics["per_class"])
-    for name in names:
-        values = [metrics["per_class"].get(name) for metrics in scored.values()]
-        table.add_row(f"IoU {name}", *("-" if value is None else f"{value:.3f}" for value in values))
+    whole = {split: main_scores(metrics) for split, metrics in scored.items()}
+    classes = {split: metrics.get("per_class", {}) for split, metrics in scored.items()}
+    for prefix, values in (("", whole), ("IoU ", classes)):
+        for name in dict.fromkeys(name for scores in values.values() for name in scores):
+            table.add_row(f"{prefix}{name}", *(shown(scores.get(name)) for scores in values.values()))
+        table.add_section()
     return table
 
 

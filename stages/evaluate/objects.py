@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 F64 = npt.NDArray[np.float64]
 Box = tuple[float, float, float, float]
-THRESHOLDS = np.arange(255) / np.float32(255)
+THRESHOLDS = np.arange(255, dtype=np.float32) / np.float32(255)
+RESIZED, CROPPED = 335, 320  # of Sempart's code: the shorter side, and the square in the middle
 BETA_SQUARED = 0.3  # TokenCut's; squared once more, 0.09, it is SelfMask's
 SELFMASK_BETA_SQUARED = 0.09
 
@@ -18,8 +20,8 @@ class MaskCounts:
     """What is counted of one image."""
 
     pixels: int
-    correct: int  # pixels on the right side of 0.5
-    both: int  # above 0.5 and true
+    correct: int  # pixels on the right side
+    both: int  # in the mask and true
     either: int
     truth: int
     predicted_T: npt.NDArray[np.int64]  # pixels above each threshold k / 255, k = 0 to 254
@@ -28,28 +30,31 @@ class MaskCounts:
 
 @dataclass(frozen=True)
 class ObjectScores:
-    """Fractions. `iou` is the mean over images with prediction or truth; 0 where there is none."""
+    """Fractions. Of the IoU the mean is over images with prediction or truth; None where there is none."""
 
     accuracy: float
-    iou: float
-    dataset_iou: float
+    iou: float | None
+    dataset_iou: float | None
     max_f: float  # means over images, then the best threshold
     max_f_selfmask: float  # the best threshold of each image, then the mean; beta^2 = 0.09
 
 
-def mask_counts(prediction: npt.NDArray[np.floating], truth: npt.NDArray[np.bool_]) -> MaskCounts:
+def mask_counts(
+    prediction: npt.NDArray[np.floating], truth: npt.NDArray[np.bool_], *, mask: npt.NDArray[np.bool_] | None = None
+) -> MaskCounts:
     """Count an image; values are compared with thresholds as float32, strictly above.
 
     Args:
         prediction: floats in [0, 1], any shape. truth: bool, same shape.
+        mask: bool, same shape, what the prediction comes to; None: where it is above 0.5.
 
     Raises:
         ValueError: the shapes differ.
     """
-    if prediction.shape != truth.shape:
+    if prediction.shape != truth.shape or (mask is not None and mask.shape != truth.shape):
         raise ValueError(f"object: prediction {prediction.shape} and truth {truth.shape} differ in shape")
     values, inside = np.asarray(prediction, np.float32).reshape(-1), np.asarray(truth, np.bool_).reshape(-1)
-    above = values > 0.5
+    above = values > 0.5 if mask is None else mask.reshape(-1)
     passed = np.searchsorted(THRESHOLDS, values, side="left")  # thresholds below the value
 
     def reversed_sums(chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -91,8 +96,8 @@ def object_scores(counts: Sequence[MaskCounts]) -> ObjectScores:
     either = sum(one.either for one in counts)
     return ObjectScores(
         accuracy=float(np.mean([one.correct / max(1, one.pixels) for one in counts])),
-        iou=float(np.mean(shares)) if shares else 0.0,
-        dataset_iou=sum(one.both for one in counts) / either if either else 0.0,
+        iou=float(np.mean(shares)) if shares else None,
+        dataset_iou=sum(one.both for one in counts) / either if either else None,
         max_f=float(curves.mean(axis=0).max()),
         max_f_selfmask=float(lenient.max(axis=1).mean()),
     )
@@ -128,13 +133,34 @@ def box_iou(first: Box, second: Box) -> float:
     return both / (areas - both) if areas > both else 0.0
 
 
-def corloc(boxes: Sequence[Box | None], truths: Sequence[Sequence[Box]], *, overlap: float = 0.5) -> float:
+def best_overlap(box: Box | None, truths: Sequence[Box]) -> float:
+    """The largest IoU of a box with one of the true ones; 0 where there is no box."""
+    return 0.0 if box is None else max((box_iou(box, other) for other in truths), default=0.0)
+
+
+def corloc(boxes: Sequence[Box | None], truths: Sequence[Sequence[Box]], *, overlap: float = 0.5) -> float | None:
     """Share of images whose box has at least this IoU with one of the true ones; no box is a miss, no truth is left out.
 
-    0 where no image has a true box.
+    None where no image has a true box.
 
     Source: Deselaers et al. (ECCV 2010), as used by TokenCut and FOUND.
     """
     pairs = [(box, true) for box, true in zip(boxes, truths, strict=True) if len(true)]
-    hits = [box is not None and max(box_iou(box, other) for other in true) >= overlap for box, true in pairs]
-    return float(np.mean(hits)) if hits else 0.0
+    hits = [best_overlap(box, true) >= overlap for box, true in pairs]
+    return float(np.mean(hits)) if hits else None
+
+
+def central_crop(values_HW: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Resized bilinearly to a shorter side of 335, then the 320 x 320 pixels in the middle: float32.
+
+    Source: evaluation of Two Tricks (seed code); its images, masks and predictions go this way.
+    """
+    from PIL import Image
+
+    height, width = values_HW.shape
+    short = min(height, width)
+    size = (int(RESIZED * width / short), int(RESIZED * height / short))
+    floats = Image.fromarray(values_HW.astype(np.float32))
+    resized = np.asarray(floats.resize(size, Image.Resampling.BILINEAR))
+    top, left = (round((side - CROPPED) / 2) for side in resized.shape)
+    return resized[top : top + CROPPED, left : left + CROPPED]

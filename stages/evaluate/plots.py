@@ -1,38 +1,70 @@
-"""The confusion matrix as a picture, the scores as a table."""
+"""The scores as a table, and pictures of what is behind them; equal numbers give equal bytes."""
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 
-def per_class_csv(names: Sequence[str], iou: npt.NDArray[np.float64], accuracy: npt.NDArray[np.float64]) -> str:
-    """Columns class, iou, accuracy; classes with nothing to score are left out."""
+def scores_csv(rows: Sequence[tuple[str, float]]) -> str:
+    """Columns name, score."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["class", "iou", "accuracy"])
-    for name, value, share in zip(names, iou, accuracy, strict=True):
-        if not np.isnan(value):
-            writer.writerow([name, f"{value:.6f}", "" if np.isnan(share) else f"{share:.6f}"])
+    writer.writerow(["name", "score"])
+    writer.writerows([name, f"{value:.6f}"] for name, value in rows)
     return text.getvalue()
 
 
-def confusion_png(confusion_KN: npt.NDArray[np.int64], names: Sequence[str], clusters: Sequence[str]) -> bytes:
-    """Share of each class's pixels by cluster; the same bytes for the same numbers."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+def figure_of(width: float, height: float) -> tuple[Any, Any]:
+    """A figure of this size in inches, and its axes."""
     from matplotlib.figure import Figure
 
+    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def png(figure: Any) -> bytes:
+    """A figure as a file."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    out = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(out, metadata={"Software": None})
+    return out.getvalue()
+
+
+def confusion_png(confusion_KN: npt.NDArray[np.int64], names: Sequence[str], clusters: Sequence[str]) -> bytes:
+    """Share of each class's pixels by cluster."""
     share = confusion_KN / np.maximum(confusion_KN.sum(axis=0, keepdims=True), 1)
-    figure = Figure(figsize=(2 + 0.36 * len(names), 1.6 + 0.36 * len(clusters)), dpi=110, layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = figure_of(2 + 0.36 * len(names), 1.6 + 0.36 * len(clusters))
     if share.size:
         axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     axes.set_xticks(range(len(names)), names, rotation=60, ha="right", fontsize=8)
     axes.set_yticks(range(len(clusters)), clusters, fontsize=8)
     axes.set_xlabel("class")
     axes.set_ylabel("cluster (class it is matched to)")
-    out = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(out, metadata={"Software": None})
-    return out.getvalue()
+    return png(figure)
+
+
+def curves_png(curves: Mapping[str, npt.NDArray[np.float64]], *, x: str, y: str) -> bytes:
+    """Curves over [0, 1) by name, their peaks marked."""
+    figure, axes = figure_of(5, 3.4)
+    for name, values in curves.items():
+        places = np.arange(len(values)) / len(values)
+        top = int(values.argmax())
+        axes.plot(places, values, label=f"{name}, max {values[top]:.3f}")
+        axes.plot(places[top], values[top], "o", color="black", markersize=4)
+    if curves:
+        axes.legend(fontsize=8, loc="lower left")
+    axes.set(xlabel=x, ylabel=y, xlim=(0, 1), ylim=(0, 1))
+    return png(figure)
+
+
+def histogram_png(values: Sequence[float], *, x: str) -> bytes:
+    """How many images have a score in each twentieth of [0, 1]."""
+    figure, axes = figure_of(5, 3.4)
+    axes.hist(values, bins=np.linspace(0, 1, 21), edgecolor="white")
+    axes.set(xlabel=x, ylabel="images", xlim=(0, 1))
+    return png(figure)

@@ -2,11 +2,10 @@
 
 import json
 import logging
-import math
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from pipeline.artifact import ArraySpec, Artifact
@@ -18,106 +17,131 @@ log = logging.getLogger("usseg")
 
 
 class EvaluateParams(Params):
-    """Which convention the main scores follow; the others are reported beside it."""
+    """What the maps are held against, and by which convention."""
 
-    matching: Literal["count", "iou"] = Field("count", description="what the one-to-one matching maximises")
+    method: Literal["classes", "objects", "partitions"] = Field("classes", description="see stages/evaluate/methods")
+    matching: Literal["count", "iou"] = Field("count", description="classes: what the one-to-one matching maximises")
     absent: Literal["drop", "zero"] = Field(
-        "drop", description="a class with no truth and no prediction: dropped, or IoU 0"
+        "drop", description="classes: one with no truth and no prediction is dropped, or has IoU 0"
     )
-    surplus: Literal["strict", "many_to_one", "majority"] = Field("strict", description="clusters beyond the classes")
+    surplus: Literal["strict", "many_to_one", "majority"] = Field(
+        "strict", description="classes: clusters beyond the classes"
+    )
+    protocol: Literal["native", "crop320"] = Field(
+        "native", description="objects: masks at full size, or 320 x 320 from the middle of a shorter side of 335"
+    )
+    pick: Literal["box", "area"] = Field(
+        "box", description="objects: the piece held against boxes has the largest box, or most pixels"
+    )
 
 
-CONVENTIONS = {
-    "stego": {"matching": "count", "absent": "drop", "surplus": "strict"},
-    "primaps": {"matching": "count", "absent": "drop", "surplus": "many_to_one"},
-    "dsm": {"matching": "iou", "absent": "zero", "surplus": "strict"},
-    "majority": {"matching": "iou", "absent": "zero", "surplus": "majority"},
-}
+def needs_clusters(params: EvaluateParams) -> bool:
+    """Whether the scores are about clusters."""
+    return params.method == "classes"
 
 
-def count_pixels(
-    inputs: Inputs, execution: Execution, *, offset: int, clusters: int, classes: int
-) -> tuple[npt.NDArray[np.int64], int]:
-    """The confusion matrix of the split, and how many images have labels."""
-    from stages.evaluate.matching import confusion_matrix
+def check_maps(params: EvaluateParams, inputs: Inputs) -> None:
+    """Refuse a method that the maps, or the params beside it, do not fit.
 
-    ignored = set(inputs.index_params["ignore"])
-    keep = np.array([value not in ignored for value in range(classes)])
-    sizes = inputs["refine"]["size"][:]
-    total = np.zeros((clusters, classes), np.int64)
-    labelled = 0
-    for i in range(len(sizes)):
-        labels = inputs.labels(i)
-        if labels is not None:
-            labelled += 1
-            height, width = sizes[i].tolist()
-            prediction = inputs["refine"]["maps"][i, :height, :width] - offset
-            inside = (labels >= 0) & (labels < classes)
-            counted = inside & keep[np.where(inside, labels, 0)]
-            total += confusion_matrix(
-                prediction, np.where(counted, labels, -1), num_clusters=clusters, num_classes=classes
-            )
-        execution.progress(i + 1, len(sizes))
-    return total, labelled
-
-
-def run(params: EvaluateParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
-    """Confusion, matching, metrics and plots."""
-    from stages.evaluate.matching import match
-    from stages.evaluate.plots import confusion_png, per_class_csv
-    from stages.evaluate.scores import scores
-
-    names = list(inputs.index_params["classes"])
-    has_labels = any(inputs["index"]["label_path"])
-    if has_labels and not names:
+    Raises:
+        ParamsError: as it says.
+    """
+    if params.method == "classes" and inputs["refine"].params["source"] == "segments":
+        raise ParamsError(
+            "params.yaml: evaluate.method: found 'classes', but refine.source: segments gives maps without clusters; "
+            "objects or partitions is allowed, or refine.source: assign"
+        )
+    if params.method == "objects" and inputs["segments"].params["background"] == "none":
+        raise ParamsError(
+            "params.yaml: evaluate.method: found 'objects', but segments.background: none leaves no background; "
+            "set it to border"
+        )
+    if params.method == "classes" and any(inputs["index"]["label_path"]) and not inputs.index_params["classes"]:
         raise ParamsError(
             f"params.yaml: index.classes: found [], but split {inputs.split!r} has labels; name the classes, or set "
             f"index.splits.{inputs.split}.labels to null"
         )
+
+
+def scored_images(params: EvaluateParams, inputs: Inputs, execution: Execution) -> Iterator[Any]:
+    """The maps of the split with their truth, image by image, those without one left out.
+
+    Raises:
+        ParamsError: a truth that the method cannot use.
+    """
+    from stages.evaluate.methods import METHODS
+    from stages.evaluate.scored import ScoredImage
+
+    allowed = METHODS[params.method].TRUTH
+    refine, ignored = inputs["refine"], list(inputs.index_params["ignore"])
+    named = len(inputs.index_params["classes"])
+    sizes = refine["size"][:].tolist()
+    soft = refine["foreground"].shape[1] > 0
+    for i, (height, width) in enumerate(sizes):
+        truth = inputs.truth(i)
+        if truth is not None:
+            if truth.kind not in allowed:
+                raise ParamsError(
+                    f"params.yaml: evaluate.method: found {params.method!r}, which needs {' or '.join(allowed)}; "
+                    f"{inputs.file(i, 'label_path', None)} holds {truth.kind}"
+                )
+            if truth.boxes is not None and params.protocol == "crop320":
+                raise ParamsError(
+                    "params.yaml: evaluate.protocol: found 'crop320'; native is allowed where the truth is boxes"
+                )
+            labels = truth.labels
+            if labels is not None:
+                beyond = (labels >= named) if named else np.zeros(labels.shape, np.bool_)
+                labels = np.where((labels < 0) | beyond | np.isin(labels, ignored), -1, labels)
+            yield ScoredImage(
+                map=refine["maps"][i, :height, :width],
+                foreground=refine["foreground"][i, :height, :width] if soft else None,
+                labels=labels,
+                partitions=truth.partitions,
+                boxes=truth.boxes,
+            )
+        execution.progress(i + 1, len(sizes))
+
+
+def map_labels(params: EvaluateParams, inputs: Inputs) -> Any:
+    """What the labels of the maps stand for."""
+    from stages.evaluate.scored import MapLabels
+
+    if not needs_clusters(params):
+        return MapLabels([], 0, 0)
     number = inputs["cluster"]["centers"].shape[0]
     collision = bool(inputs["assign"].params["background_collision"])
     # Without a background rule label 0 never occurs, and clusters are the rows.
-    offset = 1 if inputs["segments"].params["background"] == "none" and not collision else 0
-    clusters = number if offset or collision else number + 1
-    confusion, labelled = count_pixels(inputs, execution, offset=offset, clusters=clusters, classes=len(names))
-    split = inputs.split
-    matching = match(confusion, matching=params.matching, surplus=params.surplus) if labelled else np.full(clusters, -1)
-    result = scores(confusion, matching, absent=params.absent)
-    metrics: dict[str, Any] = {"labelled": bool(labelled), "num_images": len(images)}
-    if labelled:
-        metrics |= {
-            "miou": result.miou,
-            "accuracy": result.accuracy,
-            "per_class": by_name(names, result.iou),
-            "per_class_accuracy": by_name(names, result.class_accuracy),
-            "convention": params.model_dump(),
-            "conventions": {name: convention_scores(confusion, **settings) for name, settings in CONVENTIONS.items()},
-        }
-    else:
+    first = 1 if inputs["segments"].params["background"] == "none" and not collision else 0
+    clusters = number if first or collision else number + 1
+    return MapLabels(list(inputs.index_params["classes"]), clusters, first)
+
+
+def run(params: EvaluateParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
+    """Metrics, plots, and what the report shows."""
+    from stages.evaluate.methods import METHODS
+    from stages.evaluate.plots import scores_csv
+
+    check_maps(params, inputs)
+    split, labelled = inputs.split, any(inputs["index"]["label_path"])
+    scored = scored_images(params, inputs, execution)
+    result = METHODS[params.method].score(scored, params, map_labels(params, inputs))
+    metrics = {"labelled": labelled, "num_images": len(images), **(result.metrics if labelled else {})}
+    if not labelled:
         log.info("evaluate@%s: no labels, nothing to score", split)
-    rows = [f"{k + offset}: {names[c] if c >= 0 else '-'}" for k, c in enumerate(matching)]
     files: dict[str, str | bytes] = {
-        f"metrics/{split}.json": json.dumps(metrics, indent=1) + "\n",
-        f"plots/{split}/per_class.csv": per_class_csv(names, result.iou, result.class_accuracy),
-        f"plots/{split}/confusion.png": confusion_png(confusion, names, rows),
+        f"metrics/{split}.json": json.dumps(metrics, indent=1, allow_nan=False) + "\n",
+        f"plots/{split}/scores.csv": scores_csv(result.rows),
+        f"plots/{split}/details.png": result.picture,
     }
-    return {"confusion": confusion, "matching": matching.astype(np.int64), "files": files}
-
-
-def convention_scores(
-    confusion: npt.NDArray[np.int64], *, matching: str, absent: str, surplus: str
-) -> dict[str, float]:
-    """mIoU and accuracy under one published convention."""
-    from stages.evaluate.matching import match
-    from stages.evaluate.scores import scores
-
-    result = scores(confusion, match(confusion, matching=matching, surplus=surplus), absent=absent)
-    return {"miou": result.miou, "accuracy": result.accuracy}
-
-
-def by_name(names: list[str], values: npt.NDArray[np.float64]) -> dict[str, float | None]:
-    """Class name -> value, null where there is nothing to score."""
-    return {name: None if math.isnan(value) else float(value) for name, value in zip(names, values, strict=True)}
+    main = {name: value for name, value in metrics.items() if isinstance(value, float)}
+    return {
+        "confusion": result.confusion,
+        "matching": result.matching,
+        "name": list(main),
+        "score": np.array(list(main.values()), np.float64),
+        "files": files,
+    }
 
 
 def scores_of(artifact: Artifact) -> Any:
@@ -129,13 +153,20 @@ def scores_of(artifact: Artifact) -> Any:
 
 STAGE = Stage(
     name="evaluate",
-    summary="Match clusters to classes and score the maps of a split.",
-    version=1,
+    summary="Hold the maps of a split against what is known of its images.",
+    version=2,
     params=EvaluateParams,
-    inputs=(Input("index", labels=True), Input("segments"), Input("assign"), Input("refine"), Input("cluster", "fit")),
+    inputs=(
+        *(Input("index", labels=True), Input("segments"), Input("assign", needed=needs_clusters), Input("refine")),
+        Input("cluster", "fit", needed=needs_clusters),
+    ),
     arrays={
-        "confusion": ArraySpec(("cluster", "class"), "int64", "pixels; row 0 is the background where there is one"),
+        "confusion": ArraySpec(
+            ("cluster", "class"), "int64", "of method classes: pixels; row 0 is the background where there is one"
+        ),
         "matching": ArraySpec(("cluster",), "int64", "class of each row, -1 none"),
+        "name": ArraySpec(("score",), "str", "of each main score"),
+        "score": ArraySpec(("score",), "float64", "its value; one that is undefined is left out"),
     },
     run=run,
     functions={"scores_of": scores_of},

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import ParamsError
+from pipeline.errors import ImageError, ParamsError
 from pipeline.params import nearest
 from pipeline.recipes import RECIPES
-from stages.index.stage import files_of, listed
+from stages.index.stage import files_of, listed, truth_files
 
+Settings = Mapping[str, Mapping[str, Any]]
 Splits = Mapping[str, Mapping[str, str | None]]
 VOC = (
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
@@ -38,6 +39,14 @@ CITYSCAPES = (
     *("truck", "bus", "caravan", "trailer", "train", "motorcycle", "bicycle"),
 )
 POTSDAM = {"road": "0", "building": "1", "low vegetation": "2", "tree": "3", "car": "4", "clutter": "5"}
+# How a dataset is scored, and what that asks of the stages before.
+CLASSES: Settings = {"refine": {"source": "assign"}, "evaluate": {"method": "classes"}}
+OBJECTS: Settings = {
+    "segments": {"background": "border"},
+    "refine": {"source": "segments", "foreground": True},
+    "evaluate": {"method": "objects"},
+}
+PARTITIONS: Settings = {"refine": {"source": "segments"}, "evaluate": {"method": "partitions"}}
 OBJECT = {"background": "0-127", "object": "128-255"}  # masks are grey at their edges
 
 
@@ -50,6 +59,7 @@ class Layout:
     places: tuple[Splits, ...]
     classes: Mapping[str, str] = field(default_factory=dict)  # raw label values of each, see `label_table`
     published: Mapping[str, int] = field(default_factory=dict)  # images a split
+    scoring: Settings = field(default_factory=lambda: CLASSES)
 
 
 def numbered(names: Iterable[str], *, first: int = 0) -> dict[str, str]:
@@ -86,6 +96,18 @@ def pairs(**folders: tuple[str, str]) -> Splits:
     }
 
 
+def bsds(split: str, folder: str = "") -> Mapping[str, str | None]:
+    """A split of BSDS500."""
+    return {"images": f"{folder}images/{split}/*.jpg", "labels": f"{folder}groundTruth/{split}/*.mat"}
+
+
+VOC_BOXES: Splits = {
+    "trainval": {
+        "images": "JPEGImages/*.jpg",
+        "labels": "Annotations/*.xml",
+        "ids": "ImageSets/Main/trainval.txt",
+    }
+}
 CAMVID = RECIPES["camvid"].settings["index"]
 LAYOUTS = {
     layout.name: layout
@@ -107,6 +129,20 @@ LAYOUTS = {
             published={"train": 1464, "val": 1449},
         ),
         Layout(
+            "voc2012-objects",
+            "the same, boxes around objects",
+            (VOC_BOXES,),
+            published={"trainval": 11540},
+            scoring=OBJECTS,
+        ),
+        Layout(
+            "voc2007-objects",
+            "PASCAL VOC 2007 (VOCdevkit/VOC2007), boxes around objects",
+            (VOC_BOXES,),
+            published={"trainval": 5011},
+            scoring=OBJECTS,
+        ),
+        Layout(
             "cocostuff27",
             "COCO-Stuff, 12 groups of things and 15 of stuff, the curated lists ending in _7",
             coco("Coco164kFull_Stuff_Coarse_7"),
@@ -125,6 +161,22 @@ LAYOUTS = {
             "COCO-Stuff, sky, plant and ground, the lists Coco164kFew_Stuff_6",
             coco("Coco164kFew_Stuff_6"),
             classes=COCO_3,
+        ),
+        Layout(
+            "coco20k",
+            "COCO 2014, boxes around objects, the list coco_20k_filenames.txt of LOST",
+            tuple(
+                {
+                    "train": {
+                        "images": f"{folder}train2014/*.jpg",
+                        "labels": "annotations/instances_train2014.json",
+                        "ids": "coco_20k_filenames.txt",
+                    }
+                }
+                for folder in ("images/", "")
+            ),
+            published={"train": 19817},
+            scoring=OBJECTS,
         ),
         Layout(
             "cityscapes27",
@@ -160,6 +212,7 @@ LAYOUTS = {
             "ECSSD, salient objects",
             (pairs(test=("images", "ground_truth_mask")),),
             classes=OBJECT,
+            scoring=OBJECTS,
             published={"test": 1000},
         ),
         Layout(
@@ -172,6 +225,7 @@ LAYOUTS = {
                 ),
             ),
             classes=OBJECT,
+            scoring=OBJECTS,
             published={"train": 10553, "test": 5019},
         ),
         Layout(
@@ -182,6 +236,7 @@ LAYOUTS = {
                 pairs(test=("DUT-OMRON-image/DUT-OMRON-image", "pixelwiseGT-new-PNG/pixelwiseGT-new-PNG")),
             ),
             classes=OBJECT,
+            scoring=OBJECTS,
             published={"test": 5168},
         ),
         Layout(
@@ -192,11 +247,12 @@ LAYOUTS = {
         ),
         Layout(
             "bsds500",
-            "BSDS500, photos without classes",
+            "BSDS500, photos with the segmentations of several people",
             (
-                {split: {"images": f"images/{split}/*.jpg", "labels": None} for split in ("train", "val")},
-                {split: {"images": f"data/images/{split}/*.jpg", "labels": None} for split in ("train", "val")},
+                {split: bsds(split) for split in ("train", "val")},
+                {split: bsds(split, "data/") for split in ("train", "val")},
             ),
+            scoring=PARTITIONS,
             published={"train": 200, "val": 100},
         ),
     )
@@ -223,7 +279,7 @@ def splits_at(layout: Layout, root: Path) -> Splits:
 
 
 def settings_of(layout: Layout, root: Path) -> dict[str, dict[str, Any]]:
-    """What params.yaml says of a dataset at root: the index section, and a split to fit on."""
+    """What params.yaml says of a dataset at root: the index section, a split to fit on, and how it is scored."""
     splits = {name: dict(split) for name, split in splits_at(layout, root).items()}
     index = {
         "root": str(root),
@@ -232,7 +288,8 @@ def settings_of(layout: Layout, root: Path) -> dict[str, dict[str, Any]]:
         "label_values": list(layout.classes.values()),
         "ignore": [255],
     }
-    return {"index": index, "cluster": {"fit_split": "train" if "train" in splits else min(splits)}}
+    fit = {"fit_split": "train" if "train" in splits else min(splits)}
+    return {"index": index, "cluster": fit, **{section: dict(keys) for section, keys in layout.scoring.items()}}
 
 
 def check(layout: Layout, root: Path) -> Iterator[tuple[str, bool]]:
@@ -240,9 +297,9 @@ def check(layout: Layout, root: Path) -> Iterator[tuple[str, bool]]:
     for name, split in splits_at(layout, root).items():
         try:
             images = files_of(root, str(split["images"]), name)
-            labels = files_of(root, split["labels"], name) if split["labels"] else {}
-            wanted = listed(root, str(split["ids"]), name) if split.get("ids") else list(images)
-        except ParamsError as error:
+            labels = truth_files(root, split["labels"], images, name) if split["labels"] else {}
+            wanted = listed(root, str(split["ids"]), name, images) if split.get("ids") else list(images)
+        except (ParamsError, ImageError) as error:
             yield f"{error}", False
             continue
         lost = [i for i in wanted if i not in images]

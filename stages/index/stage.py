@@ -1,7 +1,7 @@
 """List and check the images of a split."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -12,9 +12,10 @@ from pydantic import Field, field_validator
 
 from pipeline.artifact import ArraySpec
 from pipeline.errors import ImageError, ParamsError
-from pipeline.images import file_checksum, label_table, read_image, read_labels
+from pipeline.images import file_checksum, label_table, read_image
 from pipeline.params import Params
 from pipeline.stage import Execution, Inputs, Stage
+from pipeline.truth import check_truth, coco_images
 
 log = logging.getLogger("usseg")
 
@@ -23,8 +24,10 @@ class SplitParams(Params):
     """Where the images of a split stand, and their labels if there are any."""
 
     images: str = Field(description="glob below root; {id} in a file name is a * that names the image")
-    labels: str | None = Field(None, description="glob below root, matched to images by id")
-    ids: str | None = Field(None, description="file below root with an id a line: only these; null: all")
+    labels: str | None = Field(
+        None, description="glob below root, matched to images by id; or one COCO file of instances, .json"
+    )
+    ids: str | None = Field(None, description="file below root with an id or a file name a line: only these; null: all")
 
 
 class IndexParams(Params):
@@ -81,14 +84,20 @@ def file_id(path: Path, pattern: str, fixed: Path) -> str:
     return (path.relative_to(fixed).parent / name).as_posix()
 
 
-def listed(root: Path, ids: str, where: str) -> list[str]:
-    """The ids in a list file, in its order."""
+def listed(root: Path, ids: str, where: str, known: Container[str]) -> list[str]:
+    """The ids in a list file, in its order; a line may also be a path, whose id is its file name without suffix."""
     try:
         lines = (root / ids).read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise ParamsError(f"{where}: {root / ids}: {reason}; a text file with an id a line is needed") from None
-    return list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    names = [line.strip() for line in lines if line.strip()]
+    stems = [PurePosixPath(name).stem for name in names]
+    return list(
+        dict.fromkeys(
+            stem if stem in known and name not in known else name for name, stem in zip(names, stems, strict=True)
+        )
+    )
 
 
 def files_of(root: Path, glob: str, where: str) -> dict[str, Path]:
@@ -123,19 +132,34 @@ def files_of(root: Path, glob: str, where: str) -> dict[str, Path]:
     return found
 
 
-def check_file(name: str, path: Path, label: Path | None, root: Path, params: IndexParams) -> Row:
-    """Decode one image and its labels.
+def truth_files(root: Path, glob: str, names: Iterable[str], where: str) -> dict[str, Path]:
+    """The file with the truth of each image, by id; a .json file has that of all of them.
+
+    Raises:
+        ParamsError: as `files_of`, or several .json files.
+        ImageError: a .json file that is no COCO instances.
+    """
+    found = files_of(root, glob, where)
+    whole = [path for path in found.values() if path.suffix == ".json"]
+    if not whole:
+        return found
+    if len(found) > 1:
+        raise ParamsError(f"{where}: {glob!r} matches {len(found)} files; of .json one file with all images is needed")
+    coco_images(whole[0])
+    return dict.fromkeys(names, whole[0])
+
+
+def check_file(
+    name: str, path: Path, label: Path | None, root: Path, params: IndexParams, shared: Mapping[Path, str]
+) -> Row:
+    """Decode one image and its truth; `shared` has the checksums of files with the truth of many.
 
     Raises:
         ImageError: unreadable, sizes that differ, or a label value that no class has.
     """
     height, width = read_image(path).shape[:2]
-    if label is not None:
-        labels = read_labels(label)
-        if labels.shape != (height, width):
-            raise ImageError(
-                f"{label}: labels of {labels.shape[1]} x {labels.shape[0]} for an image of {width} x {height}"
-            )
+    labels = check_truth(label, path.name, (height, width)).labels if label is not None else None
+    if labels is not None:
         allowed = {*range(len(params.classes)), *params.ignore}
         strange = sorted(set(np.unique(labels).tolist()) - allowed)
         if params.classes and strange and not params.label_values:
@@ -149,7 +173,7 @@ def check_file(name: str, path: Path, label: Path | None, root: Path, params: In
         label.relative_to(root).as_posix() if label else "",
         (height, width),
         file_checksum(path),
-        file_checksum(label) if label else "",
+        (shared.get(label) or file_checksum(label)) if label else "",
     )
 
 
@@ -159,9 +183,9 @@ def run(params: IndexParams, inputs: Inputs, images: range, execution: Execution
     root = execution.project / params.root
     where = f"params.yaml: index.splits.{inputs.split}"
     files = files_of(root, split.images, f"{where}.images")
-    labels = files_of(root, split.labels, f"{where}.labels") if split.labels else {}
+    labels = truth_files(root, split.labels, files, f"{where}.labels") if split.labels else {}
     if split.ids:
-        wanted = listed(root, split.ids, f"{where}.ids")
+        wanted = listed(root, split.ids, f"{where}.ids", files)
         absent = [name for name in wanted if name not in files]
         if absent or not wanted:
             found = f"{absent[0]!r} is" if absent else "nothing is"
@@ -171,9 +195,11 @@ def run(params: IndexParams, inputs: Inputs, images: range, execution: Execution
         if name not in labels:
             raise ParamsError(f"{where}.labels: no label file for image {name!r}; add it, or set labels to null")
 
+    shared = {path: file_checksum(path) for path in set(labels.values()) if path.suffix == ".json"}
+
     def checked(name: str) -> Row | ImageError:
         try:
-            return check_file(name, files[name], labels.get(name), root, params)
+            return check_file(name, files[name], labels.get(name), root, params, shared)
         except ImageError as error:
             return error
 

@@ -1,12 +1,11 @@
 """The page of a comparison: a table of scores, and the predictions of all pairs side by side."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from pipeline.comparison import Pair
 from pipeline.inputs import Table, open_inputs
+from pipeline.metrics import main_scores, read_metrics, shown
 from pipeline.params import read_params
 from stages.report.pictures import color_map, data_uri, fit_within, palette
 from stages.report.stage import colors_of_labels, labels_picture, spread
@@ -18,7 +17,7 @@ def comparison_page(stages: Table, pairs: Sequence[Pair], *, split: str, max_ima
     """HTML of the comparison on one split; self-contained."""
     from jinja2 import Environment, FileSystemLoader
 
-    metrics = {(p.segments, p.cluster): scores_of(p, split) for p in pairs}
+    found = {(p.segments, p.cluster): main_scores(read_metrics(p.project, split)) for p in pairs}
     opened = [open_inputs(stages, stages["report"], "all", read_params(p.project), p.project) for p in pairs]
     first = opened[0]
     names = list(first.index_params["classes"])
@@ -42,12 +41,8 @@ def comparison_page(stages: Table, pairs: Sequence[Pair], *, split: str, max_ima
         split=split,
         segments=list(dict.fromkeys(p.segments for p in pairs)),
         clusters=list(dict.fromkeys(p.cluster for p in pairs)),
-        metrics=metrics,
+        names=list(dict.fromkeys(name for scores in found.values() for name in scores)),
+        scores={pair: [shown(value) for value in scores.values()] for pair, scores in found.items()},
+        shades={pair: round(100 * (next(iter(scores.values()), 0) or 0)) for pair, scores in found.items()},
         images=images,
     )
-
-
-def scores_of(pair: Pair, split: str) -> dict[str, Any]:
-    """The metrics of a pair; `labelled` says whether there are any."""
-    metrics: dict[str, Any] = json.loads((pair.project / "metrics" / f"{split}.json").read_text(encoding="utf-8"))
-    return metrics

@@ -151,8 +151,8 @@ def test_everything_is_made(demo: Path, command: Command) -> None:
         assert {"miou", "accuracy", "per_class", "per_class_accuracy", "conventions"} <= set(metrics)
         assert 0 < metrics["miou"] <= metrics["accuracy"] <= 1
         assert metrics["num_images"] == 3
-        assert (demo / f"plots/{split}/confusion.png").read_bytes().startswith(b"\x89PNG")
-        assert len((demo / f"plots/{split}/per_class.csv").read_text().splitlines()) == 7
+        assert (demo / f"plots/{split}/details.png").read_bytes().startswith(b"\x89PNG")
+        assert len((demo / f"plots/{split}/scores.csv").read_text().splitlines()) == 7
     page = (demo / "report/index.html").read_text()
     assert page.lstrip().startswith("<!doctype html>")
     assert page.count("data:image/") > 6 * 4
@@ -195,7 +195,7 @@ def test_metrics_and_params_are_compared_with_a_commit(
         found = metrics[f"metrics/{split}.json"]
         assert (found["convention.matching"]["old"], found["convention.matching"]["new"]) == ("count", "iou")
         assert found["miou"]["old"] == json.loads((demo / f"metrics/{split}.json").read_text())["miou"]
-    plots = command(project, "dvc", "plots", "diff", "--show-vega", "--targets", "plots/val/per_class.csv").stdout
+    plots = command(project, "dvc", "plots", "diff", "--show-vega", "--targets", "plots/val/scores.csv").stdout
     assert {row["rev"] for row in json.loads(plots)["data"]["values"]} == {"HEAD", "workspace"}
 
 

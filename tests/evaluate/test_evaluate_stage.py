@@ -56,7 +56,7 @@ def test_a_split_without_labels_is_skipped_with_a_line(
         tiny_project.run_all(*CHAIN, "report")
     assert "evaluate@val: no labels, nothing to score" in caplog.text
     assert metrics(tiny_project) == {"labelled": False, "num_images": 4}
-    assert (tiny_project.path / "plots/val/per_class.csv").read_text() == "class,iou,accuracy\n"
+    assert (tiny_project.path / "plots/val/scores.csv").read_text() == "name,score\n"
     assert "no labels" in (tiny_project.path / "report/index.html").read_text()
 
 
@@ -107,7 +107,7 @@ def test_rows_are_labels(finished_project, background: str, collision: bool) -> 
 
 def test_plots_are_equal_bytes(finished_project) -> None:
     before = finished_project.files("plots")
-    for name in ("artifacts/evaluate/train.run.json", "plots/train/confusion.png"):
+    for name in ("artifacts/evaluate/train.run.json", "plots/train/details.png"):
         (finished_project.path / name).unlink()
     finished_project.run("evaluate")
     assert finished_project.files("plots") == before

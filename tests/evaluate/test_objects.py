@@ -50,7 +50,7 @@ def test_inverted_and_perfect_predictions() -> None:
 def test_nothing_to_find() -> None:
     none = np.zeros((3, 3), bool)
     scores = object_scores([mask_counts(none.astype(float), none)])
-    assert (scores.accuracy, scores.iou, scores.max_f) == (1, 0, 1)
+    assert (scores.accuracy, scores.iou, scores.dataset_iou, scores.max_f) == (1, None, None, 1)
     both = object_scores([mask_counts(none.astype(float), none), mask_counts(*A)])
     assert both.iou == pytest.approx(1 / 3)
     with pytest.raises(ValueError, match="no image"):
@@ -81,4 +81,4 @@ def test_corloc() -> None:
     found = [(0, 0, 10, 10), (0, 0, 10, 10), None, (0, 0, 1, 1)]
     truths = [[(50, 50, 60, 60), (0, 0, 10, 20)], [(5, 0, 15, 10)], [(0, 0, 5, 5)], []]
     assert corloc(found, truths) == pytest.approx(1 / 3)
-    assert corloc([None], [[]]) == 0
+    assert corloc([None], [[]]) is None

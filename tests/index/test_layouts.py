@@ -1,5 +1,6 @@
 """Public datasets: tiny trees in the real layouts, indexed and read back."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ from pipeline.images import label_table, read_image, read_labels, to_classes
 from pipeline.params import read_params
 from pipeline.recipes import write_settings
 from pipeline.stage import Inputs
-from stages.index.layouts import COCO_27, LAYOUTS, Layout, check, find_layout, settings_of
+from stages.index.layouts import COCO_27, LAYOUTS, PARTITIONS, Layout, check, find_layout, settings_of
 
 SIZE = (24, 32)
+BOXES = {"voc2007-objects", "voc2012-objects", "coco20k"}
 
 
 def write_image(path: Path) -> None:
@@ -24,8 +26,37 @@ def write_image(path: Path) -> None:
         Image.fromarray(np.full((*SIZE, 3), 90, np.uint8)).save(path)
 
 
-def write_label(path: Path, value: int) -> None:
+def write_people(path: Path) -> None:
+    """Two segmentations as BSDS500 stores them: cells with a struct each."""
+    maps = [np.arange(SIZE[1])[None] * parts // SIZE[1] + np.ones(SIZE, np.uint16) for parts in (2, 3)]
+    cells = np.empty((1, 2), object)
+    for place, found in enumerate(maps):
+        cells[0, place] = {"Segmentation": found.astype(np.uint16), "Boundaries": np.zeros(SIZE, np.uint8)}
+    savemat(path, {"groundTruth": cells})
+
+
+def write_boxes(path: Path, name: str) -> None:
+    """Pixels 3 to 10 by 5 to 8, counted from 1, as VOC or COCO has them; COCO's file grows by an image."""
+    if path.suffix == ".xml":
+        box = "<bndbox><xmax>10</xmax><xmin>3</xmin><ymax>8</ymax><ymin>5</ymin></bndbox>"
+        size = f"<size><width>{SIZE[1]}</width><height>{SIZE[0]}</height><depth>3</depth></size>"
+        path.write_text(f"<annotation>{size}<object><difficult>1</difficult>{box}</object></annotation>")
+        return
+    content = json.loads(path.read_text()) if path.exists() else {"images": [], "annotations": []}
+    number = len(content["images"])
+    content["images"].append({"id": number, "file_name": f"{name}.jpg", "height": SIZE[0], "width": SIZE[1]})
+    content["annotations"].append({"image_id": number, "iscrowd": 0, "bbox": [2.2, 3.9, 7.5, 3.8]})
+    path.write_text(json.dumps(content))
+
+
+def write_label(path: Path, value: int, name: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix in (".xml", ".json"):
+        write_boxes(path, name)
+        return
+    if "groundTruth" in path.parts:
+        write_people(path)
+        return
     values = np.full(SIZE, value, np.uint8)
     values[0] = 255
     if path.suffix == ".mat":
@@ -45,7 +76,9 @@ def write_tree(root: Path, layout: Layout, value: int, place: int = 0) -> None:
         if files.get("ids"):
             ids = root / str(files["ids"])
             ids.parent.mkdir(parents=True, exist_ok=True)
-            ids.write_text("\n".join(names) + "\n")
+            # LOST's list of COCO names files; the others name ids.
+            lines = [f"train2014/{name}.jpg" for name in names] if "coco_20k" in ids.name else names
+            ids.write_text("\n".join(lines) + "\n")
             names.append(f"{split}_unlisted")
         for name in names:
             for glob, write in ((files["images"], write_image), (files["labels"], None)):
@@ -53,7 +86,7 @@ def write_tree(root: Path, layout: Layout, value: int, place: int = 0) -> None:
                     continue
                 folder, _, pattern = glob.replace("/*/", "/city/").rpartition("/")
                 path = root / folder / pattern.replace("{id}", "*").replace("*", name)
-                write(path) if write else write_label(path, value)
+                write(path) if write else write_label(path, value, name)
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -70,13 +103,29 @@ def test_every_layout_is_found_and_read(tiny_project, name: str) -> None:
         np.testing.assert_array_equal(index["size"], [SIZE, SIZE])
         inputs = Inputs(split, {"index": index}, read_params(tiny_project.path)["index"], tiny_project.path)
         assert inputs.image(0).shape == (*SIZE, 3)
-        labels = inputs.labels(1)
-        if layout.classes:
+        truth, labels = inputs.truth(1), inputs.labels(1)
+        if layout.scoring is PARTITIONS:
+            assert [part.shape for part in truth.partitions] == [SIZE, SIZE]
+            assert [part.max() for part in truth.partitions] == [2, 3]
+        elif layout.name in BOXES:
+            np.testing.assert_array_equal(truth.boxes, [[2, 4, 10, 8]])
+        else:
             assert labels is not None
             assert (labels[1:] == wanted).all()
             assert (labels[0] == (1 if "object" in layout.classes else -1)).all()
-        else:
-            assert labels is None
+
+
+def test_a_dataset_brings_its_scoring(tiny_project) -> None:
+    write_settings(tiny_project.path, settings_of(find_layout("bsds500"), Path("public")))
+    content = read_params(tiny_project.path)
+    assert (content["evaluate"]["method"], content["refine"]["source"]) == ("partitions", "segments")
+    write_settings(tiny_project.path, settings_of(find_layout("ecssd"), Path("public")))
+    content = read_params(tiny_project.path)
+    assert (content["evaluate"]["method"], content["segments"]["background"]) == ("objects", "border")
+    assert content["refine"]["foreground"] is True
+    write_settings(tiny_project.path, settings_of(find_layout("camvid"), Path("public")))
+    content = read_params(tiny_project.path)
+    assert (content["evaluate"]["method"], content["refine"]["source"]) == ("classes", "assign")
 
 
 def test_a_nested_archive_is_found(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
-"""The refinement methods: name -> module with `Options` and `refine(coarse map, options) -> full-size labels`.
+"""The refinement methods: name -> module with `Options` and `refine(coarse map, options) -> full-size labels, foreground`.
 
-`PIXELS` says whether a method reads the image.
+The foreground is how sure each pixel is not to be label 0, of 255. `PIXELS` says whether a method reads the image.
 """
 
 from stages.refine.methods import bilateral_solver, crf, guided_filter, none

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from pipeline.params import Params
 from stages.refine.coarse import CoarseMap
-from stages.refine.voting import strongest_label
+from stages.refine.voting import U8, of_255, strongest_label
 
 PIXELS = True
 F64 = npt.NDArray[np.float64]
@@ -120,8 +120,8 @@ def object_kept(found: npt.NDArray[np.integer], given: npt.NDArray[np.integer], 
     return bool(((found > 0) & (given > 0)).sum() >= min_iou * ((found > 0) | (given > 0)).sum())
 
 
-def refine(coarse: CoarseMap, options: Options) -> npt.NDArray[np.int16]:
-    """Labels (height, width): each pixel takes the label whose solved mask is largest; the given ones where the object is lost."""
+def refine(coarse: CoarseMap, options: Options) -> tuple[npt.NDArray[np.int16], U8]:
+    """Labels and foreground (height, width): each pixel takes the label whose solved mask is largest; the given ones where the object is lost."""
     space = bilateral_space(coarse.pixels, xy=options.xy, luma=options.luma, chroma=options.chroma)
 
     def smooth(mask: npt.NDArray[np.bool_]) -> F64:
@@ -130,5 +130,7 @@ def refine(coarse: CoarseMap, options: Options) -> npt.NDArray[np.int16]:
         return solve(flat, space, **settings).reshape(mask.shape)
 
     given = coarse.upsampled
-    found = strongest_label(given, smooth)
-    return found if object_kept(found, given, min_iou=options.min_iou) else given
+    found, foreground = strongest_label(given, smooth)
+    if object_kept(found, given, min_iou=options.min_iou):
+        return found, foreground
+    return given, of_255(given > 0)

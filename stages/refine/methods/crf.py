@@ -10,6 +10,7 @@ from pydantic import Field
 from pipeline.params import Params
 from stages.refine.coarse import CoarseMap
 from stages.refine.lattice import F32, Lattice, lattice_of
+from stages.refine.voting import U8, of_255
 
 PIXELS = True
 TOGETHER = 8  # labels filtered at a time
@@ -103,13 +104,15 @@ def softmax(scores_PL: F32) -> F32:
     return out
 
 
-def refine(coarse: CoarseMap, options: Options) -> npt.NDArray[np.int16]:
-    """Labels (height, width): each pixel's most probable one of those in the map, the smallest of equals."""
+def refine(coarse: CoarseMap, options: Options) -> tuple[npt.NDArray[np.int16], U8]:
+    """Labels and foreground (height, width): each pixel's most probable label of those in the map, the smallest of equals."""
     labels = coarse.upsampled
     present, position = np.unique(labels, return_inverse=True)
     if len(present) == 1:
-        return labels
+        return labels, of_255(labels > 0)
     given = position.reshape(-1, 1) == np.arange(len(present))
     settings = options.model_dump(exclude={"floor"})
     beliefs = dense_crf(np.where(given, np.float32(1), np.float32(options.floor)), coarse.pixels, **settings)
-    return np.asarray(present[beliefs.argmax(axis=1)].reshape(labels.shape), np.int16)
+    background = beliefs[:, 0] if present[0] == 0 else np.zeros(len(beliefs), np.float32)
+    found = np.asarray(present[beliefs.argmax(axis=1)].reshape(labels.shape), np.int16)
+    return found, of_255(1 - background.reshape(labels.shape))

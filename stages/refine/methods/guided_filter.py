@@ -8,7 +8,7 @@ from pydantic import Field
 
 from pipeline.params import Params
 from stages.refine.coarse import CoarseMap
-from stages.refine.voting import strongest_label
+from stages.refine.voting import U8, strongest_label
 
 PIXELS = True
 F64 = npt.NDArray[np.float64]
@@ -77,8 +77,8 @@ def gray_guide(image: npt.NDArray[np.uint8]) -> F64:
     return np.asarray(image.mean(axis=2) / 255.0)
 
 
-def refine(coarse: CoarseMap, options: Options) -> npt.NDArray[np.int16]:
-    """Labels (height, width): each pixel takes the label whose filtered mask, cut to [0, 1], is largest."""
+def refine(coarse: CoarseMap, options: Options) -> tuple[npt.NDArray[np.int16], U8]:
+    """Labels and foreground (height, width): each pixel takes the label whose filtered mask, cut to [0, 1], is largest."""
     guide = gray_guide(coarse.pixels) if options.guide == "gray" else coarse.pixels / 255.0
 
     def smooth(mask: npt.NDArray[np.bool_]) -> F64:

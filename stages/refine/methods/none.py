@@ -5,6 +5,7 @@ import numpy.typing as npt
 
 from pipeline.params import Params
 from stages.refine.coarse import CoarseMap
+from stages.refine.voting import U8, of_255
 
 PIXELS = False
 
@@ -13,6 +14,6 @@ class Options(Params):
     """Method `none` has no options."""
 
 
-def refine(coarse: CoarseMap, options: Options) -> npt.NDArray[np.int16]:
-    """Labels (height, width)."""
-    return coarse.upsampled
+def refine(coarse: CoarseMap, options: Options) -> tuple[npt.NDArray[np.int16], U8]:
+    """Labels and foreground (height, width)."""
+    return coarse.upsampled, of_255(coarse.upsampled > 0)

@@ -1,0 +1,27 @@
+"""The scores that stage evaluate writes for each split."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def metrics_path(project: Path, split: str) -> Path:
+    """Where the scores of a split stand."""
+    return project / "metrics" / f"{split}.json"
+
+
+def read_metrics(project: Path, split: str) -> dict[str, Any]:
+    """The scores of a split; `labelled` says whether there are any."""
+    metrics: dict[str, Any] = json.loads(metrics_path(project, split).read_text(encoding="utf-8"))
+    return metrics
+
+
+def main_scores(metrics: Mapping[str, Any]) -> dict[str, float | None]:
+    """The scores of the split as a whole, whatever the method; None where undefined. Counts are ints, parts are mappings."""
+    return {name: value for name, value in metrics.items() if value is None or isinstance(value, float)}
+
+
+def shown(value: float | None) -> str:
+    """A score with three digits, or a dash."""
+    return "-" if value is None else f"{value:.3f}"

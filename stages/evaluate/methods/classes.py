@@ -1,0 +1,63 @@
+"""Semantic maps: one confusion matrix of the split, every score from it."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from stages.evaluate.matching import confusion_matrix, match
+from stages.evaluate.plots import confusion_png
+from stages.evaluate.scored import MapLabels, ScoredImage, SplitScores
+from stages.evaluate.scores import scores
+
+TRUTH = ("a label image",)
+CONVENTIONS = {
+    "stego": {"matching": "count", "absent": "drop", "surplus": "strict"},
+    "primaps": {"matching": "count", "absent": "drop", "surplus": "many_to_one"},
+    "dsm": {"matching": "iou", "absent": "zero", "surplus": "strict"},
+    "majority": {"matching": "iou", "absent": "zero", "surplus": "majority"},
+}
+
+
+def score(images: Iterable[ScoredImage], params: Any, labels: MapLabels) -> SplitScores:
+    """Mean IoU and accuracy, by class, and under the published conventions."""
+    names = labels.classes
+    confusion, labelled = np.zeros((labels.clusters, len(names)), np.int64), False
+    for image in images:
+        assert image.labels is not None
+        labelled = True
+        confusion += confusion_matrix(
+            image.map - labels.first, image.labels, num_clusters=labels.clusters, num_classes=len(names)
+        )
+    matching = np.full(labels.clusters, -1, np.int64)
+    if labelled:
+        matching = match(confusion, matching=params.matching, surplus=params.surplus)
+    result = scores(confusion, matching, absent=params.absent)
+    metrics: dict[str, Any] = {}
+    if labelled:
+        metrics = {
+            "miou": result.miou,
+            "accuracy": result.accuracy,
+            "per_class": by_name(names, result.iou),
+            "per_class_accuracy": by_name(names, result.class_accuracy),
+            "convention": params.model_dump(include={"matching", "absent", "surplus"}),
+            "conventions": {name: convention_scores(confusion, **settings) for name, settings in CONVENTIONS.items()},
+        }
+    rows = [(name, value) for name, value in zip(names, result.iou.tolist(), strict=True) if not math.isnan(value)]
+    clusters = [f"{k + labels.first}: {names[c] if c >= 0 else '-'}" for k, c in enumerate(matching.tolist())]
+    return SplitScores(metrics, rows, confusion_png(confusion, names, clusters), confusion, matching)
+
+
+def convention_scores(
+    confusion: npt.NDArray[np.int64], *, matching: str, absent: str, surplus: str
+) -> dict[str, float]:
+    """mIoU and accuracy under one published convention."""
+    result = scores(confusion, match(confusion, matching=matching, surplus=surplus), absent=absent)
+    return {"miou": result.miou, "accuracy": result.accuracy}
+
+
+def by_name(names: Sequence[str], values: npt.NDArray[np.float64]) -> dict[str, float | None]:
+    """Class name -> value, null where there is nothing to score."""
+    return {name: None if math.isnan(value) else float(value) for name, value in zip(names, values, strict=True)}
