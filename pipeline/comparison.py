@@ -7,7 +7,7 @@ So the runner's rules hold: what is current is not run again, and what was inter
 import copy
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,8 @@ def run_pairs(
         cut = with_method(content, "segments", method)
         cut_folder = folder / method
         write_project(cut_folder, cut, shared)
-        run_all(stages, replace(execution, project=cut_folder), ("segments", "crops"), splits)
+        read = needed_stages(stages, cut)
+        run_all(stages, replace(execution, project=cut_folder), ("segments", *({"crops"} & read)), splits)
         for cluster in clusters:
             pair = Pair(method, cluster, cut_folder / cluster)
             write_project(
@@ -73,12 +74,12 @@ def run_pairs(
                 {**shared, "segments": cut_folder, "crops": cut_folder},
             )
             own = replace(execution, project=pair.project)
-            run_all(stages, own, ("cluster",), [fit_split(content)])
-            run_all(stages, own, ("assign", "refine", "evaluate"), splits)
+            run_all(stages, own, {"cluster"} & read, [fit_split(content)])
+            run_all(stages, own, (*({"assign"} & read), "refine", "evaluate"), splits)
             yield pair
 
 
-def run_all(stages: Table, execution: Execution, names: Sequence[str], splits: Sequence[str]) -> None:
+def run_all(stages: Table, execution: Execution, names: Collection[str], splits: Sequence[str]) -> None:
     """Run stages in order for every split."""
     for name in names:
         for split in splits:

@@ -28,7 +28,10 @@ PRIMAPS_CRF = {
     **{"bilateral_weight": 4.0, "bilateral_xy": 67.0, "bilateral_rgb": 3.0},
     **{"gaussian_weight": 3.0, "gaussian_xy": 1.0, "iterations": 10, "floor": 0.3679},
 }
-VOC_EVALUATE = {"matching": "iou", "absent": "zero", "surplus": "strict"}
+CLUSTERED = {"source": "assign", "foreground": False}  # maps of refine: labels of clusters
+OBJECT_MASKS = {"source": "segments", "foreground": True}  # the object itself, and how sure each pixel is
+VOC_EVALUATE = {"method": "classes", "matching": "iou", "absent": "zero", "surplus": "strict"}
+OBJECT_SCORES = {"method": "objects", "protocol": "native", "pick": "box"}
 CAMVID: dict[str, Mapping[str, Any]] = {
     "index": {
         "root": "data/camvid",
@@ -56,13 +59,13 @@ CAMVID: dict[str, Mapping[str, Any]] = {
         **{"area_weight": 0.5, "options": {"metric": "cosine", "n_init": 20}},
     },
     "assign": {"background_collision": False},
-    "refine": {"method": "crf", "upsampling": "align", "options": {}},
-    "evaluate": {"matching": "count", "absent": "drop", "surplus": "strict"},
+    "refine": {**CLUSTERED, "method": "crf", "upsampling": "align", "options": {}},
+    "evaluate": {"method": "classes", "matching": "count", "absent": "drop", "surplus": "strict"},
 }
 
 
 def on_dsm(**settings: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """DSM's chain with some sections replaced."""
+    """DSM's chain with some settings replaced."""
     chain: dict[str, Mapping[str, Any]] = {
         "features": VITS16,
         "eigen": DSM_EIGEN,
@@ -70,10 +73,10 @@ def on_dsm(**settings: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
         "crops": DSM_CROPS,
         "cluster": {"method": "kmeans", "k": 20, "norm_std": False, "options": {}},
         "assign": {"background_collision": False},
-        "refine": {"method": "none", "options": {}},
+        "refine": {**CLUSTERED, "method": "none", "options": {}},
         "evaluate": VOC_EVALUATE,
     }
-    return {**chain, **settings}
+    return {**settings, **{section: {**keys, **settings.get(section, {})} for section, keys in chain.items()}}
 
 
 def objects(method: str, **options: Any) -> dict[str, Any]:
@@ -104,8 +107,12 @@ RECIPES: dict[str, Recipe] = {
         ),
         Recipe(
             "tokencut",
-            "TokenCut: one object an image, smoothed by the bilateral solver; objects clustered as in DSM",
-            on_dsm(segments=objects("tokencut", tau=0.2), refine={"method": "bilateral_solver", "options": {}}),
+            "TokenCut: one object an image, smoothed by the bilateral solver, scored as a mask or by its box",
+            on_dsm(
+                segments=objects("tokencut", tau=0.2),
+                refine={**OBJECT_MASKS, "method": "bilateral_solver", "options": {}},
+                evaluate=OBJECT_SCORES,
+            ),
         ),
         Recipe(
             "maskcut",
@@ -128,10 +135,12 @@ RECIPES: dict[str, Recipe] = {
         ),
         Recipe(
             "simsam",
-            "SimSAM: one object an image by the Fiedler cut of a graph with trained projections",
+            "SimSAM: one object an image by the Fiedler cut of a graph with trained projections, scored as a mask",
             on_dsm(
                 eigen={**DSM_EIGEN, "affinity": "simsam", "options": {"weight": 0.1}},
                 segments={**DSM_SEGMENTS, "method": "fiedler"},
+                refine={"source": "segments"},
+                evaluate=OBJECT_SCORES,
             ),
         ),
         Recipe("camvid", "CamVid's 11 street classes on the embedded descriptor, nothing to download", CAMVID),

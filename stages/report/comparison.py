@@ -8,7 +8,7 @@ from pipeline.inputs import Table, open_inputs
 from pipeline.metrics import main_scores, read_metrics, shown
 from pipeline.params import read_params
 from stages.report.pictures import color_map, data_uri, fit_within, palette
-from stages.report.stage import colors_of_labels, labels_picture, spread
+from stages.report.stage import colors_of_labels, spread, truth_picture
 
 SIDE = 200  # pixels of a picture on the page
 
@@ -25,12 +25,11 @@ def comparison_page(stages: Table, pairs: Sequence[Pair], *, split: str, max_ima
     images = []
     for i in spread(index.num_images, max_images):
         figures = [("photo", data_uri(fit_within(first.image(i, split), SIDE)))]
-        truth = labels_picture(first, i, split, palette(len(names)), SIDE)
+        truth = truth_picture(first, i, split, palette(len(names)), SIDE)
         if truth:
             figures.append(("ground truth", truth))
         for pair, inputs in zip(pairs, opened, strict=True):
-            clusters = int(inputs["cluster"]["centers"].shape[0]) + 1
-            colors = colors_of_labels(inputs, split, palette(len(names) + clusters), len(names), clusters)
+            colors = colors_of_labels(inputs, split)
             height, width = inputs["refine"][split]["size"][i].tolist()
             prediction = color_map(inputs["refine"][split]["maps"][i, :height, :width], colors)
             picture = data_uri(fit_within(prediction, SIDE, smooth=False), kind="PNG")

@@ -44,6 +44,15 @@ def fit_within(image: U8, side: int, *, smooth: bool = True) -> U8:
     return np.asarray(cv2.resize(image, size, interpolation=method), np.uint8)
 
 
+def draw_boxes(image: U8, boxes_B4: npt.NDArray[np.integer], *, color: tuple[int, int, int] = (255, 210, 0)) -> U8:
+    """A copy with the frames of boxes (xmin, ymin, xmax, ymax), half open."""
+    out = image.copy()
+    width = max(2, max(image.shape[:2]) // 120)
+    for x0, y0, x1, y1 in boxes_B4.tolist():
+        cv2.rectangle(out, (x0, y0), (x1 - 1, y1 - 1), color, width)
+    return out
+
+
 def data_uri(image: U8, *, kind: str = "JPEG") -> str:
     """An image as a data URI."""
     from PIL import Image

@@ -1,7 +1,7 @@
 """Write the report."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +9,17 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from pipeline.artifact import Artifact
 from pipeline.params import Params
 from pipeline.stage import Execution, Input, Inputs, Stage
 
 SIDE = 320  # pixels of a picture on the page
+BACKGROUND = (60, 60, 66)
+TITLES = {
+    **{"miou": "mIoU", "accuracy": "pixel accuracy", "iou": "IoU", "dataset_iou": "IoU over all images"},
+    **{"max_f": "maxF, β² = 0.3", "max_f_selfmask": "maxF as SelfMask has it", "corloc": "CorLoc"},
+    **{"covering": "covering", "pri": "probabilistic Rand index", "voi": "variation of information, bits"},
+}
 
 
 class ReportParams(Params):
@@ -30,35 +37,46 @@ def run(params: ReportParams, inputs: Inputs, images: range, execution: Executio
 
     splits = list(inputs["index"])
     names = list(inputs.index_params["classes"])
-    clusters = int(inputs["cluster"]["centers"].shape[0]) + 1
-    colors = palette(len(names) + clusters)
-    class_colors = colors[: len(names)]
-    label_colors = {split: colors_of_labels(inputs, split, colors, len(names), clusters) for split in splits}
+    label_colors = {split: colors_of_labels(inputs, split) for split in splits}
     used = {name: item[splits[0]] if isinstance(item, dict) else item for name, item in inputs.artifacts.items()}
     page = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
     html = page.get_template("template.html.j2").render(
-        summary=f"{sum(a.num_images for a in inputs['index'].values())} images · "
-        f"{used['features'].params['backbone']} features · {used['segments'].params['method']} segments · "
-        f"{used['cluster'].params['method']}, {clusters - 1} clusters fitted on {used['cluster'].attrs['split']}",
-        splits=[split_view(params, inputs, split, names, class_colors, label_colors[split]) for split in splits],
-        clusters=contact_sheet(params, inputs, label_colors),
+        summary=summary_of(inputs, used),
+        splits=[split_view(params, inputs, split, names, palette(len(names)), label_colors[split]) for split in splits],
+        clusters=contact_sheet(params, inputs, label_colors) if "cluster" in used else [],
         params={name: artifact.params for name, artifact in used.items()},
     )
     return {"files": {"report/index.html": html}}
 
 
-def colors_of_labels(
-    inputs: Inputs, split: str, colors: npt.NDArray[np.uint8], classes: int, clusters: int
-) -> npt.NDArray[np.uint8]:
-    """The colour of every label of a split: that of the class it is matched to, else one of its own."""
-    evaluate = inputs["evaluate"][split]
-    matching = evaluate["matching"][:]
-    out = colors[classes : classes + clusters].copy()
-    out[0] = (60, 60, 66)
-    offset = first_label(inputs, split)
-    for row, value in enumerate(matching):
+def summary_of(inputs: Inputs, used: Mapping[str, Artifact]) -> str:
+    """The line under the title."""
+    parts = [
+        f"{sum(a.num_images for a in inputs['index'].values())} images",
+        f"{used['features'].params['backbone']} features",
+        f"{used['segments'].params['method']} segments",
+    ]
+    if "cluster" in used:
+        cluster = used["cluster"]
+        number = int(cluster["centers"].shape[0])
+        parts.append(f"{cluster.params['method']}, {number} clusters fitted on {cluster.attrs['split']}")
+    return " · ".join(parts)
+
+
+def colors_of_labels(inputs: Inputs, split: str) -> npt.NDArray[np.uint8]:
+    """The colour of every label of a split's maps: of a cluster that of the class it is matched to, else one of its own."""
+    from stages.report.pictures import palette
+
+    if inputs["refine"][split].params["source"] == "segments":
+        out = palette(1 + int(inputs["segments"][split]["num_segments"][:].max()))
+        return np.vstack([[BACKGROUND], out[:-1]]).astype(np.uint8)
+    classes, clusters = len(inputs.index_params["classes"]), int(inputs["cluster"]["centers"].shape[0]) + 1
+    colors = palette(classes + clusters)
+    out = colors[classes:]
+    out[0] = BACKGROUND
+    for row, value in enumerate(inputs["evaluate"][split]["matching"][:]):
         if value >= 0:
-            out[row + offset] = colors[value]
+            out[row + first_label(inputs, split)] = colors[value]
     return out
 
 
@@ -101,7 +119,7 @@ def split_view(
             eigenvector_picture(eigen["eigenvectors"][i, : int(eigen["num_eigenvectors"][i]), : h * w], (h, w))
             if eigen
             else None,
-            color_map(coarse, np.vstack([[[60, 60, 66]], palette(int(coarse.max(initial=0)))]).astype(np.uint8)),
+            color_map(coarse, np.vstack([[BACKGROUND], palette(int(coarse.max(initial=0)))]).astype(np.uint8)),
             color_map(refine["maps"][i, :height, :width], label_colors),
         ]
         pictures: list[str | None] = [data_uri(fit_within(inputs.image(i, split), SIDE))]
@@ -109,31 +127,40 @@ def split_view(
             None if picture is None else data_uri(fit_within(picture, SIDE, smooth=False), kind="PNG")
             for picture in maps
         ]
-        truth = labels_picture(inputs, i, split, class_colors, SIDE)
+        truth = truth_picture(inputs, i, split, class_colors, SIDE)
         if truth:
             pictures.append(truth)
         shown.append({"id": ids[i], "pictures": pictures})
     return {"name": split, "count": index.num_images, "images": shown, **score_view(inputs, split, names, class_colors)}
 
 
-def labels_picture(inputs: Inputs, i: int, split: str, class_colors: npt.NDArray[np.uint8], side: int) -> str | None:
-    """The labels of an image as a data URI, ignored values grey; None where it has none."""
-    from stages.report.pictures import color_map, data_uri, fit_within
+def truth_picture(inputs: Inputs, i: int, split: str, class_colors: npt.NDArray[np.uint8], side: int) -> str | None:
+    """What is known of an image as a data URI: labels, ignored values grey; the first person's regions; boxes. None where nothing is."""
+    from stages.report.pictures import color_map, data_uri, draw_boxes, fit_within, palette
 
-    labels = inputs.labels(i, split)
-    if labels is None:
+    truth = inputs.truth(i, split)
+    if truth is None:
         return None
-    truth = np.where(np.isin(labels, inputs.index_params["ignore"]), -1, labels)
-    return data_uri(fit_within(color_map(truth, class_colors), side, smooth=False), kind="PNG")
+    if truth.boxes is not None:
+        return data_uri(fit_within(draw_boxes(inputs.image(i, split), truth.boxes), side))
+    if truth.labels is not None:
+        labels = np.where(np.isin(truth.labels, inputs.index_params["ignore"]), -1, truth.labels)
+        colors = class_colors if len(class_colors) else palette(int(labels.max(initial=0)) + 1)
+    else:
+        assert truth.partitions is not None
+        labels = truth.partitions[0]
+        colors = palette(int(labels.max()) + 1)
+    return data_uri(fit_within(color_map(labels, colors), side, smooth=False), kind="PNG")
 
 
 def score_view(inputs: Inputs, split: str, names: list[str], class_colors: npt.NDArray[np.uint8]) -> dict[str, Any]:
-    """Scores, per-class rows and the confusion matrix; nothing without labels."""
+    """The split's scores; by class and with the confusion matrix where there is one; nothing without labels."""
     artifact = inputs["evaluate"][split]
+    main = [(TITLES[name], f"{value:.3f}") for name, value in zip(artifact["name"], artifact["score"][:], strict=True)]
     confusion, matching = artifact["confusion"][:], artifact["matching"][:]
     if not confusion.sum():
-        return {"scores": None}
-    result = inputs["evaluate"][split].call("scores_of")
+        return {"scores": main if artifact.params["method"] != "classes" else []}
+    result = artifact.call("scores_of")
     share = 100 * confusion / np.maximum(confusion.sum(axis=0, keepdims=True), 1)
     offset = first_label(inputs, split)
     order = sorted(range(len(matching)), key=lambda k: (matching[k] < 0, matching[k]))
@@ -142,7 +169,7 @@ def score_view(inputs: Inputs, split: str, names: list[str], class_colors: npt.N
         return "–" if math.isnan(value) else f"{value:.3f}"
 
     return {
-        "scores": result,
+        "scores": main,
         "classes": [
             {
                 "name": name,

@@ -228,6 +228,41 @@ def test_between_methods_that_read_eigenvectors_they_stay(
     assert arrays == before
 
 
+def test_objects_need_neither_eigenvectors_nor_clusters(
+    demo: Path,
+    tmp_path: Path,
+    edit: Callable[[Path, dict[str, Any]], None],
+    repro: Callable[[Path], set[str]],
+    command: Command,
+) -> None:
+    project = tmp_path / "usseg"
+    shutil.copytree(demo, project, symlinks=True)
+    objects = {
+        **{"segments.method": "tokencut", "segments.background": "border", "evaluate.method": "objects"},
+        **{"refine.source": "segments", "refine.method": "guided_filter", "refine.foreground": True},
+    }
+    edit(project, objects)
+    assert repro(project) == ALL - stages("index", "features")
+    arrays = {path: {item.name for item in path.iterdir()} for path in project.glob("artifacts/*/*.zarr")}
+    empty = {path.parent.name for path, names in arrays.items() if names == {"zarr.json"}}
+    assert empty == {"eigen", "crops", "cluster", "assign", "report"}
+    for split in ("train", "val"):
+        metrics = json.loads((project / f"metrics/{split}.json").read_text())
+        assert metrics["convention"] == {"method": "objects", "protocol": "native", "soft": True}
+        assert 0 <= metrics["iou"] <= metrics["accuracy"] <= 1
+        assert (project / f"plots/{split}/details.png").read_bytes().startswith(b"\x89PNG")
+    page = (project / "report/index.html").read_text()
+    assert "maxF" in page
+    assert "Clusters" not in page
+    shown = command(project, "usseg", "scores").stdout
+    assert all(name in shown for name in ("iou", "max_f", "accuracy"))
+    edit(project, {"refine.method": "none"})
+    assert repro(project) == stages("refine", "evaluate", "report")
+    shutil.copy(demo / "params.yaml", project)
+    assert repro(project) == set()
+    assert (project / "dvc.lock").read_bytes() == (demo / "dvc.lock").read_bytes()
+
+
 @pytest.mark.parametrize("lane", range(LANES))
 def test_an_undone_edit_comes_from_the_cache(lane: int, reruns: Callable[[str], set[str]], demo: Path) -> None:
     assert reruns(f"undo {lane}") == set()

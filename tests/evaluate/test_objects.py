@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stages.evaluate.objects import box_iou, corloc, f_curve, mask_counts, object_box, object_scores
+from stages.evaluate.objects import box_iou, central_crop, corloc, f_curve, mask_counts, object_box, object_scores
 
 A = np.array([[0.9, 0.6], [0.4, 0.1]]), np.array([[True, False], [True, False]])
 B = np.array([[0.3, 0.2], [0.2, 0.2]]), np.array([[True, False], [False, False]])
@@ -34,6 +34,38 @@ def test_two_images() -> None:
     assert scores.accuracy == 0.625
     assert scores.iou == pytest.approx(1 / 6)
     assert scores.dataset_iou == 0.25
+
+
+def test_values_at_a_threshold_are_not_above_it() -> None:
+    """Multiples of 1 / 255, as a stored soft mask has them, against the thresholds k / 255."""
+    levels = np.arange(256, dtype=np.uint8)
+    counts = mask_counts(levels / np.float32(255), np.ones(256, bool))
+    np.testing.assert_array_equal(counts.predicted_T, 255 - np.arange(255))
+    np.testing.assert_array_equal(counts.hits_T, counts.predicted_T)
+
+
+def test_a_mask_beside_its_soft_values() -> None:
+    soft, truth = A
+    counts = mask_counts(soft, truth, mask=truth)
+    assert (counts.correct, counts.both, counts.either) == (4, 2, 2)
+    np.testing.assert_array_equal(counts.predicted_T, mask_counts(*A).predicted_T)
+    with pytest.raises(ValueError, match="differ in shape"):
+        mask_counts(soft, truth, mask=truth[0])
+
+
+def test_the_crop_in_the_middle() -> None:
+    columns = np.tile(np.arange(640, dtype=np.float32), (480, 1))
+    found = central_crop(columns)
+    assert found.shape == (320, 320)
+    assert found.dtype == np.float32
+    # 640 x 480 becomes 446 x 335, of which columns 63 to 382 are left.
+    np.testing.assert_allclose(found[0, [0, -1]], (np.array([63, 382]) + 0.5) * 640 / 446 - 0.5, atol=0.02)
+    assert (central_crop(np.ones((1, 1))) == 1).all()
+    mask = np.zeros((300, 200), bool)
+    mask[:, 100:] = True
+    np.testing.assert_array_equal(
+        central_crop(mask)[:, [0, 158, 161, -1]] > 0.5, np.tile([False, False, True, True], (320, 1))
+    )
 
 
 def test_inverted_and_perfect_predictions() -> None:

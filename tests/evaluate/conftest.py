@@ -1,0 +1,89 @@
+"""The evaluate stage on maps that a test draws, against truth files that it writes."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.io import savemat
+
+from pipeline.params import read_params
+from pipeline.stage import Execution, Inputs
+from stages import STAGES
+from stages.evaluate.stage import EvaluateParams
+
+ROOT = Path(__file__).resolve().parents[2]
+DEFAULTS = read_params(ROOT)["evaluate"]
+
+
+class Held(dict):
+    """Arrays by name with the params that made them, as an artifact gives them."""
+
+    def __init__(self, params: dict[str, Any], **arrays: Any) -> None:
+        super().__init__(arrays)
+        self.params = params
+
+
+def write_truth(path: Path, truth: Any) -> str:
+    """A truth file of a label map (array), segmentations (a list of arrays) or boxes (a list of corners, counted from 0)."""
+    if isinstance(truth, np.ndarray):
+        Image.fromarray(truth.astype(np.uint8)).save(path.with_suffix(".png"))
+        return f"{path.stem}.png"
+    if truth and isinstance(truth[0], np.ndarray):
+        cells = np.empty((1, len(truth)), object)
+        for place, found in enumerate(truth):
+            cells[0, place] = {"Segmentation": found.astype(np.uint16)}
+        savemat(path.with_suffix(".mat"), {"groundTruth": cells})
+        return f"{path.stem}.mat"
+    corners = "".join(
+        f"<object><bndbox><xmin>{x0 + 1}</xmin><ymin>{y0 + 1}</ymin><xmax>{x1}</xmax><ymax>{y1}</ymax></bndbox></object>"
+        for x0, y0, x1, y1 in truth
+    )
+    path.with_suffix(".xml").write_text(f"<annotation>{corners}</annotation>")
+    return f"{path.stem}.xml"
+
+
+@pytest.fixture
+def evaluate(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Score maps: evaluate(maps, truths, soft=..., classes=..., method="objects") -> metrics, with `files` and `arrays` beside."""
+
+    def run(
+        maps: Sequence[np.ndarray],
+        truths: Sequence[Any],
+        *,
+        soft: Sequence[np.ndarray] | None = None,
+        index: dict[str, Any] | None = None,
+        background: str = "border",
+        source: str = "segments",
+        **params: Any,
+    ) -> dict[str, Any]:
+        names = ["" if truth is None else write_truth(tmp_path / f"{i:02d}", truth) for i, truth in enumerate(truths)]
+        sizes = np.array([found.shape for found in maps])
+        padded = np.full((len(maps), *sizes.max(axis=0)), -1, np.int16)
+        foreground = np.zeros((len(maps), *(sizes.max(axis=0) if soft else (0, 0))), np.uint8)
+        for i, found in enumerate(maps):
+            padded[i, : sizes[i][0], : sizes[i][1]] = found
+            if soft:
+                foreground[i, : sizes[i][0], : sizes[i][1]] = soft[i]
+        artifacts = {
+            "index": Held({}, path=[f"{i}.jpg" for i in range(len(maps))], label_path=names),
+            "segments": Held({"background": background}),
+            "refine": Held({"source": source}, maps=padded, foreground=foreground, size=sizes),
+        }
+        settings = {"root": ".", "classes": [], "ignore": [255], "label_values": [], **(index or {})}
+        inputs = Inputs("val", artifacts, settings, tmp_path)
+        values = STAGES["evaluate"].run(
+            EvaluateParams(**{**DEFAULTS, **params}), inputs, range(len(maps)), Execution(tmp_path)
+        )
+        files = values["files"]
+        metrics = json.loads(files["metrics/val.json"], parse_constant=pytest.fail)
+        assert values["name"] == [name for name, value in metrics.items() if isinstance(value, float)]
+        assert np.isfinite(values["score"]).all()
+        assert files["plots/val/details.png"].startswith(b"\x89PNG")
+        assert files["plots/val/scores.csv"].startswith("name,score\n")
+        return {**metrics, "files": files}
+
+    return run
