@@ -3,7 +3,9 @@
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from pipeline.errors import ParamsError
 
 # OpenMP threads that spin while they wait take the cores of other processes: on a busy machine faiss is 50 times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -12,11 +14,17 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def map_blocks(function: Callable[[T], R], tasks: Sequence[T], *, workers: int, scheduler: str | None) -> Iterator[R]:
+def map_blocks(
+    function: Callable[[T], R], tasks: Sequence[T], *, workers: int, scheduler: str | None, device: str = "cpu"
+) -> Iterator[R]:
     """Yield the results of `function` over `tasks`, in order of completion.
 
     Each call runs with one thread of BLAS, OpenMP and torch, so that no bit depends on how many cores a machine has.
     `function` and the tasks must be picklable where `workers` > 1 or a `scheduler` address is given.
+    Several workers with a GPU `device` get one each, which they see as the first.
+
+    Raises:
+        ParamsError: several workers on GPUs, and dask-cuda is not installed.
     """
     if scheduler is None and (workers == 1 or len(tasks) <= 1):
         yield from (one_thread(function, task) for task in tasks)
@@ -24,7 +32,7 @@ def map_blocks(function: Callable[[T], R], tasks: Sequence[T], *, workers: int, 
     import dask
 
     dask.config.set({"logging.distributed": "warning"})  # read when distributed is imported
-    from distributed import Client, LocalCluster, as_completed
+    from distributed import Client, as_completed
 
     if scheduler is not None:
         with Client(scheduler) as client:
@@ -32,15 +40,26 @@ def map_blocks(function: Callable[[T], R], tasks: Sequence[T], *, workers: int, 
             for future in as_completed(futures):
                 yield future.result()
         return
-    with (
-        LocalCluster(
-            n_workers=min(workers, len(tasks)), threads_per_worker=1, processes=True, dashboard_address=":0"
-        ) as cluster,
-        Client(cluster) as client,
-    ):
+    with local_cluster(min(workers, len(tasks)), device) as cluster, Client(cluster) as client:
         futures = client.map(one_thread, [function] * len(tasks), tasks, pure=False)
         for future in as_completed(futures):
             yield future.result()
+
+
+def local_cluster(workers: int, device: str) -> Any:
+    """Worker processes of this machine, with one thread each."""
+    options = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": ":0"}
+    if device == "cpu":
+        from distributed import LocalCluster
+
+        return LocalCluster(processes=True, **options)
+    try:
+        from dask_cuda import LocalCUDACluster
+    except ImportError:
+        raise ParamsError(
+            f"--workers: {workers} workers on GPUs need dask-cuda (pip install 'usseg[gpu]'), and a GPU each; or --workers 1"
+        ) from None
+    return LocalCUDACluster(**options)
 
 
 def one_thread(function: Callable[[T], R], task: T) -> R:

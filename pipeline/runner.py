@@ -205,7 +205,10 @@ def run_blocks(
         BlockTask(stages, content, stage.name, inputs.split, block, folder, dtypes, shapes, quiet) for block in todo
     ]
     execution.progress(done, count)
-    for images in map_blocks(compute_block, tasks, workers=execution.workers, scheduler=execution.scheduler):
+    results = map_blocks(
+        compute_block, tasks, workers=execution.workers, scheduler=execution.scheduler, device=execution.device
+    )
+    for images in results:
         done += images
         execution.progress(done, count)
 
