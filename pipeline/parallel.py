@@ -1,8 +1,11 @@
-"""Map one function over blocks of images: in process, or on a Dask cluster. The only place with workers."""
+"""Map one function over blocks: in process, in threads, or on a Dask cluster. The only place with workers."""
 
 import os
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from pipeline.errors import ParamsError
@@ -60,6 +63,29 @@ def local_cluster(workers: int, device: str) -> Any:
             f"--workers: {workers} workers on GPUs need dask-cuda (pip install 'usseg[gpu]'), and a GPU each; or --workers 1"
         ) from None
     return LocalCUDACluster(**options)
+
+
+@contextmanager
+def thread_map(threads: int) -> Iterator[Callable[..., Iterator[Any]]]:
+    """A `map` over a list in threads: results in the order of the list, and few of them waiting.
+
+    For functions that spend their time outside the interpreter's lock. With one thread it is the built-in `map`.
+    """
+    if threads <= 1:
+        yield map
+        return
+    with ThreadPoolExecutor(threads) as pool:
+
+        def ordered(function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
+            waiting: deque[Future[R]] = deque()
+            for task in tasks:
+                waiting.append(pool.submit(function, task))
+                if len(waiting) > 2 * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+
+        yield ordered
 
 
 def one_thread(function: Callable[[T], R], task: T) -> R:

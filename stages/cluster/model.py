@@ -1,6 +1,6 @@
-"""What every clustering method returns, and the rows it is given. N segments, C channels, K clusters."""
+"""What every clustering method returns, and how features become rows for it. N segments, C channels, K clusters."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,6 +32,11 @@ class Scaling:
         rows = (unit_rows(features_NC) - self.mean) * self.scale
         return np.asarray(rows @ self.components.T if len(self.components) else rows, np.float32)
 
+    @property
+    def channels(self) -> int:
+        """Channels of the scaled rows."""
+        return len(self.components) or len(self.mean)
+
 
 def unit_rows(rows_NC: F32) -> F32:
     """Unit length; zero rows stay zero."""
@@ -39,32 +44,60 @@ def unit_rows(rows_NC: F32) -> F32:
     return (rows_NC / np.maximum(norms, 1e-12)).astype(np.float32)
 
 
+def moments(pieces: Iterable[F32], *, crossed: bool) -> tuple[int, F64, F64]:
+    """Number, mean (C,) and scatter of the rows at unit length, in one pass over pieces (N, C), in float64.
+
+    The scatter is the sum of (x - mean)^2 (C,), or of (x - mean)(x - mean)^T (C, C) where `crossed`.
+
+    Source: Chan, Golub and LeVeque, Updating formulae and a pairwise algorithm for computing sample variances (1979).
+    """
+    count, mean, scatter = 0, np.zeros(1), np.zeros(1)
+    for piece in pieces:
+        if not len(piece):
+            continue
+        rows = unit_rows(piece).astype(np.float64)
+        center = rows.mean(axis=0)
+        rows -= center
+        shift, total = center - mean, count + len(rows)
+        spread = rows.T @ rows if crossed else (rows * rows).sum(axis=0)
+        between = np.outer(shift, shift) if crossed else shift * shift
+        scatter = scatter + spread + between * (count * len(rows) / total)
+        mean = mean + shift * (len(rows) / total)
+        count = total
+    return count, mean, scatter
+
+
 def fit_scaling(
-    features_NC: F32, *, norm_std: bool, pca: int, whiten: bool, channel_weights: Sequence[float] = ()
+    pieces: Iterable[F32],
+    channels: int,
+    *,
+    norm_std: bool,
+    pca: int,
+    whiten: bool,
+    channel_weights: Sequence[float] = (),
 ) -> Scaling:
-    """Fit what `Scaling` needs.
+    """Fit what `Scaling` needs, in one pass at most.
 
     Args:
-        features_NC: float32 (N, C).
+        pieces: float32 (N, C) each, together all features.
+        channels: C.
         norm_std: subtract the mean and divide by the unbiased standard deviation of each dimension.
         pca: project on this many principal directions; 0: none.
         whiten: give the projected dimensions unit variance.
         channel_weights: multiply the channels, once standardised; none: all alike.
     """
-    rows = unit_rows(features_NC)
-    channels = rows.shape[1]
     mean, scale = np.zeros(channels, np.float32), np.ones(channels, np.float32)
-    if norm_std and len(rows) > 1:
-        mean = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
-        deviation = rows.std(axis=0, dtype=np.float64, ddof=1).astype(np.float32)
+    components = np.zeros((0, channels), np.float32)
+    count, center, scatter = moments(pieces, crossed=pca > 0) if norm_std or pca else (0, np.zeros(1), np.zeros(1))
+    covariance = scatter / max(1, count - 1)
+    if norm_std and count > 1:
+        mean = center.astype(np.float32)
+        deviation = np.sqrt(np.diag(covariance) if pca else covariance).astype(np.float32)
         scale /= np.where(deviation > 1e-6, deviation, np.float32(1))
     if channel_weights:
         scale = scale * np.asarray(channel_weights, np.float32)
-    components = np.zeros((0, channels), np.float32)
     if pca:
-        scaled = ((rows - mean) * scale).astype(np.float64)
-        centred = scaled - scaled.mean(axis=0)
-        values, vectors = np.linalg.eigh(centred.T @ centred / max(1, len(rows) - 1))
+        values, vectors = np.linalg.eigh(covariance * np.outer(scale, scale.astype(np.float64)))
         top = np.argsort(-values, kind="stable")[: min(pca, channels)]
         directions = vectors[:, top].T
         directions *= np.sign(directions[np.arange(len(top)), np.abs(directions).argmax(axis=1)])[:, None]

@@ -1,5 +1,6 @@
 """Cluster the segments of the fit split."""
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -8,6 +9,7 @@ from pydantic import Field, NonNegativeFloat
 
 from pipeline.artifact import ArraySpec, Artifact
 from pipeline.errors import ParamsError
+from pipeline.parallel import thread_map
 from pipeline.params import Params, validate
 from pipeline.stage import Execution, Input, Inputs, Stage
 
@@ -34,53 +36,55 @@ class ClusterParams(Params):
     options: dict[str, Any] = Field({}, description="options of the method")
 
 
-def segment_rows(artifact: Artifact, array: str) -> npt.NDArray[Any]:
-    """The valid rows of a (image, segment, ...) array, flattened in order."""
+def segment_rows(artifact: Artifact, array: str) -> Iterator[npt.NDArray[Any]]:
+    """The valid rows of a (image, segment, ...) array in order, some images at a time."""
     counts, values = artifact["num_segments"][:], artifact[array]
-    rows = np.empty((int(counts.sum()), *values.shape[2:]), values.dtype)
-    filled = 0
     for start in range(0, len(counts), IMAGES):
         block = values[start : start + IMAGES]
-        valid = np.arange(block.shape[1]) < counts[start : start + IMAGES, None]
-        rows[filled : filled + int(valid.sum())] = block[valid]
-        filled += int(valid.sum())
-    return rows
+        yield block[np.arange(block.shape[1]) < counts[start : start + IMAGES, None]]
 
 
 def run(params: ClusterParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
     """Fit the clustering."""
     from stages.cluster.methods import METHODS
     from stages.cluster.model import fit_scaling
+    from stages.cluster.rows import on_disk
 
     method = METHODS[params.method]
     options = validate(params.options, method.Options, where=f"params.yaml: cluster.options ({params.method})")
-    features = segment_rows(inputs["crops"], "features")
-    if not len(features):
+    crops = inputs["crops"]
+    if not crops["num_segments"][:].any():
         raise ParamsError(
             f"cluster: split {params.fit_split!r} has no foreground segment; set segments.background: none"
         )
-    if len(params.channel_weights) not in (0, features.shape[1]):
+    channels = crops["features"].shape[2]
+    if len(params.channel_weights) not in (0, channels):
         raise ParamsError(
             f"params.yaml: cluster.channel_weights: found {len(params.channel_weights)} numbers; "
-            f"the features of a segment have {features.shape[1]} channels; give one each, or []"
+            f"the features of a segment have {channels} channels; give one each, or []"
         )
     scaling = fit_scaling(
-        features,
+        segment_rows(crops, "features"),
+        channels,
         norm_std=params.norm_std,
         pca=params.pca,
         whiten=params.whiten,
         channel_weights=params.channel_weights,
     )
-    rows = scaling(features)
-    weights = segment_rows(inputs["crops"], "area").astype(np.float64) ** params.area_weight
-    clustering = method.fit(rows, weights, k=params.k, seed=params.seed, options=options, device=execution.device)
-    labels = method.predict(clustering, rows, options)
+    weights = np.concatenate(list(segment_rows(crops, "area"))).astype(np.float64) ** params.area_weight
+    with thread_map(execution.workers) as ordered:
+        scaled = (scaling(features) for features in segment_rows(crops, "features"))
+        rows = on_disk(scaled, scaling.channels, crops.path.parent, ordered)
+        clustering = method.fit(rows, weights, k=params.k, seed=params.seed, options=options, device=execution.device)
+    counts = np.zeros(len(clustering.centers), np.int64)
+    for block in rows:
+        counts += np.bincount(method.predict(clustering, block, options), minlength=len(counts))
     return {
         "centers": clustering.centers,
         "mean": scaling.mean,
         "scale": scaling.scale,
         "components": scaling.components,
-        "counts": np.bincount(labels, minlength=len(clustering.centers)).astype(np.int64),
+        "counts": counts,
         "history": clustering.history,
         "weights": clustering.weights,
     }

@@ -109,7 +109,7 @@ def test_rows_that_are_given_stay_as_they_are(method) -> None:
 @pytest.mark.parametrize("whiten", [False, True])
 @pytest.mark.parametrize("rows", [blobs(), blobs(1), np.zeros((4, 6), np.float32), np.ones((4, 6), np.float32)])
 def test_scaling_is_finite_and_row_by_row(rows: np.ndarray, norm_std: bool, pca: int, whiten: bool) -> None:
-    scaling = fit_scaling(rows, norm_std=norm_std, pca=pca, whiten=whiten)
+    scaling = fit_scaling([rows], rows.shape[1], norm_std=norm_std, pca=pca, whiten=whiten)
     scaled = scaling(rows)
     assert scaled.dtype == np.float32
     assert scaled.shape == (len(rows), min(pca, 6) or 6)
@@ -119,7 +119,7 @@ def test_scaling_is_finite_and_row_by_row(rows: np.ndarray, norm_std: bool, pca:
 
 def test_scaling_does_not_depend_on_the_length_of_rows() -> None:
     rows = blobs()
-    scaling = fit_scaling(rows, norm_std=True, pca=3, whiten=True)
+    scaling = fit_scaling([rows], rows.shape[1], norm_std=True, pca=3, whiten=True)
     np.testing.assert_allclose(scaling(rows * 7), scaling(rows), atol=1e-4)
 
 
@@ -151,8 +151,8 @@ def test_the_clustering_is_fitted_on_one_split_only(finished_project) -> None:
 def test_channel_weights_multiply_standardised_channels() -> None:
     rows = blobs()
     weights = [0.0, 2.0, 1.0, 1.0, 1.0, 1.0]
-    plain = fit_scaling(rows, norm_std=True, pca=0, whiten=False)(rows)
-    weighted = fit_scaling(rows, norm_std=True, pca=0, whiten=False, channel_weights=weights)(rows)
+    plain = fit_scaling([rows], rows.shape[1], norm_std=True, pca=0, whiten=False)(rows)
+    weighted = fit_scaling([rows], rows.shape[1], norm_std=True, pca=0, whiten=False, channel_weights=weights)(rows)
     np.testing.assert_allclose(weighted, plain * weights, rtol=1e-6)
 
 

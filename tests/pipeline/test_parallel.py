@@ -1,12 +1,13 @@
 import os
 import sys
+import threading
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from pipeline.errors import ParamsError
-from pipeline.parallel import local_cluster, map_blocks
+from pipeline.parallel import local_cluster, map_blocks, thread_map
 
 
 def threads(task: int) -> tuple[int, str | None, int]:
@@ -35,3 +36,25 @@ def test_workers_on_gpus_are_those_of_dask_cuda(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setitem(sys.modules, "dask_cuda", SimpleNamespace(LocalCUDACluster=started))
     assert local_cluster(3, "cuda:0") == {"n_workers": 3, "threads_per_worker": 1, "dashboard_address": ":0"}
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_threads_keep_the_order(count: int) -> None:
+    with thread_map(count) as ordered:
+        assert list(ordered(lambda task: task * task, list(range(50)))) == [task * task for task in range(50)]
+
+
+def test_threads_run_at_once_and_few_results_wait() -> None:
+    begun, both = [], threading.Barrier(2, timeout=30)
+
+    def meet(task: int) -> int:
+        begun.append(task)
+        if task < 2:
+            both.wait()
+        return task
+
+    with thread_map(2) as ordered:
+        results = ordered(meet, list(range(100)))
+        assert next(results) == 0
+        assert len(begun) <= 5
+        assert list(results) == list(range(1, 100))

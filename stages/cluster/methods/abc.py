@@ -1,5 +1,6 @@
 """Attention-based clustering: a small transformer whose labels balance themselves through bounds on cluster sizes."""
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -8,6 +9,7 @@ from pydantic import Field
 
 from pipeline.params import Params
 from stages.cluster.model import F32, F64, Clustering
+from stages.cluster.rows import Rows, in_blocks
 
 PREDICT_CHUNK = 8192
 
@@ -135,25 +137,42 @@ def build_network(channels: int, k: int, options: Options) -> Any:
     return Network()
 
 
-def fit(rows_NC: F32, weights_N: F64, *, k: int, seed: int, options: Options, device: str = "cpu") -> Clustering:
+def batch_reader(rows: Rows, device: str) -> Callable[[Any], Any]:
+    """How to get the rows of a tensor of indices as a tensor (len(indices), C) on the device.
+
+    On a GPU all rows are kept there where half of the free memory holds them; otherwise each batch is read from where they lie.
+    """
+    import torch
+
+    if torch.device(device).type == "cuda" and 8 * len(rows) * rows.channels < torch.cuda.mem_get_info(device)[0]:
+        held = torch.empty((len(rows), rows.channels), device=device)
+        for part in rows.parts:
+            held[part] = torch.from_numpy(rows.read(part).copy()).to(device)
+        return lambda indices: held[indices.to(device)]
+    return lambda indices: torch.from_numpy(rows.take(indices.numpy())).to(device)
+
+
+def fit(rows: Rows | F32, weights_N: F64, *, k: int, seed: int, options: Options, device: str = "cpu") -> Clustering:
     """Train on rows, float32 (N, C). Weights are not used. The ragged last batch is left out where there is a full one.
+
+    An epoch is a true permutation of any number of rows: a batch is read row by row.
 
     Source: semester report, section 3.2 (ABC): AdamW, weight decay 0.01, shuffled every epoch.
     """
     import torch
 
+    rows = in_blocks(rows)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = build_network(rows_NC.shape[1], k, options).to(device)
+        network = build_network(rows.channels, k, options).to(device)
         optimizer = torch.optim.AdamW(network.parameters(), lr=options.lr, eps=1e-8, weight_decay=0.01)
-        rows = torch.from_numpy(np.ascontiguousarray(rows_NC, np.float32)).to(device)
-        size = min(options.batch, len(rows))
+        batch, size = batch_reader(rows, device), min(options.batch, len(rows))
         history = []
         for _ in range(options.epochs):
             order = torch.randperm(len(rows))
             losses = []
             for start in range(0, len(rows) - size + 1, size):
-                scores = torch.relu(network(rows[order[start : start + size]]))
+                scores = torch.relu(network(batch(order[start : start + size])))
                 loss = scores_loss(
                     scores,
                     floor_thresholds=options.floor_thresholds,
@@ -178,7 +197,7 @@ def predict(clustering: Clustering, rows_NC: F32, options: Options) -> npt.NDArr
         network = build_network(channels, k, options).eval()
         torch.nn.utils.vector_to_parameters(torch.from_numpy(clustering.weights.copy()), network.parameters())
         parts = [
-            network(torch.from_numpy(rows_NC[start : start + PREDICT_CHUNK])).argmax(dim=1).numpy()
+            network(torch.tensor(rows_NC[start : start + PREDICT_CHUNK])).argmax(dim=1).numpy()
             for start in range(0, len(rows_NC), PREDICT_CHUNK)
         ]
     return np.concatenate(parts) if parts else np.zeros(0, np.int64)

@@ -1,4 +1,6 @@
-"""Optimal-transport clustering: balanced assignment by Sinkhorn iterations in the log domain."""
+"""Optimal-transport clustering: balanced assignment by Sinkhorn iterations in the log domain. N rows, C channels, K clusters."""
+
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -6,8 +8,7 @@ from pydantic import Field
 
 from pipeline.params import Params
 from stages.cluster.model import F32, F64, Clustering, unit_rows
-
-CHUNK = 16_384  # rows in float64 at a time
+from stages.cluster.rows import Rows, first_distinct, in_blocks
 
 
 class Options(Params):
@@ -28,7 +29,7 @@ def sinkhorn_plan(scores_KN: npt.NDArray[np.floating], *, epsilon: float = 0.02,
         scores_KN: similarities (cluster, row); the cost is 1 - score.
 
     Returns:
-        float64 (K, N), rows sum to 1, columns tend to K / N.
+        float64 (K, N), rows sum to 1, columns tend to K / N. `transport_step` gets its centres without ever holding it.
 
     Source: semester report, section 3.2 (OTC); Cuturi, Sinkhorn Distances (2013).
     """
@@ -45,45 +46,74 @@ def sinkhorn_plan(scores_KN: npt.NDArray[np.floating], *, epsilon: float = 0.02,
     return plan
 
 
+def block_plan(scores_BK: F32, u_K: F64, *, epsilon: float) -> tuple[F64, F64]:
+    """N exp(Z + u + v) of a block of rows: numbers (K, B) of which each cluster's largest is 1, and the logarithms (K,) of what they lack.
+
+    v is that of `sinkhorn_plan`, so that every row's column sums to 1.
+    """
+    plan = np.array(scores_BK.T, np.float64, order="C")
+    plan /= epsilon
+    plan += u_K[:, None]
+    plan -= plan.max(axis=0)
+    plan -= np.log(np.exp(plan).sum(axis=0))
+    top = plan.max(axis=1)
+    plan -= top[:, None]
+    return np.exp(plan, out=plan), top
+
+
+def summed(parts: Iterable[tuple[F64, F64]]) -> tuple[F64, F64]:
+    """The sum over blocks of values (K, M) that lack a factor each, given as logarithms (K,); in the same form."""
+    total, top = np.zeros((1, 1)), np.array(-np.inf)
+    for values, logs in parts:
+        highest = np.maximum(top, logs)
+        total = total * np.exp(top - highest)[..., None] + values * np.exp(logs - highest)[:, None]
+        top = highest
+    return total, top
+
+
 def transport_step(
-    rows_NC: npt.NDArray[np.floating],
-    centers_KC: npt.NDArray[np.floating],
-    *,
-    epsilon: float = 0.02,
-    iterations: int = 10,
+    rows: Rows | F32, centers_KC: npt.NDArray[np.floating], *, epsilon: float = 0.02, iterations: int = 10
 ) -> tuple[F32, float]:
-    """One update: plan from cosine scores, then every centre is the plan's mean of rows. Returns centres and mean cost."""
-    unit = unit_rows(np.asarray(rows_NC, np.float32))
-    return updated(rows_NC, unit, centers_KC, epsilon=epsilon, iterations=iterations)
+    """One update: plan from cosine scores, then every centre is the plan's mean of rows. Returns centres and mean cost.
+
+    What `sinkhorn_plan` says, with a block of the plan at a time: u alone is kept, since v follows from it row by row. As the sum over the
+    rows of exp(Z + u + v) is 1 / K where u has converged, u falls by the logarithm of K times that sum.
+    """
+    rows, clusters = in_blocks(rows), len(centers_KC)
+    unit = unit_rows(np.asarray(centers_KC, np.float32))
+    scores = rows.store(
+        lambda block: block @ unit.T / np.maximum(np.linalg.norm(block, axis=1, keepdims=True), 1e-12), clusters
+    )
+
+    def masses(block: F32, part: slice) -> tuple[F64, F64]:
+        plan, logs = block_plan(block, u, epsilon=epsilon)
+        return plan.sum(axis=1, keepdims=True), logs
+
+    def means(block: F32, part: slice) -> tuple[F64, F64]:
+        similar = scores.read(part)
+        plan, logs = block_plan(similar, u, epsilon=epsilon)
+        sums = (plan.sum(axis=1), np.einsum("kb,bk->k", plan, similar), plan.astype(np.float32) @ block)
+        return np.column_stack(sums).astype(np.float64), logs
+
+    u = np.full(clusters, -np.log(clusters))
+    for _ in range(iterations - 1):
+        total, logs = summed(scores.map(masses))
+        u -= np.log(total[:, 0]) + logs - np.log(len(rows) / clusters)
+    total, _ = summed(rows.map(means))
+    centers = total[:, 2:] / total[:, :1]
+    return centers.astype(np.float32), float(np.mean(1 - total[:, 1] / total[:, 0]))
 
 
-def updated(
-    rows_NC: npt.NDArray[np.floating],
-    unit_NC: F32,
-    centers_KC: npt.NDArray[np.floating],
-    *,
-    epsilon: float,
-    iterations: int,
-) -> tuple[F32, float]:
-    """The same with the rows at unit length at hand; the means are summed in float64, CHUNK rows at a time."""
-    scores = unit_rows(np.asarray(centers_KC, np.float32)) @ unit_NC.T
-    plan = sinkhorn_plan(scores, epsilon=epsilon, iterations=iterations)
-    centers = np.zeros((len(plan), rows_NC.shape[1]))
-    for start in range(0, len(rows_NC), CHUNK):
-        part = slice(start, start + CHUNK)
-        centers += plan[:, part] @ np.asarray(rows_NC[part], np.float64)
-    return centers.astype(np.float32), float((plan * (1 - scores)).sum() / len(centers))
-
-
-def fit(rows_NC: F32, weights_N: F64, *, k: int, seed: int, options: Options, device: str = "cpu") -> Clustering:
+def fit(rows: Rows | F32, weights_N: F64, *, k: int, seed: int, options: Options, device: str = "cpu") -> Clustering:
     """Cluster rows, float32 (N, C), into at most k clusters; starts from k distinct rows. Weights and device are not used."""
-    distinct = np.unique(rows_NC, axis=0, return_index=True)[1]
-    rng = np.random.default_rng(seed)
-    chosen = rng.choice(np.sort(distinct), size=min(k, len(distinct)), replace=False)
-    centers = rows_NC[chosen]
-    unit, history = unit_rows(rows_NC), []
+    rows = in_blocks(rows)
+    centers = first_distinct(rows, k)
+    if len(centers) == k:
+        chosen = np.random.default_rng(seed).choice(len(rows), size=k, replace=False)
+        centers = first_distinct([rows.take(chosen), centers], k)
+    history = []
     for _ in range(options.iterations):
-        centers, cost = updated(rows_NC, unit, centers, epsilon=options.epsilon, iterations=options.sinkhorn_iterations)
+        centers, cost = transport_step(rows, centers, epsilon=options.epsilon, iterations=options.sinkhorn_iterations)
         history.append(cost)
     return Clustering(centers, np.array(history))
 

@@ -1,0 +1,179 @@
+"""Methods over many small blocks: against plain float64 NumPy over all rows, and the same bytes wherever the rows lie."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.parallel import thread_map
+from stages.cluster import rows as module
+from stages.cluster.methods import METHODS, kmeans, ot
+from stages.cluster.model import fit_scaling, moments, unit_rows
+from stages.cluster.rows import in_blocks, on_disk
+
+OPTIONS = {"abc": {"epochs": 2, "hidden": 8, "batch": 32}, "ot": {"iterations": 3}}
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BLOCK", 16)
+
+
+def random_rows(count: int = 150, channels: int = 6, seed: int = 0) -> np.ndarray:
+    return unit_rows(np.random.default_rng(seed).normal(size=(count, channels)).astype(np.float32))
+
+
+def plain_lloyd(rows: np.ndarray, weights: np.ndarray, centers: np.ndarray, *, cosine: bool) -> np.ndarray:
+    """Lloyd's iterations to the end, all distances at once."""
+    rows, centers, before = rows.astype(np.float64), centers.astype(np.float64), None
+    while True:
+        labels = ((rows[:, None] - centers) ** 2).sum(axis=2).argmin(axis=1)
+        if before is not None and (labels == before).all():
+            return centers
+        centers = np.array([np.average(rows[labels == j], axis=0, weights=weights[labels == j]) for j in range(4)])
+        centers = centers / np.linalg.norm(centers, axis=1, keepdims=True) if cosine else centers
+        before = labels
+
+
+def plain_transport(rows: np.ndarray, centers: np.ndarray, epsilon: float, iterations: int) -> tuple[np.ndarray, float]:
+    """A step of OTC with the whole plan at hand."""
+    scores = unit_rows(centers).astype(np.float64) @ unit_rows(rows).T
+    plan = ot.sinkhorn_plan(scores, epsilon=epsilon, iterations=iterations)
+    return plan @ rows, float((plan * (1 - scores)).sum() / len(centers))
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("threads", [1, 3])
+def test_memory_and_disk_give_the_same_bytes(name: str, threads: int, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(kmeans, "SAMPLE", 50)
+    monkeypatch.setattr(kmeans, "SAMPLE_PER_CLUSTER", 2)
+    rows, method = random_rows(), METHODS[name]
+    weights, options = np.random.default_rng(1).random(len(rows)), method.Options(**OPTIONS.get(name, {}))
+    plain = method.fit(rows, weights, k=4, seed=0, options=options)
+    with thread_map(threads) as ordered:
+        lying = on_disk([rows[:70], rows[70:]], rows.shape[1], tmp_path, ordered)
+        streamed = method.fit(lying, weights, k=4, seed=0, options=options)
+    for part in ("centers", "history", "weights"):
+        assert getattr(plain, part).tobytes() == getattr(streamed, part).tobytes()
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("cosine", [False, True])
+def test_lloyd_is_that_of_all_rows_at_once(seed: int, cosine: bool) -> None:
+    rows, rng = random_rows(seed=seed), np.random.default_rng(seed)
+    weights = rng.uniform(0.1, 2, len(rows))
+    starts = np.stack([rows[rng.choice(len(rows), 4, replace=False)] for _ in range(3)])
+    found = kmeans.lloyd(in_blocks(rows), weights, starts, iterations=100, spherical=cosine, gpu=False)
+    for start, (objective, clustering) in zip(starts, found, strict=True):
+        expected = plain_lloyd(rows, weights, start, cosine=cosine)
+        np.testing.assert_allclose(clustering.centers, expected, atol=1e-6)
+        reached = weights @ ((rows[:, None] - expected) ** 2).sum(axis=2).min(axis=1)
+        assert objective == pytest.approx(reached, rel=1e-6)
+        assert clustering.history[-1] == pytest.approx(reached / len(rows), rel=1e-6)
+
+
+def test_an_empty_cluster_gets_the_costliest_row() -> None:
+    rows = np.array([[0, 0], [0, 1], [5, 0], [5, 1], [20, 0]], np.float32)
+    start = np.array([[[0, 0], [5, 0], [900, 900]]], np.float32)
+    ((objective, found),) = kmeans.lloyd(in_blocks(rows), np.ones(5), start, iterations=20, spherical=False, gpu=False)
+    np.testing.assert_array_equal(sorted(found.centers.tolist()), [[0, 0.5], [5, 0.5], [20, 0]])
+    assert objective == pytest.approx(1)
+    assert (np.diff(found.history) <= 0).all()
+
+
+def test_starts_from_a_sample_are_as_good(monkeypatch) -> None:
+    rows, options = random_rows(3000), kmeans.Options()
+    all_at_once = kmeans.fit(rows, np.ones(3000), k=8, seed=0, options=options).history
+    monkeypatch.setattr(kmeans, "SAMPLE", 500)
+    monkeypatch.setattr(kmeans, "SAMPLE_PER_CLUSTER", 50)
+    sampled = kmeans.fit(rows, np.ones(3000), k=8, seed=0, options=options).history
+    assert sampled[0] < 1.05 * all_at_once[-1] < all_at_once[0]
+    assert sampled[-1] == pytest.approx(all_at_once[-1], rel=0.01)
+
+
+@pytest.mark.parametrize("epsilon", [1e-4, 0.02, 1.0])
+@pytest.mark.parametrize("iterations", [1, 2, 10])
+def test_transport_is_that_of_the_whole_plan(epsilon: float, iterations: int) -> None:
+    rows = random_rows()
+    rows[::20] = 0
+    centers, cost = ot.transport_step(rows, rows[1:6], epsilon=epsilon, iterations=iterations)
+    expected, expected_cost = plain_transport(rows, rows[1:6], epsilon, iterations)
+    # Scores are float32: their rounding, times 1 / epsilon, is what separates both.
+    np.testing.assert_allclose(centers, expected, atol=1e-6 + 1e-7 / epsilon)
+    assert cost == pytest.approx(expected_cost, abs=1e-6 + 1e-7 / epsilon)
+
+
+@pytest.mark.parametrize("crossed", [False, True])
+def test_moments_of_pieces(crossed: bool) -> None:
+    features = 3 + np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32)
+    rows = unit_rows(features).astype(np.float64)
+    count, mean, scatter = moments([features[:1], features[1:1], features[1:17], features[17:]], crossed=crossed)
+    centred = rows - rows.mean(axis=0)
+    assert count == 40
+    np.testing.assert_allclose(mean, rows.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(scatter, centred.T @ centred if crossed else (centred**2).sum(axis=0), rtol=1e-9)
+
+
+def test_principal_directions_of_pieces() -> None:
+    features = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32) * [1, 2, 3, 4, 5] + 1
+    scaling = fit_scaling([features[:25], features[25:]], 5, norm_std=True, pca=3, whiten=True)
+    scaled = scaling(features).astype(np.float64)
+    np.testing.assert_allclose(np.cov(scaled.T), np.eye(3), atol=1e-4)
+    np.testing.assert_allclose(scaled.mean(axis=0), 0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("kmeans", {"metric": "l2"}), ("kmeans", {"metric": "cosine"}), ("ot", OPTIONS["ot"]), ("abc", OPTIONS["abc"])],
+)
+@pytest.mark.parametrize(
+    "rows",
+    [
+        random_rows(1),
+        np.repeat(random_rows(1), 50, axis=0),
+        np.zeros((40, 4), np.float32),
+        np.concatenate([np.zeros((30, 6), np.float32), random_rows(3), np.zeros((30, 6), np.float32)]),
+        np.concatenate([np.repeat(random_rows(1), 90, axis=0), random_rows(6, seed=1)]),
+        random_rows(50) * np.float32(1e-6) + 1,
+    ],
+    ids=["one row", "equal rows", "zero rows", "mostly zero rows", "mostly equal rows", "nearly equal rows"],
+)
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+@pytest.mark.parametrize("sample", [8, 1000])
+def test_degenerate_rows_in_blocks(name: str, options, rows, weight: float, sample: int, monkeypatch) -> None:
+    monkeypatch.setattr(kmeans, "SAMPLE", sample)
+    monkeypatch.setattr(kmeans, "SAMPLE_PER_CLUSTER", 1)
+    method = METHODS[name]
+    options = method.Options(**options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        found = method.fit(rows, np.full(len(rows), weight), k=5, seed=0, options=options)
+    for values in (found.centers, found.history):
+        assert np.isfinite(values).all()
+    labels = method.predict(found, rows, options)
+    assert 0 <= labels.min() <= labels.max() < len(found.centers) <= 5
+
+
+def test_zero_weights_among_others_move_nothing() -> None:
+    rows = random_rows()
+    weights = np.ones(len(rows))
+    weights[100:] = 0
+    found = kmeans.lloyd(in_blocks(rows), weights, rows[None, :4], iterations=100, spherical=False, gpu=False)
+    alone = kmeans.lloyd(
+        in_blocks(rows[:100]), weights[:100], rows[None, :4], iterations=100, spherical=False, gpu=False
+    )
+    np.testing.assert_allclose(found[0][1].centers, alone[0][1].centers, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_stage_gives_the_same_bytes_by_any_number_of_workers(finished_project, name: str, monkeypatch) -> None:
+    monkeypatch.setattr(module, "BLOCK", 4)
+    finished_project.set({"cluster.method": name, "cluster.options": OPTIONS.get(name, {}), "cluster.pca": 5})
+    finished_project.run("cluster", workers=1)
+    before = finished_project.files("artifacts/cluster/train.zarr")
+    finished_project.set({"cluster.seed": 1})
+    finished_project.run("cluster", workers=1)
+    finished_project.set({"cluster.seed": 0})
+    finished_project.run("cluster", workers=3)
+    assert finished_project.files("artifacts/cluster/train.zarr") == before
