@@ -26,15 +26,15 @@ def knn_affinity(image_HW3: npt.NDArray[np.floating]) -> sparse.csr_array:
     count = rows * cols
     x = np.tile(np.linspace(0, 1, cols), rows)
     y = np.repeat(np.linspace(0, 1, rows), cols)
-    sources, targets = [], []
+    found = []
     for k, weight in NEIGHBOURS:
         points = np.column_stack([image_HW3.reshape(count, 3), weight * x, weight * y]).astype(np.float32)
-        used = min(k, count)
-        neighbours, own = nearest(points, used).reshape(-1), np.repeat(np.arange(count), used)
-        sources += [own, neighbours]
-        targets += [neighbours, own]
-    i, j = np.concatenate(sources).astype(np.int32), np.concatenate(targets).astype(np.int32)
-    return sparse.csr_array((np.ones(len(i), np.float32), (i, j)), shape=(count, count))
+        found.append(nearest(points, min(k, count)))
+    neighbours = np.concatenate(found, axis=1).astype(np.int32)
+    row_starts = np.arange(0, neighbours.size + 1, neighbours.shape[1], dtype=np.int32)
+    ones = np.ones(neighbours.size, np.float32)
+    relations = sparse.csr_array((ones, neighbours.reshape(-1), row_starts), shape=(count, count))
+    return relations + relations.T
 
 
 def nearest(points_NC: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.int64]:
@@ -46,7 +46,7 @@ def nearest(points_NC: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.int64]
 
     if k >= len(points_NC):
         return compared_with_all(points_NC, points_NC, k)
-    distances, found = cKDTree(points_NC).query(points_NC, k=k + 1)
+    distances, found = cKDTree(points_NC, balanced_tree=False).query(points_NC, k=k + 1)
     unsure = distances[:, k] - distances[:, k - 1] <= TIE * distances[:, k]
     neighbours: npt.NDArray[np.int64] = found[:, :k].astype(np.int64)
     neighbours[unsure] = compared_with_all(points_NC[unsure], points_NC, k)

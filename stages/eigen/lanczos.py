@@ -7,22 +7,21 @@ import math
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg import blas
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
-RESIDUAL = 1e-6  # of an eigenpair of a matrix of norm 1; float32 itself leaves about 2e-7
+RESIDUAL = 2e-7  # of an eigenpair of a matrix of norm 1: what float32 itself leaves
 BREAKDOWN = 1e-6  # a new direction shorter than this is rounding
 MOST_STEPS = 300
 SHORT = 0.5  # a new direction that is this small a part of a product is cleaned of the known ones twice
-CHECK_EVERY = 8  # least steps between two looks at the residuals
+STEPS_A_DIGIT = 1 / 15  # of the basis, in which a residual loses a digit: when to look at it again
 REACH = 16  # rounds in which a connected graph must be walked through
 
 
 def product(weights_NN: F32, vector_N: F32) -> F32:
     """W x for a symmetric W, of which one triangle is read: half the memory traffic of an ordinary product."""
-    from scipy.linalg.blas import ssymv
-
-    out: F32 = ssymv(np.float32(1), weights_NN.T, vector_N)
+    out: F32 = blas.ssymv(1, weights_NN.T, vector_N)
     return out
 
 
@@ -70,40 +69,43 @@ def top_of_graph(weights_NN: F32, degrees_N: F32, *, k: int) -> tuple[F64, F32] 
     look = 2 * k
     for step in range(limit):
         known = basis_JN[: step + 1]
-        new: F32 = product(weights_NN, known[step] * inverse_root) * inverse_root
-        along, length = remove(new, known)
-        diagonal[step] = along[step]
-        if length < SHORT * math.sqrt(along @ along):
-            length = remove(new, known)[1]
+        new = product(weights_NN, known[step] * inverse_root) * inverse_root
+        new, recent = remove(new, known[-2:])  # all there is to remove but for rounding
+        new, along = remove(new, known)
+        diagonal[step] = recent[-1] + along[-1]
+        length = blas.snrm2(new)
+        if length < SHORT * blas.snrm2(along):
+            new, _ = remove(new, known)
+            length = blas.snrm2(new)
         if length > BREAKDOWN:
             beside[step] = length
         else:
-            new = rng.standard_normal(n, np.float32)
-            remove(new, known)
-            length = remove(new, known)[1]
+            new, _ = remove(rng.standard_normal(n, np.float32), known)
+            new, _ = remove(new, known)
+            length = blas.snrm2(new)
         np.divide(new, np.float32(length), out=basis_JN[step + 1])
         size = step + 1
         if size < min(look, limit):
             continue
-        look = size + max(CHECK_EVERY, size // 8)
         values, weights = eigh_tridiagonal(diagonal[:size], beside[:step])
         values, weights = values[-k:], weights[:, -k:]
+        residual = np.abs(beside[step] * weights[-1]).max()
         # After one breakdown the fresh direction may still hold an equal eigenvalue; after two in a row nothing is left.
         exhausted = beside[step] > 0 or beside[step - 1] == 0
-        if exhausted and np.abs(beside[step] * weights[-1]).max() < RESIDUAL:
+        if exhausted and residual < RESIDUAL:
             return values[::-1].copy(), weights[:, ::-1].T.astype(np.float32) @ basis_JN[:size]
+        digits = math.log10(max(residual / RESIDUAL, 1))
+        look = size + max(2, math.ceil(digits * size * STEPS_A_DIGIT))
     return None
 
 
-def remove(new_N: F32, known_JN: F32) -> tuple[F32, float]:
-    """Take the known directions out of a vector, in place; returns how much of each there was, and the length of what is left."""
-    along: F32 = known_JN @ new_N
-    new_N -= along @ known_JN
-    return along, math.sqrt(new_N @ new_N)
+def remove(new_N: F32, known_JN: F32) -> tuple[F32, F32]:
+    """A vector without the known orthonormal directions, written in place, and how much of each there was (J,)."""
+    along = blas.sgemv(1, known_JN.T, new_N, trans=1)
+    return blas.sgemv(-1, known_JN.T, along, beta=1, y=new_N, overwrite_y=1), along
 
 
 def orthonormal(vectors_KN: F64) -> F64:
-    """Nearly orthonormal rows made orthonormal to rounding, each changed as little as can be (two Newton-Schulz steps)."""
-    for _ in range(2):
-        vectors_KN = 1.5 * vectors_KN - 0.5 * (vectors_KN @ vectors_KN.T) @ vectors_KN
-    return vectors_KN
+    """Nearly orthonormal rows made orthonormal, each changed as little as can be: an error e becomes e^2 (Newton-Schulz)."""
+    corrected: F64 = 1.5 * vectors_KN - 0.5 * (vectors_KN @ vectors_KN.T) @ vectors_KN
+    return corrected

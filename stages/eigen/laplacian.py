@@ -67,7 +67,7 @@ def normalized_laplacian_batch(
 def in_single(weights_NN: npt.NDArray[np.floating], *, k: int) -> Eigenpairs | None:
     """By Lanczos in float32; None for a graph that it is not made for: isolated nodes, more than one component or nearly so."""
     weights = np.ascontiguousarray(weights_NN, np.float32)
-    degree = weights.sum(axis=1)
+    degree = weights @ np.ones(len(weights), np.float32)
     nonnegative = bool(weights.min() >= 0)
     if 4 * k > len(weights) or degree.min() < NO_EDGE or (nonnegative and not lanczos.is_connected(weights)):
         return None

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stages.eigen.color import grid_image, knn_affinity, random_walk_affinity
+from stages.eigen.color import NEIGHBOURS, compared_with_all, grid_image, knn_affinity, random_walk_affinity
 
 
 @pytest.mark.parametrize("shape", [(4, 5), (6, 9), (1, 30)])
@@ -11,6 +11,19 @@ def test_knn_counts(shape: tuple[int, int]) -> None:
     np.testing.assert_array_equal(np.diag(weights), 4)
     assert weights.sum() == 60 * len(weights)
     assert set(np.unique(weights)) <= {0, 1, 2, 3, 4}
+
+
+@pytest.mark.parametrize("levels", [3, 1000])
+def test_knn_is_the_count_of_relations(levels: int) -> None:
+    image = np.random.default_rng(levels).integers(levels, size=(7, 9, 3)) / levels
+    y, x = np.mgrid[0:1:7j, 0:1:9j].reshape(2, -1)
+    expected = np.zeros((63, 63))
+    for k, weight in NEIGHBOURS:
+        points = np.column_stack([image.reshape(-1, 3), weight * x, weight * y]).astype(np.float32)
+        for own, neighbours in enumerate(compared_with_all(points, points, k)):
+            expected[own, neighbours] += 1
+            expected[neighbours, own] += 1
+    np.testing.assert_array_equal(knn_affinity(image).toarray(), expected)
 
 
 def test_knn_with_fewer_pixels_than_neighbours() -> None:

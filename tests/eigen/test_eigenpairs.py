@@ -55,6 +55,19 @@ def test_solvers_agree_and_rows_are_orthonormal() -> None:
         np.testing.assert_allclose((other.vectors * degree) @ other.vectors.T, np.eye(8), atol=1e-8)
 
 
+@pytest.mark.parametrize("threshold", [True, False])
+@pytest.mark.parametrize("kind", ["cos_relu", "cos_mean_relu", "cos_third_relu"])
+def test_affinity_in_blocks_of_rows_is_that_in_one(kind: str, threshold: bool) -> None:
+    features = np.random.default_rng(2).normal(0.3, 1, (150, 9))
+    rows = features / np.linalg.norm(features, axis=1, keepdims=True)
+    gram = rows @ rows.T
+    gram -= {"cos_relu": 0, "cos_mean_relu": gram.mean(), "cos_third_relu": gram.max() / 3}[kind]
+    expected = (gram.clip(0) if threshold else gram) / gram.max()
+    found = feature_affinity(features, kind=kind, threshold=threshold)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_array_equal(found, found.T)
+
+
 def test_mean_offset_splits_two_directions() -> None:
     weights = feature_affinity(np.repeat(np.eye(2), 2, axis=0), kind="cos_mean_relu")
     np.testing.assert_array_equal(weights, blocks([2, 2], 0.0))
