@@ -70,9 +70,8 @@ def top_of_graph(weights_NN: F32, degrees_N: F32, *, k: int) -> tuple[F64, F32] 
     for step in range(limit):
         known = basis_JN[: step + 1]
         new = product(weights_NN, known[step] * inverse_root) * inverse_root
-        new, recent = remove(new, known[-2:])  # all there is to remove but for rounding
         new, along = remove(new, known)
-        diagonal[step] = recent[-1] + along[-1]
+        diagonal[step] = along[-1]
         length = blas.snrm2(new)
         if length < SHORT * blas.snrm2(along):
             new, _ = remove(new, known)

@@ -12,12 +12,12 @@ def fix_signs(vectors_KN: F64, *, trivial_first: bool = True) -> F64:
 
     On a tie the largest entry by magnitude is positive, the first of equals. Row 0 is positive where `trivial_first`.
     """
-    magnitudes = np.abs(vectors_KN)
-    sizes = magnitudes.max(axis=1, keepdims=True)
+    sizes = np.abs(vectors_KN).max(axis=1, keepdims=True)
     positive = (vectors_KN > ROUNDING * sizes).mean(axis=1)
-    first = np.argmax(magnitudes > sizes * (1 - 1e-6), axis=1)
-    leaders = vectors_KN[np.arange(len(vectors_KN)), first]
-    flipped = np.where(np.isin(positive, (0.0, 0.5, 1.0)), leaders < 0, positive > 0.5)
+    flipped = positive > 0.5
+    for row in np.flatnonzero((positive == 0) | (positive == 0.5) | (positive == 1)):
+        largest = np.argmax(np.abs(vectors_KN[row]) > sizes[row] * (1 - 1e-6))
+        flipped[row] = vectors_KN[row, largest] < 0
     if trivial_first:
         flipped[0] = vectors_KN[0].sum() < 0
     return np.where(flipped[:, None], -vectors_KN, vectors_KN)
