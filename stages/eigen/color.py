@@ -1,8 +1,13 @@
 """Colour affinities between the pixels of an image at grid size (DSM, after KNN matting and random-walk matting)."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 F64 = npt.NDArray[np.float64]
 NEIGHBOURS = ((20, 2.0), (10, 0.1))  # (k, weight of position)
@@ -76,6 +81,17 @@ def with_color(
     added = color.tocoo()
     weights_NN[added.row, added.col] += (weight * added.data).astype(np.float32)
     return weights_NN
+
+
+def with_color_batch(weights_BNN: "Tensor", colors: list[sparse.csr_array], *, weight: float) -> "Tensor":
+    """`with_color` of many images by torch, on any device."""
+    import torch
+
+    for weights, color in zip(weights_BNN, colors, strict=True):
+        added = color.tocoo()
+        place = torch.from_numpy(np.stack([added.row, added.col])).to(weights.device, torch.int64)
+        weights[place[0], place[1]] += torch.from_numpy(weight * added.data).to(weights)
+    return weights_BNN
 
 
 def random_walk_affinity(image_HW3: npt.NDArray[np.floating], *, sharpness: float = 900.0) -> sparse.csr_array:

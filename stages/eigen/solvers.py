@@ -1,7 +1,12 @@
 """The K largest eigenpairs of a symmetric matrix, in float64."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 F64 = npt.NDArray[np.float64]
 SOLVERS = ("auto", "dense", "iterative", "batched")
@@ -30,7 +35,9 @@ def largest(
     if solver == "auto":
         solver = "batched" if device != "cpu" else ("dense" if n < DENSE_BELOW else "iterative")
     if solver == "batched":
-        return list(zip(*largest_batched(np.stack(matrices), k=k, device=device), strict=True))
+        import torch
+
+        return list(zip(*largest_batched(torch.from_numpy(np.stack(matrices)).to(device), k=k), strict=True))
     if solver == "dense":
         return [largest_dense(matrix, k=k) for matrix in matrices]
     if solver == "iterative":
@@ -64,10 +71,10 @@ def largest_iterative(matrix_NN: F64, *, k: int, start_N: F64) -> tuple[F64, F64
     return values[order], np.ascontiguousarray(vectors[:, order].T)
 
 
-def largest_batched(matrices_BNN: F64, *, k: int, device: str) -> tuple[F64, F64]:
-    """torch.linalg.eigh on a batch of equal size: values (B, k) descending, vectors (B, k, N)."""
+def largest_batched(matrices_BNN: "Tensor", *, k: int) -> tuple[F64, F64]:
+    """torch.linalg.eigh on a float64 batch where it is: values (B, k) descending, vectors (B, k, N)."""
     import torch
 
-    values, vectors = torch.linalg.eigh(torch.from_numpy(matrices_BNN).to(device))
-    top = vectors[:, :, -k:].flip(-1).transpose(1, 2)
+    values, vectors = torch.linalg.eigh(matrices_BNN)
+    top = vectors[:, :, -k:].flip(-1).mT
     return values[:, -k:].flip(-1).cpu().numpy(), top.contiguous().cpu().numpy()

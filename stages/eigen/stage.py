@@ -45,9 +45,9 @@ class EigenParams(Params):
     seed: int = Field(0, ge=0, description="simsam, simsam_released: of the heads and the views")
     options: dict[str, Any] = Field({}, description="of simsam, simsam_released and pca")
     k: int = Field(15, ge=2, description="eigenpairs, the trivial one included")
-    solver: Literal["auto", "lanczos", "dense", "iterative", "batched"] = Field(
+    solver: Literal["auto", "lanczos", "block_lanczos", "dense", "iterative", "batched"] = Field(
         "auto",
-        description="of a Laplacian: lanczos in float32 on the CPU, the others in float64; auto: by size and device",
+        description="of a Laplacian: the two lanczos in float32, the others in float64; auto: by size and device",
     )
 
 
@@ -71,6 +71,12 @@ class PcaOptions(ProjectionOptions):
     components: int = Field(64, ge=1)
 
 
+KINDS = {  # what is done to the similarities, where it is not the affinity's own name
+    "affinity": "cos_relu",
+    "simsam": "cos_mean_relu",
+    "simsam_released": "cos_third_relu",
+    "pca": "cos_mean_relu",
+}
 PROJECTIONS: dict[str, type[Params]] = {
     "simsam": TrainingOptions,
     "simsam_released": ProjectionOptions,
@@ -149,33 +155,50 @@ def projections(
     return [unit_rows(part) for part in predicted.cpu().numpy()]
 
 
-def graph(
-    params: EigenParams,
-    features: npt.NDArray[Any],
-    projected: Any,
-    image: npt.NDArray[np.uint8] | None,
-    grid: Any,
-    extent: Any,
-) -> Any:
-    """The weights of one image: features, what is projected of them, and colour where its weight is not zero."""
-    from stages.eigen.affinity import feature_affinity, projected_affinity
-    from stages.eigen.color import grid_image, knn_affinity, random_walk_affinity, with_color
+def color_graph(params: EigenParams, image: npt.NDArray[np.uint8], grid: Any, extent: Any) -> Any:
+    """The colour affinity of one image: sparse (token, token)."""
+    from stages.eigen.color import grid_image, knn_affinity, random_walk_affinity
 
+    covered = extent if params.color_align == "crop" else None
+    small = grid_image(image, grid, extent=covered) / (255.0 if params.legacy_double_scale else 1.0)
+    return knn_affinity(small) if params.color == "knn" else random_walk_affinity(small)
+
+
+def graph(params: EigenParams, features: npt.NDArray[Any], projected: Any, color: Any) -> npt.NDArray[np.float32]:
+    """The weights of one image: features, what is projected of them, and colour, where they are not None."""
+    from stages.eigen.affinity import feature_affinity, projected_affinity
+    from stages.eigen.color import with_color
+
+    kind = KINDS.get(params.affinity, params.affinity)
     if projected is not None:
-        kind = "cos_third_relu" if params.affinity == "simsam_released" else "cos_mean_relu"
         weight = projection_options(params).weight
         weights = projected_affinity(features, projected, weight=weight, kind=kind, threshold=params.threshold)
     else:
-        kind = "cos_relu" if params.affinity == "affinity" else params.affinity
         weights = feature_affinity(
             features, kind=kind, normalize=params.normalize, threshold=params.threshold, tau=params.tau, eps=params.eps
         )
-    if image is None:
-        return weights
-    covered = extent if params.color_align == "crop" else None
-    small = grid_image(image, grid, extent=covered) / (255.0 if params.legacy_double_scale else 1.0)
-    color = knn_affinity(small) if params.color == "knn" else random_walk_affinity(small)
-    return with_color(weights, color, weight=params.color_weight)
+    return weights if color is None else with_color(weights, color, weight=params.color_weight)
+
+
+def graphs_on(device: str, params: EigenParams, features: list[Any], projected: list[Any], colors: list[Any]) -> Any:
+    """`graph` of images with equally many tokens by torch: a tensor (image, token, token) on the device."""
+    import torch
+
+    from stages.eigen.affinity import affinity_batch
+    from stages.eigen.color import with_color_batch
+
+    extra = None if projected[0] is None else torch.from_numpy(np.stack(projected)).to(device, torch.float32)
+    weights = affinity_batch(
+        torch.from_numpy(np.stack(features)).to(device, torch.float32),
+        kind=KINDS.get(params.affinity, params.affinity),
+        normalize=params.normalize or extra is not None,
+        threshold=params.threshold,
+        tau=params.tau,
+        eps=params.eps,
+        projected_BNP=extra,
+        weight=0.0 if extra is None else projection_options(params).weight,
+    )
+    return weights if colors[0] is None else with_color_batch(weights, colors, weight=params.color_weight)
 
 
 def run(params: EigenParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
@@ -204,14 +227,21 @@ def run(params: EigenParams, inputs: Inputs, images: range, execution: Execution
         "grid": grids,
     }
 
-    def weights_of(rows: list[int]) -> Iterator[Any]:
+    def parts_of(rows: list[int]) -> tuple[list[Any], list[Any], list[Any]]:
+        """Features, what is projected of them, and colour graphs."""
         features = [patches[row, : int(grids[row].prod())] for row in rows]
         shapes = [tuple(grids[row].tolist()) for row in rows]
-        names = [ids[images[row]] for row in rows]
-        projected = projections(params, features, shapes, names, execution.device)
-        for row, part, extra, shape in zip(rows, features, projected, shapes, strict=True):
-            image = inputs.image(images[row]) if params.color_weight else None
-            yield graph(params, part, extra, image, shape, tuple(extents[row].tolist()))
+        projected = projections(params, features, shapes, [ids[images[row]] for row in rows], execution.device)
+        colors: list[Any] = [None] * len(rows)
+        if params.color_weight:
+            covered = [tuple(extents[row].tolist()) for row in rows]
+            read = (inputs.image(images[row]) for row in rows)
+            colors = [color_graph(params, *part) for part in zip(read, shapes, covered, strict=True)]
+        return features, projected, colors
+
+    def weights_of(rows: list[int]) -> Iterator[Any]:
+        for part in zip(*parts_of(rows), strict=True):
+            yield graph(params, *part)
 
     def store(row: int, pairs: Eigenpairs) -> None:
         number, nodes = pairs.vectors.shape
@@ -243,7 +273,8 @@ def run(params: EigenParams, inputs: Inputs, images: range, execution: Execution
                     )
                     store(row, pairs)
             else:
-                graphs = list(weights_of(part))
+                there = execution.device != "cpu"
+                graphs = graphs_on(execution.device, params, *parts_of(part)) if there else list(weights_of(part))
                 solved = normalized_laplacian_batch(graphs, k=params.k, solver=params.solver, device=execution.device)
                 for row, pairs in zip(part, solved, strict=True):
                     store(row, pairs)

@@ -1,0 +1,183 @@
+"""The solver for GPUs, here on torch's CPU, beside LAPACK in float64: graphs of photos, and graphs that have little to iterate on."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.images import read_image
+from stages.eigen import block_lanczos
+from stages.eigen.affinity import KINDS, affinity_batch, feature_affinity, projected_affinity
+from stages.eigen.color import grid_image, knn_affinity, with_color, with_color_batch
+from stages.eigen.laplacian import (
+    Eigenpairs,
+    degrees,
+    in_blocks,
+    normalized_laplacian_batch,
+    normalized_laplacian_eigenpairs,
+)
+from stages.features import lowlevel
+
+GRID, K = (20, 30), 15
+PHOTOS = Path(__file__).resolve().parents[3] / "shared" / "data" / "bsds500" / "images"
+
+
+def stacked(*graphs: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.stack(graphs).astype(np.float32))
+
+
+def random_graph(seed: int, kind: str = "cos_relu", nodes: int = 300) -> np.ndarray:
+    """Of features in a few loose groups."""
+    rng = np.random.default_rng(seed)
+    features = rng.normal(0.4, 1, (9, 32))[rng.integers(9, size=nodes)] + rng.normal(0, 0.8, (nodes, 32))
+    if kind == "signed":
+        return feature_affinity(features + 1, threshold=False)
+    return feature_affinity(features, kind=kind)
+
+
+@pytest.fixture
+def graphs_handed_on(caplog: pytest.LogCaptureFixture):
+    """How many graphs went to torch.linalg.eigh, by the log."""
+    caplog.set_level(logging.INFO, logger="usseg")
+    return lambda: sum(record.args[0] for record in caplog.records if "torch.linalg.eigh" in record.msg)
+
+
+def check(found: Eigenpairs, weights: np.ndarray, *, k: int, atol: float = 1e-6) -> None:
+    """Values, D-orthonormal rows, and the K-space where there is a gap, as LAPACK finds them."""
+    more = normalized_laplacian_eigenpairs(weights, k=k + 1, solver="dense")
+    np.testing.assert_allclose(found.values, more.values[:k], atol=atol)
+    root = np.sqrt(degrees(weights.astype(np.float64)))
+    ours, theirs = found.vectors * root, more.vectors[:k] * root
+    np.testing.assert_allclose(ours @ ours.T, np.eye(len(ours)), atol=1e-5)
+    if len(more.values) > k and (gap := more.values[k] - more.values[k - 1]) > 1e-4:
+        assert np.linalg.norm(ours - ours @ theirs.T @ theirs, 2) < max(1e-4, 2e-6 / gap)
+
+
+@pytest.mark.parametrize("kind", ["cos_relu", "cos_mean_relu", "cos_third_relu", "binary", "signed"])
+def test_a_batch_as_exact_as_asked(kind: str, graphs_handed_on) -> None:
+    graphs = [random_graph(seed, kind) for seed in range(3)]
+    for found, weights in zip(in_blocks(stacked(*graphs), k=K), graphs, strict=True):
+        check(found, weights, k=K, atol=1e-5 if kind == "binary" else 1e-6)
+    assert graphs_handed_on() == 0
+
+
+@pytest.mark.skipif(not PHOTOS.is_dir(), reason="BSDS500 is not here")
+@pytest.mark.parametrize("color", [False, True])
+def test_photos(color: bool, graphs_handed_on) -> None:
+    graphs = []
+    for path in sorted(PHOTOS.rglob("*.jpg"))[:12:3]:
+        image = read_image(path)
+        image = image if image.shape[1] > image.shape[0] else image.transpose(1, 0, 2)
+        described = lowlevel.describe(np.ascontiguousarray(image), stride=16)[: GRID[0], : GRID[1]]
+        weights = feature_affinity(described.reshape(GRID[0] * GRID[1], -1))
+        graphs.append(with_color(weights, knn_affinity(grid_image(image, GRID)), weight=10.0) if color else weights)
+    for found, weights in zip(in_blocks(stacked(*graphs), k=K), graphs, strict=True):
+        check(found, weights, k=K)
+    assert graphs_handed_on() == 0
+
+
+def copies(groups: int, across: float, nodes: int = 240) -> np.ndarray:
+    """Equal groups, all equally far: all eigenvalues but one are equal, then zeros."""
+    groups_of = np.arange(nodes) % groups
+    return np.where(groups_of[:, None] == groups_of, 1.0, across).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("weights", "k"),
+    [
+        (np.ones((200, 200), np.float32), 10),
+        (np.eye(200, dtype=np.float32) + np.float32(0.01), 10),
+        (copies(3, 0.2), 10),
+        (copies(7, 0.2), 12),
+        (copies(20, 0.01), 19),  # more copies of an eigenvalue than a block has vectors
+        (feature_affinity(np.eye(5)[np.arange(200) % 5] + 0.3), 12),
+    ],
+)
+def test_little_to_iterate_on(weights: np.ndarray, k: int, graphs_handed_on) -> None:
+    check(in_blocks(stacked(weights), k=k)[0], weights, k=k, atol=1e-5)
+    assert graphs_handed_on() == 0
+
+
+@pytest.mark.parametrize(
+    ("weights", "k"),
+    [
+        (np.ones((1, 1), np.float32), 5),
+        (random_graph(0, nodes=40), 39),
+        (random_graph(0, nodes=40), 50),
+        (copies(3, 0.0), 5),
+        (copies(2, 1e-8), 5),
+        (np.zeros((100, 100), np.float32), 5),
+        (np.pad(random_graph(0, nodes=99), (0, 1)), 5),  # a node without edges
+    ],
+)
+def test_other_graphs_are_handed_on(weights: np.ndarray, k: int, graphs_handed_on) -> None:
+    easy = np.ones_like(weights)
+    found = normalized_laplacian_batch(stacked(weights, easy), k=k, solver="block_lanczos")
+    expected = normalized_laplacian_eigenpairs(weights, k=k, solver="dense")
+    np.testing.assert_allclose(found[0].values, expected.values, atol=1e-9)
+    assert found[0].components == expected.components
+    assert found[0].vectors.shape == expected.vectors.shape
+    assert graphs_handed_on() == 1 + (4 * k > len(easy))
+
+
+def test_what_does_not_settle_is_handed_on(monkeypatch: pytest.MonkeyPatch, graphs_handed_on) -> None:
+    monkeypatch.setattr(block_lanczos, "MOST_BLOCKS", 6)
+    weights = random_graph(0)
+    check(in_blocks(stacked(weights), k=K)[0], weights, k=K)
+    assert graphs_handed_on() == 1
+
+
+def test_batch_and_order_change_rounding_only() -> None:
+    graphs = [random_graph(seed, kind) for seed, kind in enumerate(["cos_relu", "cos_third_relu", "cos_mean_relu"])]
+    together = in_blocks(stacked(*graphs), k=K)
+    for order in ([0], [1], [2], [2, 0, 1]):
+        for row, found in zip(order, in_blocks(stacked(*[graphs[row] for row in order]), k=K), strict=True):
+            np.testing.assert_allclose(found.values, together[row].values, atol=1e-6)
+            root = np.sqrt(graphs[row].sum(axis=1))
+            cosines = np.linalg.svd((found.vectors * root) @ (together[row].vectors * root).T, compute_uv=False)
+            np.testing.assert_allclose(cosines, 1, atol=1e-6)
+
+
+def test_auto_off_the_cpu() -> None:
+    weights = random_graph(1)
+    found = normalized_laplacian_eigenpairs(weights, k=K, device="cpu:0")
+    expected = normalized_laplacian_eigenpairs(weights, k=K, solver="block_lanczos")
+    np.testing.assert_array_equal(found.vectors, expected.vectors)
+    small = weights[:50, :50]
+    exact = normalized_laplacian_eigenpairs(small, k=5, device="cpu:0").values
+    np.testing.assert_allclose(exact, normalized_laplacian_eigenpairs(small, k=5, solver="dense").values, atol=1e-10)
+
+
+@pytest.mark.parametrize("threshold", [True, False])
+@pytest.mark.parametrize("kind", KINDS)
+def test_affinities_in_a_batch(kind: str, threshold: bool) -> None:
+    rng = np.random.default_rng(0)
+    features = rng.normal(0.3, 1, (4, 70, 12)).astype(np.float32)
+    features[2] = features[2, 0]  # all tokens alike
+    features[3, 5] = 0
+    found = affinity_batch(torch.from_numpy(features), kind=kind, threshold=threshold).numpy()
+    for weights, rows in zip(found, features, strict=True):
+        np.testing.assert_allclose(weights, feature_affinity(rows, kind=kind, threshold=threshold), atol=1e-6)
+    raw = affinity_batch(torch.from_numpy(features), kind=kind, normalize=False, threshold=threshold).numpy()
+    for weights, rows in zip(raw, features, strict=True):
+        expected = feature_affinity(rows, kind=kind, normalize=False, threshold=threshold)
+        np.testing.assert_allclose(weights, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["cos_mean_relu", "cos_third_relu"])
+def test_projections_and_colours_in_a_batch(kind: str) -> None:
+    rng = np.random.default_rng(1)
+    features, projected = (rng.normal(0.3, 1, (2, 30, size)).astype(np.float32) for size in (12, 4))
+    colors = [knn_affinity(rng.random((5, 6, 3))) for _ in range(2)]
+    found = affinity_batch(torch.from_numpy(features), kind=kind, projected_BNP=torch.from_numpy(projected), weight=0.3)
+    with_color_batch(found, colors, weight=10.0)
+    for weights, rows, extra, color in zip(found.numpy(), features, projected, colors, strict=True):
+        expected = with_color(projected_affinity(rows, extra, weight=0.3, kind=kind), color, weight=10.0)
+        np.testing.assert_allclose(weights, expected, atol=1e-5)
+
+
+def test_an_unknown_affinity_is_refused() -> None:
+    with pytest.raises(ValueError, match="affinity: found 'rbf'"):
+        affinity_batch(torch.ones(1, 2, 2), kind="rbf")
