@@ -14,14 +14,12 @@ from typing import Any
 
 import numpy as np
 from ruamel.yaml import YAML
-from scipy.io import loadmat
 
-from pipeline.artifact import open_artifact
+from pipeline.artifact import artifact_path, open_artifact
 from pipeline.runner import run_stage
-from pipeline.stage import Execution
+from pipeline.stage import Execution, Inputs
 from stages import STAGES
 from stages.evaluate.partitions import partition_scores
-from stages.refine.upsampling import upsample_labels
 from stages.segments.methods import METHODS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,12 +37,6 @@ One segment has a VoI equal to the entropy of the truth, which few partitions in
 |---|---|---|---|---|---|
 {rows}
 """
-
-
-def people(path: Path) -> list[np.ndarray]:
-    """The segmentations of one image, int64 (height, width) each."""
-    cells = loadmat(path)["groundTruth"].reshape(-1)
-    return [np.asarray(cell["Segmentation"][0, 0], np.int64) for cell in cells]
 
 
 def regular_grid(size: tuple[int, int], count: int) -> np.ndarray:
@@ -68,16 +60,12 @@ def write_params(project: Path, edits: dict[str, dict[str, Any]]) -> dict[str, A
 
 def full_size(project: Path, split: str) -> Iterator[np.ndarray]:
     """The segments of every image, each pixel that of its token."""
-    index, features, segments = (
-        open_artifact(project / "artifacts" / name / f"{split}.zarr") for name in ("index", "features", "segments")
-    )
-    for i, size in enumerate(index["size"][:].tolist()):
-        h, w = segments["grid"][i].tolist()
-        labels = segments["segments"][i, : h * w].reshape(h, w)
-        yield upsample_labels(labels, tuple(size), extent=tuple(features["extent"][i].tolist()))
+    refine = open_artifact(artifact_path(project, "refine", split))
+    for i, (height, width) in enumerate(refine["size"][:].tolist()):
+        yield refine["maps"][i, :height, :width]
 
 
-def row(name: str, asked: str, maps: Sequence[np.ndarray], truths: Sequence[list[np.ndarray]]) -> str:
+def row(name: str, asked: str, maps: Sequence[np.ndarray], truths: Sequence[Sequence[np.ndarray]]) -> str:
     """A row of the table."""
     scores = [partition_scores(found, people) for found, people in zip(maps, truths, strict=True)]
     means = [float(np.mean([score[key] for score in scores])) for key in ("covering", "pri", "voi")]
@@ -97,20 +85,20 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder)
-        split = {options.split: {"images": f"images/{options.split}/{options.pattern}.jpg", "labels": None}}
+        labels = f"groundTruth/{options.split}/*.mat"
+        split = {options.split: {"images": f"images/{options.split}/{options.pattern}.jpg", "labels": labels}}
         common = {
             "index": {"root": str(options.folder.resolve()), "splits": split, "classes": []},
             "cluster": {"fit_split": options.split},
+            "refine": {"source": "segments", "method": "none", "options": {}},
         }
         execution = Execution(project, workers=options.workers)
         content = write_params(project, common)
         for stage in ("index", "features", "eigen"):
             run_stage(STAGES, stage, options.split, execution)
-        index = open_artifact(project / "artifacts" / "index" / f"{options.split}.zarr")
-        truths = [
-            people(options.folder / "groundTruth" / options.split / Path(path).with_suffix(".mat").name)
-            for path in index["path"]
-        ]
+        index = open_artifact(artifact_path(project, "index", options.split))
+        inputs = Inputs(options.split, {"index": index}, content["index"], project)
+        truths = [inputs.truth(i).partitions for i in range(index.num_images)]
         sizes = [tuple(size) for size in index["size"][:].tolist()]
         rows.append(row("one segment", "1", [np.zeros(size, int) for size in sizes], truths))
         for count in options.counts:
@@ -122,6 +110,7 @@ def main() -> None:
                 started = time.perf_counter()
                 run_stage(STAGES, "segments", options.split, execution)
                 seconds = time.perf_counter() - started
+                run_stage(STAGES, "refine", options.split, execution)
                 asked = str(count) if method in COUNTS else "-"
                 name = ", ".join([method, *(f"{key}: {value}" for key, value in settings.items())])
                 rows.append(row(name, asked, list(full_size(project, options.split)), truths))

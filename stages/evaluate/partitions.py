@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 I64 = npt.NDArray[np.int64]
 Labels = npt.NDArray[np.integer]
+DIRECT = 1 << 20  # labels up to here are renumbered by a table, larger ones by sorting
 
 
 def shared_pixels(segments: Labels, truth: Labels) -> I64:
@@ -18,10 +19,20 @@ def shared_pixels(segments: Labels, truth: Labels) -> I64:
     if segments.shape != truth.shape:
         raise ValueError(f"partitions: segments {segments.shape} and truth {truth.shape} differ in shape")
     counted = (segments >= 0) & (truth >= 0)
-    rows, row = np.unique(segments[counted], return_inverse=True)
-    columns, column = np.unique(truth[counted], return_inverse=True)
-    table = np.bincount(row.reshape(-1) * len(columns) + column.reshape(-1), minlength=len(rows) * len(columns))
-    return table.reshape(len(rows), len(columns)).astype(np.int64)
+    row, rows = dense(segments[counted])
+    column, columns = dense(truth[counted])
+    table = np.bincount(row * columns + column, minlength=rows * columns)
+    return table.reshape(rows, columns).astype(np.int64)
+
+
+def dense(labels: Labels) -> tuple[I64, int]:
+    """Labels, none negative, renumbered from 0 without gaps and in order, and how many there are."""
+    largest = int(labels.max(initial=-1))
+    if largest > DIRECT:
+        values, places = np.unique(labels, return_inverse=True)
+        return places.reshape(-1).astype(np.int64), len(values)
+    present = np.bincount(labels, minlength=largest + 1) > 0
+    return (present.cumsum() - 1)[labels], int(present.sum())
 
 
 def covering(table_RT: I64) -> float:

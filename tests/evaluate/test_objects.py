@@ -31,6 +31,8 @@ def test_two_images() -> None:
     assert scores.max_f == pytest.approx(0.861111, abs=1e-6)
     per_image = np.mean([f_curve(mask_counts(*pair)).max() for pair in (A, B)])
     assert per_image == pytest.approx(0.90625)
+    # F at threshold 0, which the tricks code prints by default, is no score here.
+    assert np.mean([f_curve(mask_counts(*pair))[0] for pair in (A, B)]) == pytest.approx(0.433771, abs=1e-6)
     assert scores.accuracy == 0.625
     assert scores.iou == pytest.approx(1 / 6)
     assert scores.dataset_iou == 0.25

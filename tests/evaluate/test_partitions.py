@@ -76,6 +76,14 @@ def test_means_over_people() -> None:
         partition_scores(HALVES, [np.zeros(4, int)])
 
 
+def test_large_labels_and_gaps() -> None:
+    first, second = maps(0)
+    table = shared_pixels(first, second)
+    for scale in (7, 10**7):
+        np.testing.assert_array_equal(shared_pixels(first * scale, second), table)
+        np.testing.assert_array_equal(shared_pixels(first.astype(np.int16), second * scale + scale), table)
+
+
 def test_large_images_do_not_overflow() -> None:
     size = np.array([[3_000_000_000, 0], [0, 3_000_000_000]])
     assert rand_index(size) == 1

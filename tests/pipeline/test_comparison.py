@@ -42,6 +42,19 @@ def test_a_second_run_computes_nothing(finished_project, tmp_path: Path) -> None
     assert notes == {path: path.read_bytes() for path in notes}
 
 
+def test_objects_are_compared_without_clusters(finished_project, tmp_path: Path) -> None:
+    edits = {"segments.background": "border", "refine.source": "segments", "evaluate.method": "objects"}
+    finished_project.set(edits)
+    pairs = list(run_pairs(STAGES, tmp_path, ["fiedler", "tokencut"], ["kmeans"], Execution(finished_project.path)))
+    assert [p.segments for p in pairs] == ["fiedler", "tokencut"]
+    for pair in pairs:
+        made = {path.parent.name for path in (pair.project / "artifacts").glob("*/val.zarr")}
+        assert made == {"index", "features", "eigen", "segments", "refine", "evaluate"}
+    page = comparison_page(STAGES, pairs, split="val", max_images=1)
+    assert "accuracy / iou / dataset_iou / max_f / max_f_selfmask" in page
+    assert f"{metrics(pairs[1].project)['max_f']:.3f}" in page
+
+
 def test_an_unknown_method_is_one_line(finished_project, tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match=r"segments\.method: found 'spektral'"):
         list(run_pairs(STAGES, tmp_path, ["spektral"], ["ot"], Execution(finished_project.path)))
