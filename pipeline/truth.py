@@ -15,6 +15,7 @@ from pipeline.errors import ImageError
 from pipeline.images import read_labels, read_matrix
 
 I64 = npt.NDArray[np.int64]
+COCO_KEYS = {"images", "annotations", "id", "file_name", "width", "height", "image_id", "bbox", "iscrowd"}
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,10 @@ def coco_images(path: Path) -> Mapping[str, tuple[tuple[int, int], I64]]:
 def parsed_coco(path: Path, changed: int, length: int) -> Mapping[str, tuple[tuple[int, int], I64]]:
     """As `coco_images`, of a file of this time and length. Crowds are left out; x + width and y + height are rounded."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        # Outlines and whatever else goes unread are let go object by object; together they take gigabytes.
+        content = json.loads(
+            path.read_bytes(), object_hook=lambda one: {key: one[key] for key in COCO_KEYS & one.keys()}
+        )
         sizes = {one["id"]: (one["file_name"], (int(one["width"]), int(one["height"]))) for one in content["images"]}
         corners: dict[Any, list[list[int]]] = {number: [] for number in sizes}
         for one in content["annotations"]:
