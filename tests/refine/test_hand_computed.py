@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
+from stages.refine.coarse import CoarseMap
 from stages.refine.lattice import lattice_of
+from stages.refine.methods import crf
+from stages.refine.methods import guided_filter as guided_filter_method
 from stages.refine.methods.bilateral_solver import bilateral_space, object_kept, solve
 from stages.refine.methods.crf import dense_crf, softmax
 from stages.refine.methods.guided_filter import box_mean, gray_guide, guided_filter
@@ -35,6 +38,24 @@ def test_the_filter_is_linear_and_keeps_constants(channels: int) -> None:
     np.testing.assert_allclose(guided_filter(2 * mask + 3, guide, radius=4), 2 * found + 3, atol=1e-9)
     np.testing.assert_allclose(guided_filter(np.full((20, 31), 0.3), guide, radius=4), 0.3, atol=1e-12)
     np.testing.assert_allclose(guided_filter(mask[::-1], guide[::-1], radius=4), found[::-1], atol=1e-9)
+    np.testing.assert_allclose(guided_filter(mask[:, ::-1], guide[:, ::-1], radius=4), found[:, ::-1], atol=1e-9)
+
+
+def test_the_filter_overshoots_and_its_labels_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The specification saw [-0.21, 1.17] on a noisy binary mask; what the labels are drawn from is cut."""
+    rng = np.random.default_rng(0)
+    image = np.repeat(rng.integers(0, 256, (60, 80, 1)), 3, axis=2).astype(np.uint8)
+    noisy = (gray_guide(image) > 0.5) ^ (rng.random((60, 80)) < 0.1)
+    soft = guided_filter(noisy.astype(float), gray_guide(image))
+    assert soft.min() < -0.1
+    assert soft.max() > 1.1
+    seen = []
+    monkeypatch.setattr(
+        guided_filter_method, "strongest_label", lambda labels, smooth: seen.append(smooth(labels == 1)) or labels
+    )
+    given = CoarseMap(noisy.astype(np.int16), noisy.shape, None, image)
+    guided_filter_method.refine(given, guided_filter_method.Options())
+    np.testing.assert_allclose(seen[0], np.clip(soft, 0, 1), atol=1e-12)
 
 
 def test_a_gray_guide_of_three_channels_is_a_gray_guide() -> None:
@@ -63,10 +84,11 @@ def test_the_solver_keeps_constants() -> None:
     assert space.splat(np.ones(600)).sum() == 600
 
 
-def test_the_solver_removes_label_noise() -> None:
+@pytest.mark.parametrize("cells", [{}, {"xy": 24, "luma": 4, "chroma": 4}], ids=["TokenCut", "tricks"])
+def test_the_solver_removes_label_noise(cells: dict[str, float]) -> None:
     image, right = halves()
     noisy = right ^ (np.random.default_rng(0).random(right.shape) < 0.1)
-    soft = solve(noisy.reshape(-1).astype(float), bilateral_space(image), iterations=200)
+    soft = solve(noisy.reshape(-1).astype(float), bilateral_space(image, **cells))
     np.testing.assert_array_equal(soft.reshape(right.shape) > 0.5, right)
 
 
@@ -89,6 +111,29 @@ def test_the_blur_reaches_ten_neighbours() -> None:
     # 2 x 3 cells of one colour: the corners have two neighbours, the others three.
     assert sorted((blur == 1).sum(axis=1)) == [2, 2, 2, 2, 3, 3]
     np.testing.assert_array_equal(blur, blur.T)
+
+
+def test_cells_are_of_place_and_colour() -> None:
+    # Pure colours: Y 76.2, 149.7, 29.1; U 85, 43.7, 255.5; V 255.5, 20.8, 107.3; gray: Y as it is, U = V = 128.
+    colors = [[255, 0, 0], [0, 255, 0], [0, 0, 255], [90, 90, 90], [100, 100, 100]]
+    image = np.array([colors], np.uint8)
+
+    def joined(**sides: float) -> int:
+        return len(bilateral_space(image, **{"xy": 100, "luma": 1000, "chroma": 1000, **sides}).mass_V)
+
+    assert joined() == 1
+    assert joined(luma=60) == 3
+    assert joined(luma=95) == 2
+    assert joined(chroma=90) == 4  # (U, V) in cells of 90: (0, 2), (0, 0), (2, 1), and (1, 1) for either gray
+    assert joined(xy=2) == 3
+
+
+def test_cells_beyond_255_a_side_do_not_meet() -> None:
+    image = np.zeros((3, 600, 3), np.uint8)
+    space = bilateral_space(image, xy=1)
+    assert len(space.mass_V) == 1800
+    # A row of cells ends at the image's border: 2 or 3 neighbours in a corner or edge of 3 x 600 cells, 4 inside.
+    assert (space.blur.toarray() == 1).sum() == 2 * (3 * 599 + 2 * 600)
 
 
 def test_an_object_is_not_lost() -> None:
@@ -146,6 +191,36 @@ def test_without_kernels_nothing_changes() -> None:
     given = np.random.default_rng(0).dirichlet([1, 1, 1], 108)
     image = np.zeros((12, 9, 3), np.uint8)
     np.testing.assert_allclose(dense_crf(given, image, bilateral_weight=0, gaussian_weight=0), given, atol=1e-6)
+
+
+@pytest.mark.parametrize(("labels", "share"), [(2, 0.7310586), (5, 0.4046), (10, 0.2320)])
+def test_a_floor_of_one_over_e_is_the_softmax_of_a_map(labels: int, share: float) -> None:
+    """What CutLER (two labels) and PriMaPs (background and K masks) give their CRF: e / (e + K) for the map's own label."""
+    given = np.where(np.arange(12)[:, None] % labels == np.arange(labels), 1.0, np.exp(-1.0))
+    found = dense_crf(given, np.zeros((3, 4, 3), np.uint8), bilateral_weight=0, gaussian_weight=0)
+    np.testing.assert_allclose(found.max(axis=1), share, atol=5e-5)
+    np.testing.assert_allclose(found.min(axis=1), (1 - share) / (labels - 1), atol=5e-5)
+
+
+@pytest.mark.parametrize(("floor", "left"), [(1e-6, 9), (1e-5, 0)])
+def test_a_one_hot_map_is_cut_at_the_floor(floor: float, left: int) -> None:
+    """DSM's probabilities are 0 and 1, and log 0 is cut at 1e-5: 11.5 against weights of at most 10 + 3, so that labels may move."""
+    image, right = halves()
+    labels = np.where(right, 4, 0).astype(np.int16)
+    labels[3:6, 3:6] = 2  # wrong, in a flat half of 600 pixels
+    options = crf.Options(floor=floor, bilateral_xy=80, bilateral_rgb=13, gaussian_weight=3, iterations=5)
+    found, _ = crf.refine(CoarseMap(labels, labels.shape, None, image), options)
+    assert (found == 2).sum() == left
+    np.testing.assert_array_equal(found == 4, right)
+
+
+def test_the_order_of_the_channels_does_not_matter_to_the_crf() -> None:
+    """The originals hand BGR to it; one standard deviation holds for all three. The lattice is not quite isotropic."""
+    image, right = halves()
+    noisy = right ^ (np.random.default_rng(0).random(right.shape) < 0.2)
+    given = np.where(noisy.reshape(-1, 1) == [False, True], 1.0, np.exp(-1.0))
+    found, turned = (dense_crf(given, np.ascontiguousarray(pixels)) for pixels in (image, image[..., ::-1]))
+    np.testing.assert_array_equal(found.argmax(axis=1), turned.argmax(axis=1))
 
 
 def test_the_mean_field_is_that_of_the_exact_kernels() -> None:

@@ -1,5 +1,7 @@
 """What every refinement method must do, over the table."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -104,6 +106,35 @@ def test_mirrored_images_have_mirrored_maps(method) -> None:
     found, _ = method.refine(coarse(given, image), method.Options())
     mirrored, _ = method.refine(coarse(given[:, ::-1], np.ascontiguousarray(image[:, ::-1])), method.Options())
     assert (mirrored[:, ::-1] != found).mean() < 0.02  # cells and lattices start at the top left
+
+
+def test_an_object_larger_than_the_background_stays_the_object(method) -> None:
+    image, truth = slanted()
+    large = np.where(truth, 0, 5)
+    large[:, :60] = 5
+    image[large == 5] = [60, 100, 160]
+    found, _ = method.refine(coarse(large[4::8, 4::8], image), method.Options())
+    assert (found == 5).mean() > 0.5
+    assert ((found == 5) != (large == 5)).mean() < 0.05
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_an_image_has_the_same_map_in_any_company(odd_project, name: str) -> None:
+    odd_project.set({"refine.method": name})
+    odd_project.run_all("segments", "crops", "cluster", "assign")
+    together, sizes = odd_project.run("refine")["maps"][:], odd_project.artifact("index")["size"][:]
+    labels = odd_project.artifact("assign")["labels"][:]
+    names = odd_project.artifact("index")["id"]
+    shutil.rmtree(odd_project.path / "artifacts/refine")
+    odd_project.set({"index.splits": {"train": {"images": "images/train/[pw]*[3e].png", "labels": None}}})
+    for stage in ("index", "features", "eigen", "segments", "crops", "assign"):
+        odd_project.run(stage)
+    alone, refined = odd_project.artifact("assign")["labels"][:], odd_project.run("refine")["maps"][:]
+    for row, name_ in enumerate(odd_project.artifact("index")["id"]):
+        before = list(names).index(name_)
+        height, width = sizes[before].tolist()
+        np.testing.assert_array_equal(alone[row], labels[before, : alone.shape[1]])
+        np.testing.assert_array_equal(refined[row, :height, :width], together[before, :height, :width])
 
 
 @pytest.mark.parametrize("name", METHODS)

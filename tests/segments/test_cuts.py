@@ -1,4 +1,4 @@
-"""TokenCut and MaskCut: values of spec section 8 worked out by hand, and what their cuts promise."""
+"""TokenCut and MaskCut: values of the specification (section 8) worked out by hand, and what their cuts promise."""
 
 import numpy as np
 import pytest
@@ -22,9 +22,40 @@ def test_two_and_four_tokens() -> None:
     value, vector = second_eigenpair(weights)
     assert value == pytest.approx(2.49996e-5, rel=1e-5)
     assert vector[0] / vector[2] == pytest.approx(-3.99994, abs=1e-5)  # minus the ratio of the volumes
+    assert vector[0] > 0  # the larger magnitude is positive
     side, seed = seeded_side(vector, (1, 6))
     assert side.tolist() == [[True] * 2 + [False] * 4]
     assert seed == 0
+
+
+def test_edges_are_joined_above_tau_only() -> None:
+    # Cosines 0.6 and 0.8, exact in float32 as tau is: equal is not above.
+    features = np.array([[1, 0], [0.6, 0.8], [0, 0]], np.float32)
+    tau = float(np.float32(0.6))
+    np.testing.assert_allclose(token_graph(features, tau=tau)[0], [1, 1e-5, 1e-5])
+    np.testing.assert_allclose(token_graph(features, tau=0.5, eps=1e-3)[0], [1, 1, 1e-3])
+    np.testing.assert_allclose(token_graph(features, tau=0.5, binary=False)[0], [1, 0.6, 1e-5], rtol=1e-6)
+    # A zero token is joined to nothing, itself included: its degree is N eps.
+    np.testing.assert_allclose(token_graph(features).sum(axis=1)[2], 3e-5)
+
+
+def test_a_value_at_the_mean_is_below_it() -> None:
+    side, seed = seeded_side(np.array([3.0, 0, -1, -2]), (1, 4))
+    assert side.tolist() == [[True, False, False, False]]
+    assert seed == 0
+
+
+def test_a_constant_vector_puts_all_on_the_side_of_the_first_token() -> None:
+    # The original's answer to it; no method asks, as the eigenvalue is 1 then.
+    side, seed = seeded_side(np.ones(4), (2, 2))
+    assert side.all()
+    assert seed == 0
+
+
+def test_one_token_has_no_object() -> None:
+    assert not tokencut.object_mask(np.ones((1, 3)), (1, 1)).any()
+    for released in (False, True):
+        assert maskcut.object_masks(np.ones((1, 3)), (1, 1), released=released) == []
 
 
 @pytest.mark.parametrize("tokens", [30, 500])
@@ -72,6 +103,28 @@ def test_the_side_with_three_corners_is_not_the_object() -> None:
     assert side[0, 0]
 
 
+@pytest.mark.parametrize(("corners", "reversed_"), [(2, False), (3, True), (4, True)])
+def test_corners_count_from_three_on(corners: int, reversed_: bool) -> None:
+    vector = np.array([[1.0, -1, 1], [-1, 4, -1], [1, -1, 1]])
+    vector[[0, 0, 2, 2][corners:], [0, 2, 0, 2][corners:]] = -1
+    side, seed = cornered_side(vector.reshape(-1), (3, 3))
+    np.testing.assert_array_equal(side, (vector > 0) != reversed_)
+    # The new seed is the largest of the signed vector: the middle, or the first of the other side.
+    assert seed == (1 if reversed_ else 4)
+
+
+def test_the_side_without_the_largest_magnitude_is_not_the_object() -> None:
+    vector = np.array([[1.0, 1, 2], [1, -9, 1]])
+    side, seed = cornered_side(vector.reshape(-1), (2, 3))
+    np.testing.assert_array_equal(side, vector < 0)
+    assert seed == 4
+    # Tokens that take no part belong to no side and hold no corner.
+    free = np.array([True, True, True, True, False, True])
+    side, seed = cornered_side(vector.reshape(-1), (2, 3), free_N=free)
+    np.testing.assert_array_equal(side, vector == 2)
+    assert seed == 2
+
+
 def test_one_object_of_one_cut() -> None:
     tokens = blocks((8, 10), (slice(2, 5), slice(3, 7)))
     mask = tokencut.object_mask(tokens, (8, 10))
@@ -90,13 +143,44 @@ def test_objects_are_disjoint_and_found_in_turn() -> None:
         np.testing.assert_array_equal(np.argwhere(mask).max(axis=0), [s.stop - 1 for s in area])
 
 
-def test_the_released_code_finds_what_it_took_again() -> None:
-    # Spec 8.2: 2 of 6 tokens taken, lambda 1 - 2 / 6, and the vector lives on the taken ones.
+def test_taken_tokens_that_stay_in_the_graph_rule_the_cut() -> None:
+    # 2 of 6 tokens taken: lambda 1 - 2 / 6, and the vector lives on the taken ones.
     features = np.array([[0, 0]] * 2 + [[1, 0]] * 4, np.float32)
     value, vector = second_eigenpair(token_graph(features, tau=0.15))
     assert value == pytest.approx(0.6667, abs=1e-4)
-    assert np.abs(vector[:2]).max() == pytest.approx(91.29, abs=0.01)
-    assert np.abs(vector[2:]).max() == pytest.approx(0.0007, abs=1e-4)
+    np.testing.assert_allclose(vector[:2], 91.29, atol=0.01)
+    np.testing.assert_allclose(vector[2:], -0.0007, atol=5e-5)
+
+
+@pytest.mark.parametrize(("tokens", "taken"), [(10, 1), (20, 15), (450, 90)])
+def test_their_eigenvalue_is_the_share_of_the_others(tokens: int, taken: int) -> None:
+    features = np.repeat(np.array([[0, 0], [1, 0]], np.float32), [taken, tokens - taken], axis=0)
+    value, vector = second_eigenpair(token_graph(features))
+    assert value == pytest.approx(1 - taken / tokens, abs=1e-4)
+    assert np.abs(vector[:taken]).min() > 1e3 * np.abs(vector[taken:]).max()
+
+
+@pytest.mark.parametrize(("tokens", "ours", "released"), [(1, [16], [16, 0, 0]), (2, [16, 2], [16, 2, 0])])
+def test_a_later_mask_exceeds_a_hundredth(tokens: int, ours: list[int], released: list[int]) -> None:
+    # Of 100 tokens an object of 16 and one of 1 or 2. Ours ends where a mask is too small, the original returns it empty.
+    features = blocks((10, 10), (slice(1, 5), slice(1, 5)), (slice(7, 8), slice(7, 7 + tokens)))
+    assert [mask.sum() for mask in maskcut.object_masks(features, (10, 10))] == ours
+    assert [mask.sum() for mask in maskcut.object_masks(features, (10, 10), released=True)] == released
+
+
+def test_fewer_masks_are_the_first_of_more() -> None:
+    features = np.random.default_rng(1).normal(size=(144, 5)).cumsum(axis=0).astype(np.float32)
+    for released in (False, True):
+        most = maskcut.object_masks(features, (12, 12), masks=5, released=released)
+        assert len(most) >= 2
+        for count in range(1, 5):
+            fewer = maskcut.object_masks(features, (12, 12), masks=count, released=released)
+            np.testing.assert_array_equal(fewer, most[:count])
+
+
+def test_the_search_ends_with_fewer_than_two_tokens() -> None:
+    masks = maskcut.object_masks(np.eye(2), (1, 2), masks=5)
+    assert [mask.sum() for mask in masks] == [1]
 
 
 @pytest.mark.parametrize("released", [False, True])

@@ -42,14 +42,15 @@ def test_two_halves_are_two_proposals() -> None:
 def test_three_blocks() -> None:
     labels = np.array([[0] * 4] * 2 + [[1, 1, 2, 2]] * 2)
     features = E[labels.reshape(-1), :3]
+    np.testing.assert_allclose(np.linalg.eigvalsh(np.cov(features.T, bias=True)), [0, 0.25, 0.375], atol=1e-12)
     direction = principal_direction(features)
     np.testing.assert_allclose(np.abs(direction), np.array([2, 1, 1]) / np.sqrt(6), atol=1e-7)
     np.testing.assert_allclose(
-        np.sort(np.abs(np.unique((features @ direction).round(6)))), [0.408248, 0.816497], atol=1e-6
+        np.unique((features @ direction * np.sign(direction[0])).round(6)), [-0.408248, 0.816497], atol=1e-6
     )
     masks = proposals(features)
     np.testing.assert_array_equal(masks, labels.reshape(-1) == np.arange(3)[:, None])
-    assert masks.sum(axis=0).cumsum()[-1] == 16
+    np.testing.assert_allclose(masks.mean(axis=1).cumsum(), [0.5, 0.75, 1])  # coverage after each
     # The inner corner of a 2 x 2 block has 4 votes of 9 and belongs to nothing after the median.
     after = mask_logits(median_masks(masks.reshape(3, 4, 4))).argmax(axis=0)
     np.testing.assert_array_equal(after[2:], [[2, 0, 0, 3], [2, 2, 3, 3]])
@@ -59,6 +60,31 @@ def test_the_threshold_is_a_cosine() -> None:
     tokens = np.array([[1, 0], [0.5, np.sqrt(0.75)], [0.342, np.sqrt(1 - 0.342**2)]])
     mask = proposal(tokens, np.ones(3, bool), np.array([1.0, 0]), threshold=0.4)
     np.testing.assert_allclose(mask, [1, 0.5, 0])
+    # At the threshold a token belongs to the mask.
+    np.testing.assert_allclose(proposal(tokens, np.ones(3, bool), np.array([1.0, 0]), threshold=0.5), [1, 0.5, 0])
+    assert np.degrees(np.arccos(Options().threshold)) == pytest.approx(66.42, abs=0.01)
+
+
+@pytest.mark.parametrize("tokens", [20, 40, 100])
+def test_the_search_ends_when_little_is_left(tokens: int) -> None:
+    # One mask a token: at 95 % the rest is left.
+    assert len(proposals(np.eye(tokens), masks=tokens)) == round(0.95 * tokens)
+    assert len(proposals(np.eye(tokens), masks=tokens, coverage=0.5)) == tokens // 2
+
+
+def test_the_direction_is_that_of_centred_features_of_any_length() -> None:
+    # Uncentred, the direction would be the mean; of unit length, the first two tokens would not differ.
+    features = np.array([[4.0, 10], [-4, 10], [0, 11], [0, 9]])
+    np.testing.assert_allclose(np.abs(principal_direction(features)), [1, 0], atol=1e-12)
+    stretched = np.array([[1.0, 0], [9, 0], [0, 1], [0, 2]])
+    assert np.abs(principal_direction(stretched))[0] > 0.98
+
+
+def test_of_equally_near_tokens_the_first_is_the_anchor() -> None:
+    unit = unit_tokens(np.array([[1.0, 0, 0], [0, 1, 0], [0, 0.999, 0.04]]))
+    along = np.array([1.0, -1 - 1e-9, 0]) / np.sqrt(2)
+    np.testing.assert_array_equal(proposal(unit, np.ones(3, bool), along), [1, 0, 0])
+    assert proposal(unit, np.array([False, True, True]), along)[1] == 1
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -109,6 +135,45 @@ def test_degenerate_tokens(features: np.ndarray, masks: int) -> None:
     assert labels.max() <= masks
 
 
+def test_zero_tokens_join_no_mask_and_nearly_equal_ones_join_one() -> None:
+    features = np.vstack([np.ones((9, 3)), np.zeros((3, 3))])
+    np.testing.assert_array_equal(proposals(features) > 0, [[True] * 9 + [False] * 3])
+    nearly = 1 + np.random.default_rng(0).normal(0, 0.05, (30, 4))
+    assert (proposals(nearly) > 0).all()
+    assert len(proposals(nearly)) == 1
+
+
+def test_the_median_wants_five_of_nine() -> None:
+    cross = np.zeros((1, 5, 5))
+    cross[0, [1, 2, 2, 2, 3], [2, 1, 2, 3, 2]] = 0.7
+    np.testing.assert_array_equal(np.argwhere(median_masks(cross)), [[0, 2, 2]])
+    cross[0, 3, 2] = 0
+    assert not median_masks(cross).any()
+    # Mirrored at the border without repeating it: a corner sees itself once, its neighbours twice, the diagonal four times.
+    for cells, stays in (([(1, 1)], False), ([(1, 1), (0, 0)], True), ([(0, 1), (1, 0)], False)):
+        corner = np.zeros((1, 4, 4))
+        for cell in cells:
+            corner[0][cell] = 1
+        assert bool(median_masks(corner)[0, 0, 0]) == stays
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_disjoint_masks_stay_disjoint_after_the_median(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.repeat(rng.integers(0, 3, (5, 6)), 2, axis=0), 2, axis=1)
+    after = median_masks((labels == np.arange(3)[:, None, None]) * rng.uniform(0.4, 1, (3, 1, 1)))
+    assert ((after > 0).sum(axis=0) <= 1).all()
+    assert (after > 0).any(axis=(1, 2)).all()
+
+
+@pytest.mark.parametrize(("masks", "winner"), [(1, 0.7311), (4, 0.4046), (9, 0.2320)])
+def test_the_winner_of_many_masks_is_not_sure(masks: int, winner: float) -> None:
+    soft = np.eye(masks + 1)[1:, :, None] * 0.6  # one cell a mask, the first cell in none
+    found = np.exp(mask_logits(soft))
+    np.testing.assert_allclose(found.max(axis=0), winner, atol=5e-5)
+    np.testing.assert_array_equal(found.argmax(axis=0)[:, 0], np.arange(masks + 1))
+
+
 def test_the_number_of_masks_is_limited() -> None:
     features = np.eye(40)
     assert len(proposals(features)) == 38  # 0.95 of 40
@@ -120,5 +185,3 @@ def test_one_mask_leaves_the_rest_to_the_background() -> None:
     mask[0, :3] = 1
     np.testing.assert_array_equal(mask_logits(mask).argmax(axis=0), mask[0])
     assert not mask_logits(np.zeros((2, 5, 5))).argmax(axis=0).any()
-    # Probability of the winner: e / (e + K).
-    np.testing.assert_allclose(np.exp(mask_logits(mask)).max(axis=0), 0.7310586)

@@ -13,9 +13,9 @@ def tokens(features: np.ndarray, *, num_segments: int | None = 3, k: int = 5, de
     """Tokens of a feature grid (row, column, channel) with the eigenpairs of their normalised Laplacian."""
     h, w, _ = features.shape
     rows = features.reshape(h * w, -1).astype(np.float64)
-    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    unit = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30)
     weights = np.maximum(unit @ unit.T, 0)
-    root = np.sqrt(weights.sum(axis=1))
+    root = np.sqrt(np.maximum(weights.sum(axis=1), 1e-12))
     values, vectors = np.linalg.eigh(np.eye(h * w) - weights / root[:, None] / root)
     pairs = (vectors / root[:, None]).T[:k].astype(np.float32)
     return ImageTokens((h, w), rows.astype(np.float32), values[:k], pairs, degenerate, num_segments, seed=3)
@@ -63,6 +63,35 @@ def test_a_constant_image_is_one_segment(method, grid: tuple[int, int], num_segm
     labels = method.segment(image, method.Options())
     check(labels, grid)
     assert len(np.unique(labels)) == 1
+
+
+def zero_rows(h: int = 6, w: int = 8) -> np.ndarray:
+    """Two parts, with tokens of zeros in a corner."""
+    features = two_parts(h, w)
+    features[:2, :2] = 0
+    return features
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "features",
+    [
+        zero_rows(),
+        np.random.default_rng(0).normal(size=(6, 8, 5)),
+        np.sign(two_parts() - 0.5),
+        two_parts()[..., :1],
+        1e12 * two_parts(),
+        1e-12 * two_parts(),
+        np.zeros((6, 8, 3)),
+    ],
+    ids=["zero rows", "random", "two tones", "one channel", "huge", "tiny", "zeros"],
+)
+def test_odd_features_have_bounded_labels(method, features: np.ndarray) -> None:
+    image = tokens(features, degenerate=not features.any())
+    labels = method.segment(image, method.Options())
+    check(labels, (6, 8))
+    assert len(np.unique(labels)) <= 48
+    np.testing.assert_array_equal(method.segment(image, method.Options()), labels)
 
 
 @pytest.mark.parametrize("grid", [(1, 2), (2, 1), (2, 2)])
