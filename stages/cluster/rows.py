@@ -142,11 +142,11 @@ class Rows:
         return Rows(storage, self.count, channels, self.ordered_map)
 
 
-def in_blocks(rows: "Rows | F32") -> Rows:
+def in_blocks(rows: "Rows | F32", ordered_map: Any = builtins.map) -> Rows:
     """Rows as they are, or those of an array (N, C)."""
     if isinstance(rows, Rows):
         return rows
-    return Rows(InMemory(np.ascontiguousarray(rows, np.float32)), len(rows), rows.shape[1])
+    return Rows(InMemory(np.ascontiguousarray(rows, np.float32)), len(rows), rows.shape[1], ordered_map)
 
 
 def on_disk(pieces: Iterable[F32], channels: int, folder: Path, ordered_map: Any = builtins.map) -> Rows:

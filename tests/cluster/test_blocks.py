@@ -64,7 +64,7 @@ def test_lloyd_is_that_of_all_rows_at_once(seed: int, cosine: bool) -> None:
     rows, rng = random_rows(seed=seed), np.random.default_rng(seed)
     weights = rng.uniform(0.1, 2, len(rows))
     starts = np.stack([rows[rng.choice(len(rows), 4, replace=False)] for _ in range(3)])
-    found = kmeans.lloyd(in_blocks(rows), weights, starts, iterations=100, spherical=cosine, gpu=False)
+    found = kmeans.lloyd(in_blocks(rows), weights, starts, iterations=100, spherical=cosine, gpu=None)
     for start, (objective, clustering) in zip(starts, found, strict=True):
         expected = plain_lloyd(rows, weights, start, cosine=cosine)
         np.testing.assert_allclose(clustering.centers, expected, atol=1e-6)
@@ -76,7 +76,7 @@ def test_lloyd_is_that_of_all_rows_at_once(seed: int, cosine: bool) -> None:
 def test_an_empty_cluster_gets_the_costliest_row() -> None:
     rows = np.array([[0, 0], [0, 1], [5, 0], [5, 1], [20, 0]], np.float32)
     start = np.array([[[0, 0], [5, 0], [900, 900]]], np.float32)
-    ((objective, found),) = kmeans.lloyd(in_blocks(rows), np.ones(5), start, iterations=20, spherical=False, gpu=False)
+    ((objective, found),) = kmeans.lloyd(in_blocks(rows), np.ones(5), start, iterations=20, spherical=False, gpu=None)
     np.testing.assert_array_equal(sorted(found.centers.tolist()), [[0, 0.5], [5, 0.5], [20, 0]])
     assert objective == pytest.approx(1)
     assert (np.diff(found.history) <= 0).all()
@@ -159,9 +159,9 @@ def test_zero_weights_among_others_move_nothing() -> None:
     rows = random_rows()
     weights = np.ones(len(rows))
     weights[100:] = 0
-    found = kmeans.lloyd(in_blocks(rows), weights, rows[None, :4], iterations=100, spherical=False, gpu=False)
+    found = kmeans.lloyd(in_blocks(rows), weights, rows[None, :4], iterations=100, spherical=False, gpu=None)
     alone = kmeans.lloyd(
-        in_blocks(rows[:100]), weights[:100], rows[None, :4], iterations=100, spherical=False, gpu=False
+        in_blocks(rows[:100]), weights[:100], rows[None, :4], iterations=100, spherical=False, gpu=None
     )
     np.testing.assert_allclose(found[0][1].centers, alone[0][1].centers, atol=1e-6)
 

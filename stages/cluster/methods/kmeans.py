@@ -30,13 +30,14 @@ class Options(Params):
     iterations: int = Field(100, ge=1)
 
 
-def gpus(device: str) -> int:
-    """How many GPUs faiss may use: all that it has where `device` is one, else none."""
+def gpu_of(device: str) -> int | None:
+    """The number of the GPU that faiss works on; None where `device` is none or faiss knows none."""
     if device == "cpu":
-        return 0
+        return None
     import faiss
 
-    return int(faiss.get_num_gpus()) if hasattr(faiss, "get_num_gpus") else 0
+    known = faiss.get_num_gpus() if hasattr(faiss, "get_num_gpus") else 0
+    return int(device.partition(":")[2] or 0) if known else None
 
 
 def nearest(rows_NC: F32, centers_KC: F32) -> tuple[I64, F32]:
@@ -55,14 +56,14 @@ def gpu_resources() -> Any:
     return faiss.StandardGpuResources()
 
 
-def nearest_of_starts(rows_BC: F32, centers_SKC: F32, *, gpu: bool) -> I64:
+def nearest_of_starts(rows_BC: F32, centers_SKC: F32, *, gpu: int | None) -> I64:
     """Nearest of each start's centres, (S, B)."""
-    if gpu:
+    if gpu is not None:
         import faiss
 
-        with ON_GPU:
-            found = [faiss.knn_gpu(gpu_resources(), rows_BC, centers, 1)[1][:, 0] for centers in centers_SKC]
-        return np.asarray(found, np.int64)
+        with ON_GPU:  # whose resources are for one thread
+            found = [faiss.knn_gpu(gpu_resources(), rows_BC, centers, 1, device=gpu)[1] for centers in centers_SKC]
+        return np.stack(found).astype(np.int64)[:, :, 0]
     starts, k, channels = centers_SKC.shape
     closeness = rows_BC @ centers_SKC.reshape(-1, channels).T
     closeness -= 0.5 * (centers_SKC**2).sum(axis=2).reshape(-1)
@@ -141,7 +142,7 @@ def block_changes(rows_BC: F32, weights_B: F64, old_SB: I64, new_SB: I64, *, k: 
     return np.stack(sums), np.stack(mass), np.stack(counts)
 
 
-def assign(rows: Rows, weights_N: F64, starts: list[Start], *, gpu: bool) -> I64:
+def assign(rows: Rows, weights_N: F64, starts: list[Start], *, gpu: int | None) -> I64:
     """Move every row to its nearest centre; returns how many rows of each start moved."""
     centers, k = np.stack([start.centers for start in starts]), len(starts[0].centers)
 
@@ -180,7 +181,7 @@ def refill(rows: Rows, weights_N: F64, start: Start) -> bool:
 
 
 def lloyd(
-    rows: Rows, weights_N: F64, centers_SKC: F32, *, iterations: int, spherical: bool, gpu: bool
+    rows: Rows, weights_N: F64, centers_SKC: F32, *, iterations: int, spherical: bool, gpu: int | None
 ) -> list[tuple[float, Clustering]]:
     """Lloyd's iterations from every start, until no row changes its cluster; objective and clustering of each."""
     _, k, channels = centers_SKC.shape
@@ -222,14 +223,15 @@ def fit(rows: Rows | F32, weights_N: F64, *, k: int, seed: int, options: Options
     few = first_distinct(rows, k + 1)
     if len(few) <= k:
         return Clustering(few, np.zeros(1))
-    rngs = [np.random.default_rng([seed, start]) for start in range(options.n_init)]
+    *rngs, sampler = (np.random.default_rng([seed, start]) for start in range(options.n_init + 1))
     size = min(len(rows), max(SAMPLE, SAMPLE_PER_CLUSTER * k))
-    chosen = np.sort(np.random.default_rng(seed).choice(len(rows), size, replace=False, shuffle=False))
+    chosen = np.sort(sampler.choice(len(rows), size, replace=False, shuffle=False))
     sample = rows.take(chosen)
     centers = plus_plus(sample, weights_N[chosen], k=k, rngs=rngs)
-    search = functools.partial(lloyd, iterations=options.iterations, spherical=spherical, gpu=gpus(device) > 0)
+    search = functools.partial(lloyd, iterations=options.iterations, spherical=spherical, gpu=gpu_of(device))
     if size < len(rows):
-        centers = np.stack([found.centers for _, found in search(in_blocks(sample), weights_N[chosen], centers)])
+        few_rows = in_blocks(sample, rows.ordered_map)
+        centers = np.stack([found.centers for _, found in search(few_rows, weights_N[chosen], centers)])
     return min(search(rows, weights_N, centers), key=lambda found: found[0])[1]
 
 
