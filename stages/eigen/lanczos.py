@@ -16,27 +16,12 @@ BREAKDOWN = 1e-6  # a new direction shorter than this is rounding
 MOST_STEPS = 300
 SHORT = 0.5  # a new direction that is this small a part of a product is cleaned of the known ones twice
 STEPS_A_DIGIT = 1 / 15  # of the basis, in which a residual loses a digit: when to look at it again
-REACH = 16  # rounds in which a connected graph must be walked through
 
 
 def product(weights_NN: F32, vector_N: F32) -> F32:
     """W x for a symmetric W, of which one triangle is read: half the memory traffic of an ordinary product."""
     out: F32 = blas.ssymv(1, weights_NN.T, vector_N)
     return out
-
-
-def is_connected(weights_NN: F32) -> bool:
-    """Whether nodes with positive weights between them hang together, as far as REACH rounds can tell. Needs weights >= 0."""
-    reached = weights_NN[0] > 0
-    reached[0] = True
-    for _ in range(REACH):
-        if reached.all():
-            return True
-        wider = reached | (product(weights_NN, reached.astype(np.float32)) > 0)
-        if (wider == reached).all():
-            return False
-        reached = wider
-    return False
 
 
 def top_of_graph(weights_NN: F32, degrees_N: F32, *, k: int) -> tuple[F64, F32] | None:
@@ -65,12 +50,13 @@ def top_of_graph(weights_NN: F32, degrees_N: F32, *, k: int) -> tuple[F64, F32] 
     rng = np.random.default_rng(0)
     basis_JN = np.empty((limit + 1, n), np.float32)
     basis_JN[0] = np.sqrt(degrees_N) / np.sqrt(degrees_N.sum())
-    diagonal, beside = np.zeros(limit), np.zeros(limit)
-    look = 2 * k
-    for step in range(limit):
+    basis_JN[1] = fresh(rng, basis_JN[:1])
+    diagonal, beside = np.ones(limit), np.zeros(limit)
+    look = 2 * k + 8
+    for step in range(1, limit):
         known = basis_JN[: step + 1]
-        new = product(weights_NN, known[step] * inverse_root) * inverse_root
-        new, along = remove(new, known)
+        image: F32 = product(weights_NN, known[step] * inverse_root) * inverse_root
+        new, along = remove(image, known)
         diagonal[step] = along[-1]
         length = blas.snrm2(new)
         if length < SHORT * blas.snrm2(along):
@@ -78,11 +64,9 @@ def top_of_graph(weights_NN: F32, degrees_N: F32, *, k: int) -> tuple[F64, F32] 
             length = blas.snrm2(new)
         if length > BREAKDOWN:
             beside[step] = length
+            np.divide(new, np.float32(length), out=basis_JN[step + 1])
         else:
-            new, _ = remove(rng.standard_normal(n, np.float32), known)
-            new, _ = remove(new, known)
-            length = blas.snrm2(new)
-        np.divide(new, np.float32(length), out=basis_JN[step + 1])
+            basis_JN[step + 1] = fresh(rng, known)
         size = step + 1
         if size < min(look, limit):
             continue
@@ -102,6 +86,15 @@ def remove(new_N: F32, known_JN: F32) -> tuple[F32, F32]:
     """A vector without the known orthonormal directions, written in place, and how much of each there was (J,)."""
     along = blas.sgemv(1, known_JN.T, new_N, trans=1)
     return blas.sgemv(-1, known_JN.T, along, beta=1, y=new_N, overwrite_y=1), along
+
+
+def fresh(rng: np.random.Generator, known_JN: F32) -> F32:
+    """A random direction of unit length, orthogonal to the known ones."""
+    new: F32 = rng.standard_normal((known_JN.shape[1],), np.float32)
+    for _ in range(2):
+        new, _ = remove(new, known_JN)
+    unit: F32 = new / blas.snrm2(new)
+    return unit
 
 
 def orthonormal(vectors_KN: F64) -> F64:

@@ -86,11 +86,10 @@ def in_single(weights_NN: npt.NDArray[np.floating], *, k: int) -> Eigenpairs | N
     """By Lanczos in float32; None for a graph that it is not made for: isolated nodes, more than one component or nearly so."""
     weights = np.ascontiguousarray(weights_NN, np.float32)
     degree = weights @ np.ones(len(weights), np.float32)
-    nonnegative = bool(weights.min() >= 0)
-    if 4 * k > len(weights) or degree.min() < NO_EDGE or (nonnegative and not lanczos.is_connected(weights)):
+    if not 1 < k <= len(weights) / 4 or degree.min() < NO_EDGE:
         return None
     top = lanczos.top_of_graph(weights, degree, k=k)
-    return top and connected_pairs(*top, degree, nonnegative=nonnegative)
+    return top and connected_pairs(*top, degree, nonnegative=bool(weights.min() >= 0))
 
 
 def in_blocks(weights_BNN: "Tensor", *, k: int) -> list[Eigenpairs]:
@@ -99,7 +98,7 @@ def in_blocks(weights_BNN: "Tensor", *, k: int) -> list[Eigenpairs]:
 
     weights = weights_BNN.float()
     degree = weights.sum(dim=2)
-    suited = (degree.amin(dim=1) >= NO_EDGE) & (4 * k <= weights.shape[1])
+    suited = (degree.amin(dim=1) >= NO_EDGE) & (1 < k <= weights.shape[1] / 4)
     rows = suited.nonzero()[:, 0].tolist()
     found: dict[int, Eigenpairs] = {}
     if rows:
@@ -138,7 +137,7 @@ def connected_pairs(
     top_K: F64, vectors_KN: npt.NDArray[np.float32], degree_N: npt.NDArray[np.float32], *, nonnegative: bool
 ) -> Eigenpairs | None:
     """lambda = 1 - mu, y = D^-1/2 v, orthonormal, deterministic signs; None where more than one lambda is near 0."""
-    if nonnegative and len(top_K) > 1 and 1 - top_K[1] < ALMOST_NULL:
+    if nonnegative and 1 - top_K[1] < ALMOST_NULL:
         return None
     values, vectors = 1.0 - top_K, vectors_KN.astype(np.float64)
     root = np.sqrt(degree_N.astype(np.float64))

@@ -76,10 +76,11 @@ def isolated() -> np.ndarray:
 
 
 @pytest.mark.parametrize("weights", [two_parts(0), two_parts(1e-9), isolated(), np.zeros((300, 300), np.float32)])
-def test_other_graphs_are_handed_on(weights: np.ndarray) -> None:
-    assert in_single(weights, k=5) is None
-    found = normalized_laplacian_eigenpairs(weights, k=5, solver="lanczos")
-    expected = normalized_laplacian_eigenpairs(weights, k=5, solver="dense")
+@pytest.mark.parametrize("k", [1, 5])
+def test_other_graphs_are_handed_on(weights: np.ndarray, k: int) -> None:
+    assert in_single(weights, k=k) is None
+    found = normalized_laplacian_eigenpairs(weights, k=k, solver="lanczos")
+    expected = normalized_laplacian_eigenpairs(weights, k=k, solver="dense")
     np.testing.assert_allclose(found.values, expected.values, atol=1e-8)
     assert found.components == expected.components
 
