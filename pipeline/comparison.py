@@ -51,6 +51,7 @@ def run_pairs(
     splits = list(content["index"]["splits"])
     needed = {name for method in segments for name in needed_stages(stages, with_method(content, "segments", method))}
     run_all(stages, execution, [name for name in ("index", "features", "eigen") if name in needed], splits)
+    run_all(stages, execution, [name for name in ("model",) if name in needed], [fit_split(content)])
     content["index"]["root"] = str((source / content["index"]["root"]).resolve())
     weights = content["features"].get("weights")
     if weights and not Path(weights).is_absolute():
@@ -59,7 +60,7 @@ def run_pairs(
         )
     write_project(folder, content, {})
     run_all(stages, replace(execution, project=folder), ("index",), splits)
-    shared = {"index": folder, "features": source, "eigen": source}
+    shared = {"index": folder, "features": source, "eigen": source, "model": source}
     for method in segments:
         cut = with_method(content, "segments", method)
         cut_folder = folder / method

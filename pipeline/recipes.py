@@ -134,6 +134,15 @@ RECIPES: dict[str, Recipe] = {
             ),
         ),
         Recipe(
+            "acg",
+            "ACSeg's adaptive concepts, trained on images of 256 x 256; concepts clustered as in DSM (semester report)",
+            on_dsm(
+                features={**VITS16, "resize": [256, 256]},
+                model={"method": "acg", "options": {"prototypes": 6, "epochs": 400}},
+                segments={**DSM_SEGMENTS, "method": "acg"},
+            ),
+        ),
+        Recipe(
             "simsam",
             "SimSAM: one object an image by the Fiedler cut of a graph with trained projections, scored as a mask",
             on_dsm(

@@ -33,7 +33,7 @@ from pipeline.inputs import Table, fit_split, input_artifacts, needed_stages, op
 from pipeline.parallel import map_blocks, one_thread
 from pipeline.params import Params, nearest, parse_section, read_params
 from pipeline.provenance import NOTE, is_current, run_key, settle
-from pipeline.stage import Execution, Inputs, Stage
+from pipeline.stage import Checkpoint, Execution, Inputs, Stage
 
 log = logging.getLogger("usseg")
 
@@ -69,7 +69,7 @@ def bring_up_to_date(stages: Table, stage: Stage, split: str, execution: Executi
     target = artifact_path(execution.project, stage.name, split)
     with locked(target):
         if if_needed and stage.name not in needed_stages(stages, content):
-            leave_empty(stage, split, target)
+            leave_empty(stage, split, target, execution.project)
             return target
         inputs = open_inputs(stages, stage, split, content, execution.project)
         key = run_key(stage, params, split, inputs)
@@ -88,12 +88,17 @@ def bring_up_to_date(stages: Table, stage: Stage, split: str, execution: Executi
     return target
 
 
-def leave_empty(stage: Stage, split: str, target: Path) -> None:
-    """Publish an artifact without arrays; the sidecar stays, for the artifact that DVC may bring back from its cache."""
+def leave_empty(stage: Stage, split: str, target: Path, project: Path) -> None:
+    """Publish an artifact without arrays, and the stage's blank files, since DVC wants every output to exist.
+
+    The sidecar stays, for the artifact that DVC may bring back from its cache.
+    """
     folder = partial_folder(target, "empty")
     attrs = {"stage": stage.name, "version": stage.version, "split": split, "empty": True}
     seal(folder, {**attrs, "params": {}, "num_images": 0, "arrays": {}})
     publish(folder, target)
+    for path, text in stage.blanks.items():
+        write_file(project / path, text.encode())
     log.info("%s@%s: no chosen method reads it, left empty", stage.name, split)
 
 
@@ -222,8 +227,17 @@ def chosen_dtype(dtype: str, params: Params) -> str:
 def run_whole(
     stage: Stage, params: Params, inputs: Inputs, folder: Path, execution: Execution
 ) -> Mapping[str, str | bytes]:
-    """Run a stage that works on the whole split at once; returns the files it wants beside the artifact."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Run a stage that works on the whole split at once; returns the files it wants beside the artifact.
+
+    Of an interrupted run only the checkpoint is of use.
+    """
+    for name in ("data", "files"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    (folder / NOTE).unlink(missing_ok=True)
+    saved = folder / "checkpoint"
+    if saved.exists():
+        log.info("%s@%s: continuing from its checkpoint", stage.name, inputs.split)
+    execution = replace(execution, checkpoint=Checkpoint(saved))
     count = 0 if stage.name == "index" or stage.scope == "all" else split_images(inputs)
     values = dict(one_thread(partial(stage.run, params, inputs, range(count)), execution))
     files: Mapping[str, str | bytes] = values.pop("files", {})

@@ -1,5 +1,6 @@
 """What a stage is: its params, inputs, arrays and functions. The declaration, nothing else."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.artifact import ArraySpec, Artifact
+from pipeline.artifact import ArraySpec, Artifact, write_file
 from pipeline.images import label_table, read_image, to_classes
 from pipeline.params import Params
 from pipeline.truth import Truth, read_truth
@@ -40,6 +41,30 @@ def no_progress(done: int, total: int) -> None:
     """Report nothing."""
 
 
+class Checkpoint:
+    """What a stage that works on the whole split goes on from when it was killed; without a path, nothing is kept.
+
+    It belongs to the run's key: another run finds none.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path, self.due = path, 0.0
+
+    def load(self) -> bytes | None:
+        """What was saved last."""
+        return self.path.read_bytes() if self.path and self.path.exists() else None
+
+    def save(self, state: Callable[[], bytes]) -> None:
+        """Keep `state()` in place of what was saved before, or do nothing where saving would take over a twentieth of the time."""
+        started = time.monotonic()
+        if self.path and started >= self.due:
+            write_file(self.path, state())
+            self.due = time.monotonic() + 19 * (time.monotonic() - started)
+
+
+NO_CHECKPOINT = Checkpoint()
+
+
 @dataclass(frozen=True)
 class Execution:
     """How to run, never what to compute: none of this changes a result."""
@@ -50,6 +75,7 @@ class Execution:
     workers: int = 1
     scheduler: str | None = None
     progress: Callable[[int, int], None] = no_progress
+    checkpoint: Checkpoint = NO_CHECKPOINT
 
 
 @dataclass(frozen=True)
@@ -114,7 +140,8 @@ class Stage:
 
     A stage with `sizes` works image by image: `run` gets a block of images and returns every array for that block.
     Without, `run` is called once and returns whole arrays. `files` are those
-    that the params name, relative to the project: their content counts, not their name. `version` is the schema's: raise it when `arrays` change meaning.
+    that the params name, relative to the project: their content counts, not their name. `blanks` are what the files beside
+    the artifact, by path, hold where it is left empty. `version` is the schema's: raise it when `arrays` change meaning.
     """
 
     name: str
@@ -130,3 +157,4 @@ class Stage:
     functions: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     record: Callable[[Any, str], dict[str, Any]] = record_all
     files: Callable[[Any], Sequence[str]] = no_files
+    blanks: Mapping[str, str] = field(default_factory=dict)

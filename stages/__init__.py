@@ -8,10 +8,12 @@ from stages.eigen.stage import STAGE as EIGEN
 from stages.evaluate.stage import STAGE as EVALUATE
 from stages.features.stage import STAGE as FEATURES
 from stages.index.stage import STAGE as INDEX
+from stages.model.stage import STAGE as MODEL
 from stages.refine.stage import STAGE as REFINE
 from stages.report.stage import STAGE as REPORT
 from stages.segments.stage import STAGE as SEGMENTS
 
 STAGES: dict[str, Stage] = {
-    stage.name: stage for stage in (INDEX, FEATURES, EIGEN, SEGMENTS, CROPS, CLUSTER, ASSIGN, REFINE, EVALUATE, REPORT)
+    stage.name: stage
+    for stage in (INDEX, FEATURES, EIGEN, MODEL, SEGMENTS, CROPS, CLUSTER, ASSIGN, REFINE, EVALUATE, REPORT)
 }

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from pipeline.artifact import Artifact, artifact_path, open_artifact
 from pipeline.runner import run_stage
-from pipeline.stage import Execution
+from pipeline.stage import Checkpoint, Execution
 from stages import STAGES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,6 +27,7 @@ SMALL = {
     "index.classes": ["left", "right"],
     "features.stride": 8,
     "eigen.k": 5,
+    "model.options": {"epochs": 3, "prototypes": 3, "updates": 1},
     "segments.num_segments": 3,
     "cluster.k": 2,
     "refine.method": "none",
@@ -78,6 +79,22 @@ def small_project(folder: Path) -> Path:
     return folder
 
 
+class Memory(Checkpoint):
+    """Keeps every checkpoint, whatever it costs; or ends the run after so many."""
+
+    def __init__(self, last: bytes | None = None, limit: int | None = None) -> None:
+        super().__init__()
+        self.kept, self.limit = [] if last is None else [last], limit
+
+    def load(self) -> bytes | None:
+        return self.kept[-1] if self.kept else None
+
+    def save(self, state: Callable[[], bytes]) -> None:
+        self.kept.append(state())
+        if len(self.kept) == self.limit:
+            raise KeyboardInterrupt
+
+
 class Project:
     """A temporary project and the stages run in it."""
 
@@ -121,13 +138,13 @@ def tiny_project(tmp_path: Path) -> Project:
 
 @pytest.fixture(scope="session")
 def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny project with a constant, a one-token and a wide image in train, up to eigen; copy it, never write to it."""
+    """The tiny project with a constant, a one-token and a wide image in train, up to model; copy it, never write to it."""
     project = Project(small_project(tmp_path_factory.mktemp("odd")))
     images = {"constant": np.full((HEIGHT, WIDTH, 3), 128, np.uint8), "dot": photo(1, 5, 5), "wide": photo(2, 50, 90)}
     for name, pixels in images.items():
         save(project.path / f"data/images/train/{name}.png", pixels)
         save(project.path / f"data/labels/train/{name}.png", halves(*pixels.shape[:2]))
-    project.run_all("index", "features", "eigen")
+    project.run_all("index", "features", "eigen", "model")
     return project.path
 
 
@@ -160,6 +177,11 @@ def odd_project(odd: Path, tmp_path: Path, copied: Callable[[Path, Path], Projec
 def finished_project(finished: Path, tmp_path: Path, copied: Callable[[Path, Path], Project]) -> Project:
     """A copy of the tiny project with all stages run."""
     return copied(finished, tmp_path)
+
+
+@pytest.fixture
+def checkpoints() -> type[Memory]:
+    return Memory
 
 
 @pytest.fixture

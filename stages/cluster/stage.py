@@ -75,7 +75,8 @@ def run(params: ClusterParams, inputs: Inputs, images: range, execution: Executi
     with thread_map(execution.workers) as ordered:
         scaled = (scaling(features) for features in segment_rows(crops, "features"))
         rows = on_disk(scaled, scaling.channels, crops.path.parent, ordered)
-        clustering = method.fit(rows, weights, k=params.k, seed=params.seed, options=options, device=execution.device)
+        settings = {"k": params.k, "seed": params.seed, "options": options}
+        clustering = method.fit(rows, weights, **settings, device=execution.device, checkpoint=execution.checkpoint)
     counts = np.zeros(len(clustering.centers), np.int64)
     for block in rows:
         counts += np.bincount(method.predict(clustering, block, options), minlength=len(counts))

@@ -1,6 +1,7 @@
 """Segment every image of a split."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +18,7 @@ from pipeline.stage import Execution, Input, Inputs, Stage
 class SegmentsParams(Params):
     """How the tokens of an image fall into segments."""
 
-    method: Literal["spectral", "kmeans", "fiedler", "tokencut", "maskcut", "primaps"] = Field(
+    method: Literal["spectral", "kmeans", "fiedler", "tokencut", "maskcut", "primaps", "acg"] = Field(
         "spectral", description="see stages/segments/methods"
     )
     num_segments: int | Literal["eigengap"] = Field(
@@ -68,6 +69,13 @@ def needs_eigenvectors(params: SegmentsParams) -> bool:
     return METHODS[params.method].EIGENVECTORS or params.num_segments == "eigengap"
 
 
+def needs_model(params: SegmentsParams) -> bool:
+    """Whether the chosen method reads a trained model."""
+    from stages.segments.methods import METHODS
+
+    return METHODS[params.method].MODEL
+
+
 def segment_ids(labels_hw: npt.NDArray[np.int64], params: SegmentsParams, *, objects: bool) -> npt.NDArray[np.int64]:
     """Method labels -> segment ids: 0 background, foreground from 1, dense. `objects`: label 0 is the background already."""
     from stages.segments.background import background_first, dense_ids
@@ -78,6 +86,11 @@ def segment_ids(labels_hw: npt.NDArray[np.int64], params: SegmentsParams, *, obj
         return dense_ids(labels, keep_zero=False)
     swapped = labels if objects else background_first(labels)
     return dense_ids(swapped, keep_zero=True)
+
+
+def no_labels(features_NC: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    """What a method gets that reads no model."""
+    return np.zeros(0, np.int64)
 
 
 def run(params: SegmentsParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
@@ -92,20 +105,23 @@ def run(params: SegmentsParams, inputs: Inputs, images: range, execution: Execut
     patches = inputs["features"]["patches"][block]
     names = ("eigenvalues", "eigenvectors", "num_eigenvectors", "degenerate")
     eigen = {name: inputs["eigen"][name][block] for name in names} if needs_eigenvectors(params) else {}
+    labels_of = partial(inputs["model"].call, "token_labels", device=execution.device) if method.MODEL else no_labels
     ids = inputs["index"]["id"]
     segments = np.full(patches.shape[:2], -1, np.int16)
     counts = np.zeros(len(images), np.int32)
     for row, image in enumerate(images):
         h, w = grids[row].tolist()
         k = int(eigen["num_eigenvectors"][row]) if eigen else 0
+        features = patches[row, : h * w].astype(np.float32)
         tokens = ImageTokens(
             grid=(h, w),
-            features=patches[row, : h * w].astype(np.float32),
+            features=features,
             eigenvalues=eigen["eigenvalues"][row, :k] if eigen else np.zeros(0),
             eigenvectors=eigen["eigenvectors"][row, :k, : h * w] if eigen else np.zeros((0, h * w), np.float32),
             degenerate=bool(eigen["degenerate"][row]) if eigen else False,
             num_segments=None if params.num_segments == "eigengap" else int(params.num_segments),
             seed=image_seed(params.seed, ids[image]),
+            model_labels=labels_of(features),
         )
         labels = segment_ids(method.segment(tokens, options), params, objects=method.OBJECTS)
         segments[row, : h * w] = labels.reshape(-1)
@@ -118,7 +134,12 @@ STAGE = Stage(
     summary="Cut each image into segments, or the objects out of it.",
     version=1,
     params=SegmentsParams,
-    inputs=(Input("index"), Input("features"), Input("eigen", needed=needs_eigenvectors)),
+    inputs=(
+        Input("index"),
+        Input("features"),
+        Input("eigen", needed=needs_eigenvectors),
+        Input("model", "fit", needed=needs_model),
+    ),
     arrays={
         "segments": ArraySpec(
             ("image", "token"), "int16", "segment id a token: 0 background, foreground from 1, -1 padding", fill=-1

@@ -57,7 +57,7 @@ def test_needed_writes_yes_or_no_for_every_stage(tiny_project, usseg) -> None:
     tiny_project.set({"segments.method": "kmeans"})
     usseg(tiny_project.path.parent, "needed", "--project", str(tiny_project.path))
     found = {p.name: p.read_text().strip() for p in (tiny_project.path / "artifacts/needed").iterdir()}
-    assert found == {name: "no" if name == "eigen" else "yes" for name in STAGES}
+    assert found == {name: "no" if name in ("eigen", "model") else "yes" for name in STAGES}
     shown = usseg(
         tiny_project.path.parent,
         *("stage", "eigen", "--split", "val", "--if-needed", "--project", str(tiny_project.path)),

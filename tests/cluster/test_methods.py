@@ -51,6 +51,20 @@ def test_the_same_seed_gives_the_same_bits(method) -> None:
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
 
 
+@pytest.mark.parametrize("limit", [1, 3, 4])
+def test_a_training_goes_on_from_a_checkpoint_as_if_nothing_had_happened(limit: int, checkpoints) -> None:
+    method, rows = METHODS["abc"], blobs()
+    settings = {"k": 3, "seed": 0, "options": method.Options(**QUICK["abc"], batch=16)}
+    interrupted = checkpoints(limit=limit)
+    with pytest.raises(KeyboardInterrupt):
+        method.fit(rows, np.ones(60), checkpoint=interrupted, **settings)
+    rest = checkpoints(interrupted.kept[-1])
+    found, whole = method.fit(rows, np.ones(60), checkpoint=rest, **settings), method.fit(rows, np.ones(60), **settings)
+    assert len(rest.kept) == 1 + 4 - limit
+    for name in ("centers", "history", "weights"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(whole, name))
+
+
 def test_the_seed_of_others_is_left_alone(method) -> None:
     import torch
 

@@ -21,6 +21,7 @@ SMALL = {
     "index.classes": ["left", "right"],
     "features.backbone": "lowlevel",
     "eigen.k": 5,
+    "model.options": {"epochs": 6, "prototypes": 3, "updates": 1},
     "segments.method": "spectral",
     "segments.num_segments": 4,
     "segments.background": "none",

@@ -14,10 +14,17 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PER_SPLIT = ("index", "features", "eigen", "segments", "crops", "assign", "refine", "evaluate")
-ALL = {*(f"{stage}@{split}" for stage, split in product(PER_SPLIT, ("train", "val"))), "cluster", "report", "needed"}
+ALL = {
+    *(f"{stage}@{split}" for stage, split in product(PER_SPLIT, ("train", "val"))),
+    "cluster",
+    "report",
+    "needed",
+    "model",
+}
 # What the table below counts on; the defaults may change.
 PINNED = {
     "features.backbone": "lowlevel",
+    "model.options": {"epochs": 2, "updates": 1},
     "segments.min_tokens": 0,
     "segments.background": "none",
     "crops.method": "mean",
@@ -31,7 +38,7 @@ LANES = 3
 
 def stages(*names: str) -> set[str]:
     """Both splits of each name; `eigen@val`, `cluster` and `report` stand for themselves."""
-    whole = ("cluster", "report", "needed")
+    whole = ("cluster", "report", "needed", "model")
     return {
         stage
         for name in names
@@ -54,12 +61,13 @@ EDITS: dict[str, tuple[Any, set[str]]] = {
     "index.splits.val.labels": (None, {"index@val", "evaluate@val", "report"}),
     "features.stride": (16, ALL - stages("index", "needed")),
     "eigen.tau": (0.3, stages("eigen", "segments", "report")),
+    "model.seed": (1, {"model"}),  # and is left empty again
     "segments.method": ("kmeans", AFTER_SEGMENTS | stages("segments", "eigen", "needed")),  # eigen is left empty
     "segments.num_segments": (5, AFTER_SEGMENTS | stages("segments", "needed")),
     "segments.min_tokens": (1, stages("segments", "crops", "assign", "evaluate", "report")),
     "crops.erode": (1, stages("crops", "cluster", "assign", "report")),
     "cluster.k": (5, AFTER_CROPS),
-    "cluster.fit_split": ("val", AFTER_CROPS),
+    "cluster.fit_split": ("val", AFTER_CROPS | stages("segments", "model")),
     "assign.background_collision": (True, AFTER_CROPS - {"cluster"}),
     "refine.upsampling": ("stretch", stages("refine", "evaluate", "report")),
     "evaluate.matching": ("iou", stages("evaluate", "report")),
@@ -141,7 +149,7 @@ def reruns(
 
 
 def test_everything_is_made(demo: Path, command: Command) -> None:
-    for stage in ALL - {"cluster", "report", "needed"}:
+    for stage in ALL - {"cluster", "report", "needed", "model"}:
         name, split = stage.split("@")
         assert (demo / f"artifacts/{name}/{split}.zarr/zarr.json").exists()
     assert (demo / "artifacts/cluster/train.zarr/zarr.json").exists()
@@ -242,10 +250,10 @@ def test_objects_need_neither_eigenvectors_nor_clusters(
         **{"refine.source": "segments", "refine.method": "guided_filter", "refine.foreground": True},
     }
     edit(project, objects)
-    assert repro(project) == ALL - stages("index", "features")
+    assert repro(project) == ALL - stages("index", "features", "model")
     arrays = {path: {item.name for item in path.iterdir()} for path in project.glob("artifacts/*/*.zarr")}
     empty = {path.parent.name for path, names in arrays.items() if names == {"zarr.json"}}
-    assert empty == {"eigen", "crops", "cluster", "assign", "report"}
+    assert empty == {"eigen", "model", "crops", "cluster", "assign", "report"}
     for split in ("train", "val"):
         metrics = json.loads((project / f"metrics/{split}.json").read_text())
         assert metrics["convention"] == {"method": "objects", "protocol": "native", "soft": True}
@@ -263,6 +271,28 @@ def test_objects_need_neither_eigenvectors_nor_clusters(
     assert (project / "dvc.lock").read_bytes() == (demo / "dvc.lock").read_bytes()
 
 
+def test_a_model_is_trained_where_a_method_asks_for_it(
+    demo: Path, tmp_path: Path, edit: Callable[[Path, dict[str, Any]], None], command: Command
+) -> None:
+    project = tmp_path / "usseg"
+    shutil.copytree(demo, project, symlinks=True)
+    curve = project / "plots/model/loss.csv"
+    assert curve.read_text() == "epoch,loss,concepts\n"
+    edit(project, {"segments.method": "acg"})
+    done = command(project, "dvc", "repro", "segments@val")
+    assert "eigen@val: no chosen method reads it, left empty" in done.stdout + done.stderr
+    trained = curve.read_text()
+    assert len(trained.splitlines()) == 1 + 2
+    shown = command(project, "dvc", "plots", "show", "--show-vega", "plots/model/loss.csv").stdout
+    assert [row["epoch"] for row in json.loads(shown)["data"]["values"]] == ["1", "2"]
+    edit(project, {"segments.method": "spectral"})
+    command(project, "dvc", "repro", "segments@val")
+    assert curve.read_text() == "epoch,loss,concepts\n"
+    edit(project, {"segments.method": "acg"})
+    assert "Stage 'model' is cached" in command(project, "dvc", "repro", "segments@val").stdout
+    assert curve.read_text() == trained
+
+
 @pytest.mark.parametrize("lane", range(LANES))
 def test_an_undone_edit_comes_from_the_cache(lane: int, reruns: Callable[[str], set[str]], demo: Path) -> None:
     assert reruns(f"undo {lane}") == set()
@@ -270,4 +300,4 @@ def test_an_undone_edit_comes_from_the_cache(lane: int, reruns: Callable[[str], 
 
 
 def test_every_section_has_an_edit() -> None:
-    assert {name.partition(".")[0] for name in EDITS} == {*PER_SPLIT, "cluster", "report"}
+    assert {name.partition(".")[0] for name in EDITS} == {*PER_SPLIT, "model", "cluster", "report"}

@@ -84,7 +84,9 @@ def before(reference: Path, tmp_path: Path) -> Callable[[str], Path]:
         project = tmp_path / "p"
         shutil.copytree(reference, project)
         shutil.rmtree(project / "artifacts" / stage)
-        for name in {"evaluate": ["metrics", "plots"], "report": ["report"]}.get(stage, []):
+        for name in {"model": ["plots/model"], "evaluate": ["metrics", "plots/train"], "report": ["report"]}.get(
+            stage, []
+        ):
             shutil.rmtree(project / name)
         return project
 

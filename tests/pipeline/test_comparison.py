@@ -17,10 +17,10 @@ def metrics(project: Path) -> dict:
 def test_pairs_score_as_the_pipeline_does(finished_project, tmp_path: Path) -> None:
     finished_project.set({"segments.options": {"n_init": 3}})
     folder, execution = tmp_path / "grid", Execution(finished_project.path)
-    pairs = list(run_pairs(STAGES, folder, ["spectral", "kmeans"], ["kmeans", "ot"], execution))
+    pairs = list(run_pairs(STAGES, folder, ["spectral", "acg"], ["kmeans", "ot"], execution))
     assert [(p.segments, p.cluster) for p in pairs] == [
         *(("spectral", "kmeans"), ("spectral", "ot")),
-        *(("kmeans", "kmeans"), ("kmeans", "ot")),
+        *(("acg", "kmeans"), ("acg", "ot")),
     ]
     for pair in pairs:
         options = {"n_init": 3} if pair.segments == "spectral" else {}

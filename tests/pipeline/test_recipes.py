@@ -23,7 +23,7 @@ def test_recipe_gives_valid_params_and_keeps_comments(tmp_path: Path, name: str)
     content = read_params(tmp_path)
     for section, stage in STAGES.items():
         parse_section(content, section, stage.params)
-    for section in ("segments", "cluster", "refine"):
+    for section in ("model", "segments", "cluster", "refine"):
         methods = importlib.import_module(f"stages.{section}.methods").METHODS
         methods[content[section]["method"]].Options.model_validate(content[section]["options"])
     projection_options(parse_section(content, "eigen", STAGES["eigen"].params))

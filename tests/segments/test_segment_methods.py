@@ -1,10 +1,15 @@
 """What every segmentation method must do, over the table."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
 
+from pipeline.stage import Checkpoint
+from stages.model.methods import acg
+from stages.model.tokens import FitTokens
 from stages.segments.methods import METHODS
 from stages.segments.tokens import ImageTokens
 
@@ -18,7 +23,23 @@ def tokens(features: np.ndarray, *, num_segments: int | None = 3, k: int = 5, de
     root = np.sqrt(np.maximum(weights.sum(axis=1), 1e-12))
     values, vectors = np.linalg.eigh(np.eye(h * w) - weights / root[:, None] / root)
     pairs = (vectors / root[:, None]).T[:k].astype(np.float32)
-    return ImageTokens((h, w), rows.astype(np.float32), values[:k], pairs, degenerate, num_segments, seed=3)
+    rows = rows.astype(np.float32)
+    labels = segmenter(rows.shape[1])(rows)
+    return ImageTokens((h, w), rows, values[:k], pairs, degenerate, num_segments, seed=3, model_labels=labels)
+
+
+@cache
+def segmenter(channels: int) -> Callable[[np.ndarray], np.ndarray]:
+    """What the model stage makes of images with two parts."""
+    halves = np.zeros((48, channels), np.float32)
+    halves[:24, 0], halves[24:, -1] = 1, 1
+    read = FitTokens(np.full(4, 48), channels, lambda images: np.stack([halves] * len(images)))
+    options = acg.Options(prototypes=2, updates=1, heads=1, epochs=60, lr=0.01, dropout=0)
+    checkpoint = Checkpoint()
+    training = acg.fit(
+        read, seed=0, options=options, device="cpu", checkpoint=checkpoint, watch=lambda done, loss, concepts: None
+    )
+    return acg.segmenter(training.weights, channels=channels, options=options, device="cpu")
 
 
 def two_parts(h: int = 6, w: int = 8) -> np.ndarray:
@@ -102,7 +123,7 @@ def test_fewer_tokens_than_segments_or_eigenvectors(method, grid: tuple[int, int
 
 def test_arrays_that_are_given_stay_as_they_are(method) -> None:
     image = tokens(two_parts())
-    for array in (image.features, image.eigenvalues, image.eigenvectors):
+    for array in (image.features, image.eigenvalues, image.eigenvectors, image.model_labels):
         array.flags.writeable = False
     method.segment(image, method.Options())
 

@@ -1,6 +1,8 @@
 """Attention-based clustering: a small transformer whose labels balance themselves through bounds on cluster sizes."""
 
+import io
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -8,6 +10,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from pipeline.params import Params
+from pipeline.stage import NO_CHECKPOINT, Checkpoint
 from stages.cluster.model import F32, F64, Clustering
 from stages.cluster.rows import Rows, in_blocks
 
@@ -152,10 +155,45 @@ def batch_reader(rows: Rows, device: str) -> Callable[[Any], Any]:
     return lambda indices: torch.from_numpy(rows.take(indices.numpy())).to(device)
 
 
-def fit(rows: Rows | F32, weights_N: F64, *, k: int, seed: int, options: Options, device: str = "cpu") -> Clustering:
+def training_state(network: Any, optimizer: Any, history: list[float], device: str) -> bytes:
+    """All that training goes on from after an epoch, as torch stores it."""
+    import torch
+
+    stream = io.BytesIO()
+    state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "history": history}
+    state["generators"] = [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device != "cpu" else [])]
+    torch.save(state, stream)
+    return stream.getvalue()
+
+
+def restore_training(content: bytes, network: Any, optimizer: Any, device: str) -> list[float]:
+    """Put network, optimizer and torch's generators back to what was stored; returns the history."""
+    import torch
+
+    state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    network.load_state_dict(state["network"])
+    optimizer.load_state_dict(state["optimizer"])
+    torch.set_rng_state(state["generators"][0])
+    if device != "cpu" and len(state["generators"]) > 1:
+        torch.cuda.set_rng_state(state["generators"][1], device)
+    history: list[float] = state["history"]
+    return history
+
+
+def fit(
+    rows: Rows | F32,
+    weights_N: F64,
+    *,
+    k: int,
+    seed: int,
+    options: Options,
+    device: str = "cpu",
+    checkpoint: Checkpoint = NO_CHECKPOINT,
+) -> Clustering:
     """Train on rows, float32 (N, C). Weights are not used. The ragged last batch is left out where there is a full one.
 
     An epoch is a true permutation of any number of rows: a batch is read row by row.
+    A run that was killed goes on from its last checkpoint, and ends as if it had not been.
 
     Source: semester report, section 3.2 (ABC): AdamW, weight decay 0.01, shuffled every epoch.
     """
@@ -167,8 +205,9 @@ def fit(rows: Rows | F32, weights_N: F64, *, k: int, seed: int, options: Options
         network = build_network(rows.channels, k, options).to(device)
         optimizer = torch.optim.AdamW(network.parameters(), lr=options.lr, eps=1e-8, weight_decay=0.01)
         batch, size = batch_reader(rows, device), min(options.batch, len(rows))
-        history = []
-        for _ in range(options.epochs):
+        saved = checkpoint.load()
+        history = restore_training(saved, network, optimizer, device) if saved else []
+        for _ in range(len(history), options.epochs):
             order = torch.randperm(len(rows))
             losses = []
             for start in range(0, len(rows) - size + 1, size):
@@ -184,6 +223,7 @@ def fit(rows: Rows | F32, weights_N: F64, *, k: int, seed: int, options: Options
                 optimizer.step()
                 losses.append(float(loss.detach()))
             history.append(float(np.mean(losses)))
+            checkpoint.save(partial(training_state, network, optimizer, history, device))
         weights = torch.nn.utils.parameters_to_vector(network.parameters()).detach().cpu().numpy().astype(np.float32)
         return Clustering(network.centers.detach().cpu().numpy().astype(np.float32), np.array(history), weights)
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from pipeline.params import Params
+from pipeline.stage import NO_CHECKPOINT, Checkpoint
 from stages.cluster.model import F32, F64, Clustering, unit_rows
 from stages.cluster.rows import Rows, first_distinct, in_blocks
 
@@ -209,11 +210,20 @@ def lloyd(
     return [(lengths + start.above(), Clustering(start.centers, np.array(start.history))) for start in starts]
 
 
-def fit(rows: Rows | F32, weights_N: F64, *, k: int, seed: int, options: Options, device: str = "cpu") -> Clustering:
+def fit(
+    rows: Rows | F32,
+    weights_N: F64,
+    *,
+    k: int,
+    seed: int,
+    options: Options,
+    device: str = "cpu",
+    checkpoint: Checkpoint = NO_CHECKPOINT,
+) -> Clustering:
     """Cluster rows, float32 (N, C), with weights (N,), into at most k clusters.
 
     With fewer distinct rows than k, there are as many clusters as distinct rows. With many rows, the starts are first brought to the end
-    on a random sample of them, so that few passes over all are left.
+    on a random sample of them, so that few passes over all are left. The checkpoint is not used.
 
     Source: semester report, section 3.2.
     """

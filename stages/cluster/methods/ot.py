@@ -7,6 +7,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from pipeline.params import Params
+from pipeline.stage import NO_CHECKPOINT, Checkpoint
 from stages.cluster.model import F32, F64, Clustering, unit_rows
 from stages.cluster.rows import Rows, first_distinct, in_blocks
 
@@ -104,8 +105,17 @@ def transport_step(
     return centers.astype(np.float32), float(np.mean(1 - total[:, 1] / total[:, 0]))
 
 
-def fit(rows: Rows | F32, weights_N: F64, *, k: int, seed: int, options: Options, device: str = "cpu") -> Clustering:
-    """Cluster rows, float32 (N, C), into at most k clusters; starts from k distinct rows. Weights and device are not used."""
+def fit(
+    rows: Rows | F32,
+    weights_N: F64,
+    *,
+    k: int,
+    seed: int,
+    options: Options,
+    device: str = "cpu",
+    checkpoint: Checkpoint = NO_CHECKPOINT,
+) -> Clustering:
+    """Cluster rows, float32 (N, C), into at most k clusters; starts from k distinct rows. Weights, device and checkpoint are not used."""
     rows = in_blocks(rows)
     centers = first_distinct(rows, k)
     if len(centers) == k:

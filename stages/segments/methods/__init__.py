@@ -1,10 +1,10 @@
 """The segmentation methods: name -> module with `Options` and `segment(tokens, options) -> labels (row, column)`.
 
-`EIGENVECTORS` says whether a method reads the eigen artifact; `OBJECTS` that its label 0 is the background, and not one label of many;
+`EIGENVECTORS` says whether a method reads the eigen artifact, `MODEL` whether it reads a trained one; `OBJECTS` that its label 0 is the background, and not one label of many;
 `PAIR_BYTES` how much memory it takes for every pair of tokens.
 """
 
-from stages.segments.methods import fiedler, kmeans, maskcut, primaps, spectral, tokencut
+from stages.segments.methods import acg, fiedler, kmeans, maskcut, primaps, spectral, tokencut
 
 METHODS = {
     "spectral": spectral,
@@ -13,4 +13,5 @@ METHODS = {
     "tokencut": tokencut,
     "maskcut": maskcut,
     "primaps": primaps,
+    "acg": acg,
 }

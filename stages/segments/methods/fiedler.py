@@ -8,6 +8,7 @@ from pipeline.params import Params
 from stages.segments.tokens import ImageTokens
 
 EIGENVECTORS = True
+MODEL = False
 OBJECTS = True
 PAIR_BYTES = 0
 

@@ -9,6 +9,7 @@ from stages.segments.clustering import eigengap_segments, kmeans_labels
 from stages.segments.tokens import ImageTokens
 
 EIGENVECTORS = False
+MODEL = False
 OBJECTS = False
 PAIR_BYTES = 0
 

@@ -9,6 +9,7 @@ from stages.segments.cuts import GRAPH_BYTES, NO_CUT, Mask, component_of, corner
 from stages.segments.tokens import ImageTokens
 
 EIGENVECTORS = False
+MODEL = False
 OBJECTS = True
 PAIR_BYTES = GRAPH_BYTES
 SMALLEST = 0.01  # share of the image that a mask after the first must exceed

@@ -12,6 +12,7 @@ from pipeline.params import Params
 from stages.segments.tokens import ImageTokens
 
 EIGENVECTORS = False
+MODEL = False
 OBJECTS = True
 PAIR_BYTES = 0
 F64 = npt.NDArray[np.float64]

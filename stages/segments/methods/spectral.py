@@ -10,6 +10,7 @@ from stages.segments.methods import kmeans
 from stages.segments.tokens import ImageTokens
 
 EIGENVECTORS = True
+MODEL = False
 OBJECTS = False
 PAIR_BYTES = 0
 

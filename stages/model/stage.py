@@ -1,0 +1,122 @@
+"""Train a segmenter on the fit split."""
+
+import logging
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from pipeline.artifact import ArraySpec, Artifact, open_artifact
+from pipeline.params import Params, validate
+from pipeline.stage import Execution, Input, Inputs, Stage
+
+log = logging.getLogger("usseg")
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
+ONE_CONCEPT = 0.95  # share of images with a single concept that counts as collapse
+CURVE, HEADER = "plots/model/loss.csv", "epoch,loss,concepts\n"
+PATIENCE = 5  # epochs in a row
+
+
+class ModelParams(Params):
+    """Which segmenter is trained, on `cluster.fit_split`."""
+
+    method: Literal["acg"] = Field("acg", description="see stages/model/methods")
+    seed: int = Field(0, ge=0)
+    options: dict[str, Any] = Field({}, description="options of the method")
+
+
+def run(params: ModelParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
+    """Train."""
+    from stages.model.methods import METHODS
+    from stages.model.tokens import FitTokens
+
+    method = METHODS[params.method]
+    options = validate(params.options, method.Options, where=f"params.yaml: model.options ({params.method})")
+    patches = inputs["features"]["patches"]
+    counts = inputs["features"]["grid"][:].astype(np.int64).prod(axis=1)
+
+    warned = False
+
+    def read(rows: Sequence[int]) -> F32:
+        count = int(counts[rows[0]])
+        values: F32 = patches.oindex[list(rows), :count].astype(np.float32)
+        return values
+
+    def watch(done: int, loss: F64, concepts: I64) -> None:
+        nonlocal warned
+        execution.progress(done, options.epochs * len(images))
+        if not warned and collapsed(concepts):
+            warned = True
+            log.warning(
+                "model@%s: epoch %d: for %d epochs nearly every image has been a single concept, which is no segmentation. "
+                "Try another model.seed, a smaller model.options.lr, or features whose patches differ more (features.facet)",
+                *(inputs.split, len(loss), PATIENCE),
+            )
+
+    training = method.fit(
+        FitTokens(counts, patches.shape[2], read),
+        seed=params.seed,
+        options=options,
+        device=execution.device,
+        checkpoint=execution.checkpoint,
+        watch=watch,
+    )
+    return {
+        "weights": training.weights,
+        "loss": training.loss,
+        "concepts": training.concepts,
+        "files": {CURVE: loss_csv(training.loss, training.concepts)},
+    }
+
+
+def collapsed(concepts_EK: I64) -> bool:
+    """Whether nearly every image was a single concept of several in each of the last epochs; column 0 counts those images."""
+    last = concepts_EK[-PATIENCE:]
+    return len(last) == PATIENCE and last.shape[1] > 1 and bool((last[:, 0] >= ONE_CONCEPT * last.sum(axis=1)).all())
+
+
+def loss_csv(loss_E: F64, concepts_EK: I64) -> str:
+    """Epoch from 1, mean loss, mean number of concepts that an image uses."""
+    used = concepts_EK @ np.arange(1, concepts_EK.shape[1] + 1) / concepts_EK.sum(axis=1)
+    rows = [f"{epoch},{loss:.6f},{mean:.4f}" for epoch, (loss, mean) in enumerate(zip(loss_E, used, strict=True), 1)]
+    return "\n".join([HEADER.strip(), *rows, ""])
+
+
+@lru_cache(maxsize=1)
+def segmenter(path: Path, content: str, channels: int, device: str) -> Callable[[F32], I64]:
+    """The trained segmenter of an artifact, loaded once for each content digest."""
+    from stages.model.methods import METHODS
+
+    artifact = open_artifact(path)
+    method = METHODS[artifact.params["method"]]
+    options = method.Options.model_validate(artifact.params["options"])
+    return method.segmenter(artifact["weights"][:], channels=channels, options=options, device=device)
+
+
+def token_labels(artifact: Artifact, tokens_NC: F32, *, device: str = "cpu") -> I64:
+    """The label of each token of an image, int64 (token,), from 0; some labels may not occur."""
+    return segmenter(artifact.path, artifact.attrs["content"], tokens_NC.shape[1], device)(tokens_NC)
+
+
+STAGE = Stage(
+    name="model",
+    summary="Train a segmenter on the fit split: the adaptive concept generator.",
+    version=1,
+    params=ModelParams,
+    inputs=(Input("index"), Input("features")),
+    arrays={
+        "weights": ArraySpec(("weight",), "float32", "the network, flat"),
+        "loss": ArraySpec(("epoch",), "float64", "mean loss of an image"),
+        "concepts": ArraySpec(("epoch", "concept"), "int64", "images that use 1, 2, ... all concepts"),
+    },
+    run=run,
+    scope="fit",
+    functions={"token_labels": token_labels},
+    blanks={CURVE: HEADER},
+)

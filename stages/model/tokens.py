@@ -1,0 +1,49 @@
+"""What a method is given to train on, and what it returns. B images, N tokens, C channels."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class FitTokens:
+    """The tokens of the fit split, read when they are asked for: there may be more than fit into memory."""
+
+    counts: I64  # tokens of every image
+    channels: int
+    read: Callable[[Sequence[int]], F32]  # images of as many tokens each -> (B, N, C)
+
+    def of_equal_count(self, images: Sequence[int], *, pairs: int) -> Iterator[list[int]]:
+        """The images in parts of equal token counts, with at most so many pairs of tokens, or one image."""
+        groups: dict[int, list[int]] = defaultdict(list)
+        for image in images:
+            groups[int(self.counts[image])].append(int(image))
+        for count, group in sorted(groups.items()):
+            size = max(1, pairs // count**2)
+            yield from (group[start : start + size] for start in range(0, len(group), size))
+
+    def read_ahead(self, parts: Sequence[Sequence[int]]) -> Iterator[F32]:
+        """The tokens of every part, in order; the next one is read while one is used."""
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(self.read, parts[0])
+            for following in parts[1:]:
+                ready, waiting = waiting, pool.submit(self.read, following)
+                yield ready.result()
+            yield waiting.result()
+
+
+@dataclass(frozen=True)
+class Training:
+    """A trained segmenter and how it came about, epoch by epoch."""
+
+    weights: F32  # of the network, flat
+    loss: F64  # (epoch,), mean over images
+    concepts: I64  # (epoch, K): images that use 1, 2, ... K concepts

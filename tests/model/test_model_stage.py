@@ -1,0 +1,219 @@
+"""The stage: training from the artifact, its memory, its history, its warnings; and the segments that come of it."""
+
+import csv
+import logging
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.errors import ArtifactError, ParamsError
+from pipeline.stage import Checkpoint
+from stages import STAGES
+from stages.model import stage
+from stages.model.methods import METHODS, acg
+from stages.model.stage import PATIENCE, collapsed
+from stages.model.tokens import FitTokens, Training
+
+QUICK = {"epochs": 4, "prototypes": 3, "updates": 1, "heads": 2, "hidden": 8}
+
+
+def images(*counts: int, channels: int = 5, seed: int = 0) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [rng.normal(size=(count, channels)).astype(np.float32) + np.eye(channels)[0] for count in counts]
+
+
+def tokens_of(values: list[np.ndarray]) -> FitTokens:
+    return FitTokens(
+        np.array([len(image) for image in values]),
+        values[0].shape[1],
+        lambda rows: np.stack([values[row] for row in rows]).astype(np.float32),
+    )
+
+
+def fit(values: list[np.ndarray], checkpoint: Checkpoint | None = None, seed: int = 0, watch=None, **edits) -> Training:
+    return acg.fit(
+        tokens_of(values),
+        seed=seed,
+        options=acg.Options(**{**QUICK, **edits}),
+        device="cpu",
+        checkpoint=checkpoint or Checkpoint(),
+        watch=watch or (lambda done, loss, concepts: None),
+    )
+
+
+def check_equal(first: Training, second: Training) -> None:
+    for name in ("weights", "loss", "concepts"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+
+
+def test_the_same_seed_gives_the_same_bits_and_the_seed_of_others_is_left_alone() -> None:
+    values = images(6, 9, 6, 6)
+    torch.manual_seed(5)
+    before = torch.random.get_rng_state()
+    first = fit(values, batch=2)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    check_equal(first, fit(values, batch=2))
+    assert (fit(values, batch=2, seed=1).weights != first.weights).any()
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5, 8])
+def test_a_run_goes_on_from_a_checkpoint_as_if_nothing_had_happened(limit: int, checkpoints) -> None:
+    values = images(6, 9, 6, 6)
+    interrupted = checkpoints(limit=limit)
+    with pytest.raises(KeyboardInterrupt):
+        fit(values, interrupted, batch=2)
+    seen: list[int] = []
+    rest = checkpoints(interrupted.kept[-1])
+    check_equal(fit(values, rest, batch=2, watch=lambda done, *_: seen.append(done)), fit(values, batch=2))
+    assert seen == [2 * step for step in range(limit + 1, 9)]
+
+
+def test_training_lowers_the_loss_and_tells_parts_apart() -> None:
+    rng = np.random.default_rng(0)
+    parts = [np.repeat(rng.permutation(np.eye(6))[:3], 8, axis=0) + rng.normal(0, 0.05, (24, 6)) for _ in range(6)]
+    values = [part.astype(np.float32) for part in parts]
+    training = fit(values, prototypes=6, updates=3, epochs=200, lr=0.003, hidden=32)
+    assert training.loss[-5:].mean() < training.loss[0] - 0.1
+    options = acg.Options(**{**QUICK, "prototypes": 6, "updates": 3, "hidden": 32})
+    label = acg.segmenter(training.weights, channels=6, options=options, device="cpu")
+    found = [label(image).reshape(3, 8) for image in values]
+    assert np.mean([len({np.bincount(row).argmax() for row in part}) == 3 for part in found]) > 0.5
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "values",
+    [
+        [np.ones((4, 5), np.float32)] * 3,
+        images(1, 1),
+        images(7),
+        [np.zeros((4, 5), np.float32), *images(4, 1)],
+        [-np.eye(2, 5, dtype=np.float32)],
+        [1e8 * image.astype(np.float32) for image in images(5, 5)],
+        images(6, 2, channels=1),
+    ],
+    ids=["constant", "one token", "one image", "a zero image", "no edges", "huge", "one channel"],
+)
+@pytest.mark.parametrize(
+    "edits", [{}, {"prototypes": 1}, {"prototypes": 20, "batch": 1}, {"zero_diag": False}], ids=str
+)
+def test_odd_images(values: list[np.ndarray], edits: dict) -> None:
+    training = fit(values, **edits)
+    options = acg.Options(**{**QUICK, **edits})
+    assert training.weights.dtype == np.float32
+    assert training.loss.shape == (4,)
+    assert training.concepts.shape == (4, options.prototypes)
+    assert (training.concepts.sum(axis=1) == len(values)).all()
+    for array in (training.weights, training.loss):
+        assert np.isfinite(array).all()
+    assert (np.abs(training.loss) <= 1 + 1e-6).all()
+    label = acg.segmenter(training.weights, channels=values[0].shape[1], options=options, device="cpu")
+    for image in values:
+        labels = label(image)
+        assert labels.dtype == np.int64
+        assert labels.shape == (len(image),)
+        assert 0 <= labels.min() <= labels.max() < options.prototypes
+        if (image == image[0]).all():
+            assert len(set(labels.tolist())) == 1
+
+
+def test_a_step_is_that_of_the_mean_over_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However the batch is shared out."""
+    from stages.model import modularity
+
+    values = images(6, 9, 6, 6, 9)
+    whole = fit(values, dropout=0.0, epochs=3)
+    monkeypatch.setitem(modularity.PAIRS, "cpu", 40)  # an image at a time, a row at a time
+    parts = fit(values, dropout=0.0, epochs=3)
+    np.testing.assert_allclose(parts.loss, whole.loss, atol=1e-6)
+    np.testing.assert_allclose(parts.weights, whole.weights, atol=1e-4)
+
+
+def test_images_of_a_part_have_equally_many_tokens() -> None:
+    tokens = tokens_of(images(6, 9, 6, 6, 9, 2))
+    assert list(tokens.of_equal_count([5, 4, 3, 2, 0], pairs=72)) == [[5], [3, 2], [0], [4]]
+    assert list(tokens.of_equal_count([0, 2, 3], pairs=1)) == [[0], [2], [3]]
+    assert [len(part) for part in tokens.read_ahead([[1, 4], [0], [5]])] == [2, 1, 1]
+
+
+def test_few_images_are_in_memory_at_a_time() -> None:
+    values = images(*[20] * 50)
+    tokens = tokens_of(values)
+    asked: list[int] = []
+
+    def read(rows) -> np.ndarray:
+        asked.append(len(rows))
+        return tokens.read(rows)
+
+    spied = FitTokens(tokens.counts, tokens.channels, read)
+    parts = list(spied.of_equal_count(range(50), pairs=20 * 20 * 4))
+    assert sum(len(part) for part in spied.read_ahead(parts)) == 50
+    assert max(asked) == 4
+
+
+def test_a_loss_that_is_not_finite_is_one_line() -> None:
+    values = [np.full((4, 5), np.nan, np.float32)]
+    with pytest.raises(ParamsError, match=r"model: the loss is nan in epoch 1; lower model\.options\.lr"):
+        fit(values)
+
+
+def test_the_artifact_and_its_curve(odd_project) -> None:
+    odd_project.set({"model.options": QUICK})
+    artifact = odd_project.run("model")
+    assert artifact["loss"][:].shape == (4,)
+    assert (artifact["concepts"][:].sum(axis=1) == 7).all()
+    with (odd_project.path / "plots/model/loss.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
+    np.testing.assert_allclose([float(row["loss"]) for row in rows], artifact["loss"][:], atol=1e-6)
+    np.testing.assert_allclose(
+        [float(row["concepts"]) for row in rows], artifact["concepts"][:] @ [1, 2, 3] / 7, atol=1e-4
+    )
+    weights = artifact["weights"][:]
+    odd_project.set({"model.seed": 1})
+    assert (odd_project.run("model")["weights"][:] != weights).any()
+
+
+def test_segments_by_the_model(odd_project) -> None:
+    odd_project.set({"segments.method": "acg", "segments.background": "none"})
+    segments, features = odd_project.run("segments"), odd_project.artifact("features")
+    model = STAGES["model"].functions["token_labels"]
+    for i, (h, w) in enumerate(segments["grid"][:].tolist()):
+        labels = model(odd_project.artifact("model"), features["patches"][i, : h * w])
+        ids = segments["segments"][i, : h * w]
+        np.testing.assert_array_equal(np.unique(labels, return_inverse=True)[1] + 1, ids)
+
+
+def test_without_a_model_the_remedy_is_named(tiny_project) -> None:
+    tiny_project.set({"segments.method": "acg"})
+    tiny_project.run_all("index", "features")
+    with pytest.raises(ArtifactError, match=r"segments needs artifacts/model/train\.zarr; run: usseg stage model"):
+        tiny_project.run("segments", "val")
+    tiny_project.run("model")
+    tiny_project.run("segments", "val")
+
+
+def test_collapse_is_said_once(odd_project, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage, "ONE_CONCEPT", 0.0)
+    odd_project.set({"model.options": {**QUICK, "epochs": 3 * PATIENCE}})
+    with caplog.at_level(logging.WARNING, logger="usseg"):
+        odd_project.run("model")
+    assert [record.message[:30] for record in caplog.records] == [
+        f"model@train: epoch {PATIENCE}: for {PATIENCE} epochs"[:30]
+    ]
+
+
+def test_collapse_is_nearly_every_image_for_several_epochs() -> None:
+    one, two = [96, 4, 0], [94, 6, 0]
+    assert collapsed(np.array([two] + [one] * PATIENCE))
+    assert not collapsed(np.array([one] * (PATIENCE - 1)))
+    assert not collapsed(np.array([[100]] * PATIENCE)), "as was asked for"
+    assert not collapsed(np.array([one] * 9 + [two] + [one] * (PATIENCE - 1)))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_refused_options(odd_project, name: str) -> None:
+    odd_project.set({"model.method": name, "model.options": {"epoch": 3}})
+    with pytest.raises(ParamsError, match=rf"model\.options \({name}\)\.epoch: unknown key; did you mean 'epochs'"):
+        odd_project.run("model")
