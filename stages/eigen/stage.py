@@ -15,7 +15,7 @@ from pipeline.params import Params, validate
 from pipeline.seeding import image_seed
 from pipeline.stage import Execution, Input, Inputs, Stage
 
-DEGENERATE = 1 - 1e-6  # a second eigenvalue above this means that all tokens look alike
+DEGENERATE = 1 - 1e-6  # a second eigenvalue above this, of the largest degree, means that all tokens look alike
 log = logging.getLogger("usseg")
 GRAPH_BYTES = 16  # an edge, with the copies that a solver makes
 
@@ -201,12 +201,19 @@ def graphs_on(device: str, params: EigenParams, features: list[Any], projected: 
     return weights if colors[0] is None else with_color_batch(weights, colors, weight=params.color_weight)
 
 
+def one_direction(sizes_K: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Whether the second largest of these is nothing beside the largest, (1,) or, of a single one, (0,)."""
+    ordered = np.sort(sizes_K)[::-1]
+    return np.asarray(ordered[1:2] <= (1 - DEGENERATE) * ordered[0])
+
+
 def run(params: EigenParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
     """Eigenpairs of a block; images with the same number of tokens share a batched call on a GPU."""
     from stages.eigen.affinity import unit_rows
     from stages.eigen.laplacian import (
         Eigenpairs,
         affinity_eigenpairs,
+        degrees,
         normalized_laplacian_batch,
         plain_laplacian_eigenpairs,
         svd_eigenpairs,
@@ -243,14 +250,13 @@ def run(params: EigenParams, inputs: Inputs, images: range, execution: Execution
         for part in zip(*parts_of(rows), strict=True):
             yield graph(params, *part)
 
-    def store(row: int, pairs: Eigenpairs) -> None:
+    def store(row: int, pairs: Eigenpairs, alike: npt.NDArray[np.bool_]) -> None:
         number, nodes = pairs.vectors.shape
         out["eigenvalues"][row, :number] = pairs.values
         out["eigenvectors"][row, :number, :nodes] = pairs.vectors
         out["num_eigenvectors"][row] = number
         out["components"][row] = pairs.components
-        alike = params.affinity not in ("affinity", "svd") and params.laplacian == "normalized"
-        out["degenerate"][row] = number < 2 or (alike and pairs.values[1] > DEGENERATE)
+        out["degenerate"][row] = number < 2 or alike.all()
 
     groups: dict[int, list[int]] = defaultdict(list)
     for row in range(count):
@@ -262,22 +268,24 @@ def run(params: EigenParams, inputs: Inputs, images: range, execution: Execution
             if params.affinity == "svd":
                 for row in part:
                     features = patches[row, :nodes]
-                    store(row, svd_eigenpairs(unit_rows(features) if params.normalize else features, k=params.k))
+                    pairs = svd_eigenpairs(unit_rows(features) if params.normalize else features, k=params.k)
+                    store(row, pairs, one_direction(pairs.values**2))
             elif params.affinity == "affinity":
                 for row, weights in zip(part, weights_of(part), strict=True):
-                    store(row, affinity_eigenpairs(weights, k=params.k))
+                    pairs = affinity_eigenpairs(weights, k=params.k)
+                    store(row, pairs, one_direction(np.abs(pairs.values)))
             elif params.laplacian == "plain":
                 for row, weights in zip(part, weights_of(part), strict=True):
                     pairs = plain_laplacian_eigenpairs(
                         weights, k=params.k, solver=params.solver, device=execution.device
                     )
-                    store(row, pairs)
+                    store(row, pairs, pairs.values[1:2] > DEGENERATE * degrees(weights).max())
             else:
                 there = execution.device != "cpu"
                 graphs = graphs_on(execution.device, params, *parts_of(part)) if there else list(weights_of(part))
                 solved = normalized_laplacian_batch(graphs, k=params.k, solver=params.solver, device=execution.device)
                 for row, pairs in zip(part, solved, strict=True):
-                    store(row, pairs)
+                    store(row, pairs, pairs.values[1:2] > DEGENERATE)
     return out
 
 

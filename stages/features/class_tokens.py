@@ -58,6 +58,8 @@ def crop_class_features(
         masks: bool (row, column) on the patches of each box: the last block sees these only; None: all.
         pack: tokens from which on crops are run, in their order; a crop is never split.
     """
+    sides = [(y1 - y0, x1 - x0) for x0, y0, x1, y1 in boxes.tolist()]
+    assert masks is None or [mask.shape for mask in masks] == sides, "a mask has another size than its box"
     patches = vit.model.patch_embed.proj(image)
     if masks is None:
         boxes, again = np.unique(boxes, axis=0, return_inverse=True)

@@ -1,11 +1,18 @@
-"""Values of spec sections 3.3 and 4 worked out by hand."""
+"""Values of the specification (boxes, section 3.3; masked attention, section 4) worked out by hand."""
 
 import numpy as np
 import pytest
 import torch
 
 from stages.crops.boxes import grown_mask, segment_boxes
-from stages.features.backbones import class_features, from_state_dict, masked_attention
+from stages.features.backbones import (
+    class_features,
+    from_state_dict,
+    last_block_input,
+    masked_attention,
+    queries_keys_values,
+)
+from stages.features.class_tokens import finish_class
 
 
 def test_three_by_three_block() -> None:
@@ -56,7 +63,59 @@ def test_a_full_mask_is_the_ordinary_class_token(vit) -> None:
     assert (class_features(vit, images, half) - plain).abs().max() > 1e-3
 
 
+def class_by(vit, images: torch.Tensor, allowed: torch.Tensor, *, heads: int) -> torch.Tensor:
+    """The class token of the last block by masked attention with this number of heads."""
+    with torch.inference_mode():
+        before = last_block_input(vit, images)
+        q, k, v = queries_keys_values(vit.model.blocks[-1], before)
+        return finish_class(vit, before[:, :1], masked_attention(q[:, :1], k, v, allowed, heads=heads))[:, 0]
+
+
+def test_one_head_is_not_the_ordinary_class_token(vit) -> None:
+    """The report's code, which ignores heads, fails the check above."""
+    images = torch.randn(2, 3, 24, 40, generator=torch.Generator().manual_seed(1))
+    plain, full = class_features(vit, images), torch.ones(2, 16, dtype=torch.bool)
+    torch.testing.assert_close(class_by(vit, images, full, heads=3), plain, atol=1e-5, rtol=0)
+    assert (class_by(vit, images, full, heads=1) - plain).abs().max() > 1e-2
+
+
+def test_a_mask_is_a_bias_on_the_keys_of_the_class_query(vit) -> None:
+    """The ordinary block with minus infinity added to the scores of the class token, written out."""
+    images = torch.randn(2, 3, 24, 40, generator=torch.Generator().manual_seed(1))
+    masks = torch.rand(2, 15, generator=torch.Generator().manual_seed(2)) < 0.4
+    block = vit.model.blocks[-1]
+    with torch.inference_mode():
+        before = last_block_input(vit, images)
+        q, k, v = block.attn.qkv(block.norm1(before)).reshape(2, 16, 3, 3, 8).permute(2, 0, 3, 1, 4)
+        bias = torch.zeros(2, 1, 16, 16)
+        bias[:, 0, 0, 1:] = torch.where(masks, 0.0, -torch.inf)
+        mixed = torch.softmax(q @ k.transpose(2, 3) / 8**0.5 + bias, dim=3) @ v
+        tokens = before + block.attn.proj(mixed.transpose(1, 2).reshape(2, 16, 24))
+        expected = vit.model.norm(tokens + block.mlp(block.norm2(tokens)))[:, 0]
+    torch.testing.assert_close(class_features(vit, images, masks), expected, atol=1e-5, rtol=0)
+
+
 def test_an_empty_mask_sees_only_the_class_token(vit) -> None:
     images = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(2))
-    found = class_features(vit, images, torch.zeros(1, 4, dtype=torch.bool))
-    assert torch.isfinite(found).all()
+    none = torch.zeros(1, 4, dtype=torch.bool)
+    with torch.inference_mode():
+        before = last_block_input(vit, images)
+        value = queries_keys_values(vit.model.blocks[-1], before)[2][:, :1]
+        expected = finish_class(vit, before[:, :1], value)[:, 0]
+    torch.testing.assert_close(class_features(vit, images, none), expected, atol=1e-6, rtol=0)
+
+
+def test_a_mask_of_another_size_than_the_crop_is_refused(vit) -> None:
+    images = torch.randn(1, 3, 16, 24, generator=torch.Generator().manual_seed(2))
+    with pytest.raises(RuntimeError):
+        class_features(vit, images, torch.ones(1, 5, dtype=torch.bool))
+
+
+def test_the_mask_of_a_box_is_the_grown_one() -> None:
+    segments = np.zeros((12, 12), np.int64)
+    segments[4:8, 4:7] = 1
+    _, boxes, masks = segment_boxes(segments, erode=1, dilate=2)
+    x0, y0, x1, y1 = boxes[0]
+    grown = grown_mask(segments == 1, erode=1, dilate=2)
+    np.testing.assert_array_equal(masks[0], grown[y0:y1, x0:x1])
+    assert masks[0].sum() == grown.sum() > (segments == 1).sum()

@@ -1,10 +1,11 @@
-"""SimSAM's heads: values of spec section 7, and that images trained together do not meet."""
+"""SimSAM's heads: values of the specification (section 7), and that images trained together do not meet."""
 
 import numpy as np
 import pytest
 import torch
 
 from pipeline.errors import ParamsError
+from pipeline.seeding import image_seed
 from stages.eigen.affinity import feature_affinity, principal_scores, projected_affinity, unit_rows
 from stages.eigen.siamese import (
     Heads,
@@ -16,6 +17,7 @@ from stages.eigen.siamese import (
     token_views,
     train_heads,
 )
+from stages.eigen.stage import EigenParams, projections
 
 GRID = (6, 8)
 
@@ -64,6 +66,8 @@ def test_principal_scores() -> None:
     centred = np.array([[1, -1], [-2, 2], [1, -1]]) / 3
     np.testing.assert_allclose(scores @ scores.T, centred @ centred.T, atol=1e-6)
     assert principal_scores(np.ones((1, 4))).shape == (1, 0)
+    rng = np.random.default_rng(0)
+    assert [principal_scores(rng.normal(size=(n, 384))).shape[1] for n in (40, 64, 65, 200)] == [39, 63, 64, 64]
     np.testing.assert_allclose(principal_scores(np.ones((6, 4))), 0, atol=1e-6)
 
 
@@ -83,6 +87,78 @@ def test_the_loss_by_hand() -> None:
     # p0 = (0, 3) beside z1 = (0, 5): cosine 1, and the other way round.
     assert siamese_loss((x0, x1), heads, torch.ones(1, 1)).item() == pytest.approx(-1)
     assert siamese_loss((x0, x0), heads, torch.ones(1, 1)).item() == pytest.approx(0)
+
+
+def test_zero_vectors_have_no_nan() -> None:
+    zeros = torch.zeros(1, 4, 3, requires_grad=True)
+    loss = agreement(zeros, torch.zeros(1, 4, 3), torch.ones(1, 4))
+    loss.sum().backward()
+    assert loss.item() == 0
+    assert torch.isfinite(zeros.grad).all()
+
+
+@pytest.mark.parametrize(("batch", "steps"), [(None, 3), (2, 3 * 24), (7, 3 * 7)])
+def test_a_smaller_rest_of_the_tokens_is_left_out(batch: int | None, steps: int) -> None:
+    """49 tokens in twos, as the released code: one is left over in every epoch."""
+    views = features(0, tokens=49)[None, None].repeat(2, axis=0)
+    found = train_heads(views, random_heads([0], 12), weights_BN=np.ones((1, 49)), epochs=3, batch=batch)
+    assert found.losses.shape == (1, steps)
+    last = views.copy()
+    last[:, :, 48] = 1e3
+    again = train_heads(last, random_heads([0], 12), weights_BN=np.ones((1, 49)), epochs=3, batch=batch)
+    assert np.array_equal(again.losses, found.losses) == (batch == 2)
+
+
+def test_a_step_is_plain_gradient_descent() -> None:
+    views, start = features(0)[None, None].repeat(2, axis=0), random_heads([0], 12)
+    leaves = [part.clone().requires_grad_() for part in start.parameters]
+    optimizer = torch.optim.SGD(leaves, lr=0.06)
+    for _ in range(4):
+        pair = (torch.from_numpy(views[0]), torch.from_numpy(views[1]))
+        optimizer.zero_grad()
+        siamese_loss(pair, Heads(*leaves), torch.ones(1, 48)).sum().backward()
+        optimizer.step()
+    found = train_heads(views, start, weights_BN=np.ones((1, 48)), epochs=4)
+    for ours, theirs in zip(found.heads.parameters, leaves, strict=True):
+        torch.testing.assert_close(ours, theirs.detach())
+
+
+def test_trained_heads_still_tell_the_tokens_apart() -> None:
+    drawn = [token_views(features(seed), GRID, seed=seed) for seed in range(3)]
+    found = trained([0, 1, 2])
+    predicted = found.heads.predict(found.heads.project(torch.from_numpy(np.stack([features(s) for s in range(3)]))))
+    assert not collapsed(predicted, np.stack([mask for _, mask in drawn])).any()
+    assert torch.nn.functional.normalize(predicted, dim=2).std(dim=1).mean(dim=1).min() > 1e-3
+
+
+def test_untrained_heads_raise_the_offset() -> None:
+    """P P^T of a random linear layer is (1 + cosine) / 3 on average: about 0.66 on the diagonal, positive between unlike tokens."""
+    tokens = unit_rows(np.random.default_rng(0).normal(size=(20, 384)) + 0.9)
+    predicted = random_heads(list(range(32)), 384).predict(torch.from_numpy(tokens).expand(32, -1, -1))
+    gram = (predicted @ predicted.transpose(1, 2)).mean(dim=0).numpy()
+    assert np.diag(gram).mean() == pytest.approx(2 / 3, abs=0.02)
+    np.testing.assert_allclose(gram, (1 + tokens @ tokens.T) / 3, atol=0.06)
+    assert gram.mean() == pytest.approx(0.49, abs=0.03)  # as measured on tokens like these, mean cosine 0.47
+
+
+def test_what_every_projection_adds_to_the_features() -> None:
+    rows, names = [features(0) * 5, features(1)], ["a", "b"]
+
+    def added(affinity: str, **options) -> list[np.ndarray]:
+        params = EigenParams(affinity=affinity, options=options)
+        return projections(params, rows, [GRID, GRID], names, "cpu")
+
+    seeds = [image_seed(0, name) for name in names]
+    tokens = torch.from_numpy(np.stack([unit_rows(part) for part in rows]))
+    # As released: an untrained predictor on the features themselves, not scaled, the projector left out.
+    np.testing.assert_allclose(added("simsam_released"), random_heads(seeds, 12).predict(tokens), atol=1e-6)
+    # As the paper: predictor after projector, both trained, of unit length.
+    trained_rows = added("simsam", lr=1e-9, epochs=1)
+    heads = random_heads(seeds, 12)
+    expected = torch.nn.functional.normalize(heads.predict(heads.project(tokens)), dim=2)
+    np.testing.assert_allclose(trained_rows, expected, atol=1e-5)
+    assert np.abs(np.array(added("simsam")) - expected.numpy()).max() > 1e-3
+    np.testing.assert_array_equal(added("pca", components=5)[0], principal_scores(rows[0], components=5))
 
 
 def test_training_lowers_the_loss_and_leaves_the_start_alone() -> None:

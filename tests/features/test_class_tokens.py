@@ -48,6 +48,14 @@ def test_packed_crops_are_those_of_one_by_one(vit, pack: int, masked: bool) -> N
         torch.testing.assert_close(found[s], alone, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("shape", [(5, 4), (1, 1), (8, 10)])
+def test_a_mask_of_another_size_than_its_box_is_refused(vit, shape: tuple[int, int]) -> None:
+    masks = [np.ones((y1 - y0, x1 - x0), bool) for x0, y0, x1, y1 in BOXES]
+    masks[0] = np.ones(shape, bool)  # for a box of four rows and five columns
+    with pytest.raises(AssertionError, match="another size than its box"):
+        crop_class_features(vit, photo(), BOXES, masks)
+
+
 def test_packs_keep_order_and_are_never_split() -> None:
     assert list(packs(BOXES, 20)) == [[0], [1, 2, 3], [4]]
     assert list(packs(BOXES, 1)) == [[0], [1], [2], [3], [4]]

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import csr_array
 
 from stages.eigen.affinity import projected_affinity, unit_rows
+from stages.eigen.color import knn_affinity, with_color
 from stages.eigen.laplacian import normalized_laplacian_eigenpairs
 from stages.eigen.siamese import Heads, siamese_loss, train_heads
 
@@ -65,6 +67,51 @@ def test_training(golden, parity) -> None:
         check("final weights", difference(part.numpy(), expected.numpy()), 1e-3)
 
 
+def test_losses_without_training(golden, parity) -> None:
+    """What the command line runs: the losses of heads that never move."""
+    file = golden("simsam")
+    check = parity(
+        "losses as released",
+        train_heads,
+        original=SIMSAM,
+        call="train_heads(stack([x0, x1]), heads, weights_BN=ones, lr=0, epochs=epochs, orders=orders, batch=2)",
+        differs="gradients are off in the original, so that nothing is trained",
+    )
+    found = train_heads(
+        np.stack([file["x0"], file["x1"]])[:, None],
+        heads_of(file, "asis", "init"),
+        weights_BN=np.ones((1, len(file["x0"]))),
+        lr=0.0,
+        epochs=len(file["asis/order_z0"]),
+        orders=tuple(file[f"asis/order_z{view}"][None] for view in (0, 1)),
+        batch=int(file["batch_size"]),
+    )
+    check("losses", difference(found.losses[0], file["asis/loss_per_step"].reshape(-1)), 1e-3)
+    for part, expected in zip(found.heads.parameters, heads_of(file, "asis", "final").parameters, strict=True):
+        check("final weights", difference(part.numpy(), expected.numpy()), 0)
+
+
+def test_colour(golden, parity) -> None:
+    file = golden("simsam")
+    check = parity(
+        "colour, divided by 255 twice",
+        knn_affinity,
+        with_color,
+        original=SIMSAM,
+        call="with_color(W_feat, knn_affinity(image), weight=10)",
+        differs="`eigen.legacy_double_scale: false` by default; of pixels equally far the first is taken",
+    )
+    image = file["asis_lambda10/image_into_knn"]
+    assert image.shape[:2] == (int(file["h"]), int(file["w"]))
+    assert image.max() < 1 / 255 + 1e-6  # so little colour that position decides, with many ties
+    color = knn_affinity(image)
+    expected = file["asis_lambda10/W_color_knn"]
+    check("entries that differ, by ties", float((color.toarray() != expected).sum()), 60)
+    check("sum", abs(float(color.sum() - expected.sum())), 0)
+    weights = with_color(file["asis/W_feat"].copy(), csr_array(expected), weight=10.0)
+    check("W_comb", difference(weights, file["asis_lambda10/W_comb"]), 1e-5)
+
+
 @pytest.mark.parametrize("run", ["asis", "trained"])
 def test_affinity(golden, parity, run: str) -> None:
     file = golden("simsam")
@@ -81,6 +128,11 @@ def test_affinity(golden, parity, run: str) -> None:
     projected = heads_of(file, run, "final").predict(tokens)[0].numpy()
     weights = projected_affinity(file["F"], projected, weight=float(file["siam_weight"]), kind="cos_third_relu")
     check("W_feat", difference(weights, file[f"{run}/W_feat"]), 1e-4)
+    assert int(file["alpha"]) == 3  # the offset of cos_third_relu
     count = len(file[f"{run}/eigenvalues"])
     pairs = normalized_laplacian_eigenpairs(weights, k=count, solver="dense")
     check("eigenvalues", difference(pairs.values, file[f"{run}/eigenvalues"]), 1e-3)
+    degree = weights.sum(axis=1, dtype=np.float64)
+    ours, theirs = (np.linalg.qr((v * np.sqrt(degree)).T)[0] for v in (pairs.vectors, file[f"{run}/eigenvectors"]))
+    # All but the last, beside which another eigenvalue may lie that is not stored: within the space of all.
+    check("subspace, sine", np.linalg.norm(ours[:, :-1] - theirs @ (theirs.T @ ours[:, :-1]), 2), 1e-2)

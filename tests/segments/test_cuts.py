@@ -168,6 +168,17 @@ def test_a_later_mask_exceeds_a_hundredth(tokens: int, ours: list[int], released
     assert [mask.sum() for mask in maskcut.object_masks(features, (10, 10), released=True)] == released
 
 
+def test_a_mask_is_rejected_above_half_and_up_to_a_hundredth() -> None:
+    def first(count: int) -> np.ndarray:
+        return (np.arange(200) < count).reshape(10, 20)
+
+    nothing = np.zeros((10, 20), bool)
+    assert not maskcut.rejected(first(20), first(40))  # IoU 0.5
+    assert maskcut.rejected(first(21), first(40))
+    assert maskcut.rejected(first(2), nothing)
+    assert not maskcut.rejected(first(3), nothing)
+
+
 def test_fewer_masks_are_the_first_of_more() -> None:
     features = np.random.default_rng(1).normal(size=(144, 5)).cumsum(axis=0).astype(np.float32)
     for released in (False, True):

@@ -77,12 +77,16 @@ def released_masks(
         if step == 0 and value > NO_CUT:
             break
         mask = component_of(*cornered_side(vector, grid))
-        both, either = (mask & before).sum(), (mask | before).sum()
-        if step and (both > OVERLAP * either or mask.mean() <= SMALLEST):
+        if step and rejected(mask, before):
             mask = np.zeros(grid, np.bool_)
         found.append(mask & ~taken)
         taken, before = taken | found[-1], mask
     return found
+
+
+def rejected(mask: Mask, before: Mask) -> bool:
+    """Whether the released code takes a mask for empty: mostly the one before, or at most a hundredth of the image."""
+    return bool((mask & before).sum() > OVERLAP * (mask | before).sum() or mask.mean() <= SMALLEST)
 
 
 def segment(tokens: ImageTokens, options: Options) -> npt.NDArray[np.int64]:
