@@ -32,6 +32,8 @@ class FitTokens:
 
     def read_ahead(self, parts: Sequence[Sequence[int]]) -> Iterator[F32]:
         """The tokens of every part, in order; the next one is read while one is used."""
+        if not parts:
+            return
         with ThreadPoolExecutor(1) as pool:
             waiting = pool.submit(self.read, parts[0])
             for following in parts[1:]:

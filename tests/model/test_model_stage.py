@@ -152,6 +152,32 @@ def test_few_images_are_in_memory_at_a_time() -> None:
     assert max(asked) == 4
 
 
+def test_tokens_that_stay_on_the_device_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = images(6, 9, 6, 6)
+    expected = fit(values, batch=3)
+    asked: list[int] = []
+
+    def spied(given: list[np.ndarray]) -> FitTokens:
+        tokens = tokens_of(given)
+
+        def read(rows) -> np.ndarray:
+            asked.extend(rows)
+            return tokens.read(rows)
+
+        return FitTokens(tokens.counts, tokens.channels, read)
+
+    def train() -> Training:
+        settings = {"seed": 0, "options": acg.Options(**QUICK, batch=3), "device": "cpu", "checkpoint": Checkpoint()}
+        return acg.fit(spied(values), watch=lambda done, loss, concepts: None, **settings)
+
+    check_equal(train(), expected)
+    assert sorted(asked) == sorted([0, 1, 2, 3] * 4)
+    asked.clear()
+    monkeypatch.setattr(acg, "room_for", lambda tokens, device: True)
+    check_equal(train(), expected)
+    assert sorted(asked) == [0, 1, 2, 3]
+
+
 def test_a_loss_that_is_not_finite_is_one_line() -> None:
     values = [np.full((4, 5), np.nan, np.float32)]
     with pytest.raises(ParamsError, match=r"model: the loss is nan in epoch 1; lower model\.options\.lr"):

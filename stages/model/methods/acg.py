@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +74,38 @@ def generator(channels: int, options: Options) -> Any:
     )
 
 
+def room_for(tokens: FitTokens, device: str) -> bool:
+    """Whether half of a GPU's free memory holds all tokens."""
+    import torch
+
+    if torch.device(device).type != "cuda":
+        return False
+    return bool(8 * tokens.counts.sum() * tokens.channels < torch.cuda.mem_get_info(device)[0])
+
+
+def part_reader(tokens: FitTokens, device: str) -> Callable[[Sequence[list[int]]], Iterator[Any]]:
+    """How to get the tokens of parts of a batch, images of equal count, as tensors (B, N, C) on the device, one after the other.
+
+    Where there is room on a GPU, they stay there once read.
+    """
+    import torch
+
+    held: dict[int, Any] = {}
+    keep = room_for(tokens, device)
+
+    def read(parts: Sequence[list[int]]) -> Iterator[Any]:
+        yield from (torch.from_numpy(values).to(device) for values in tokens.read_ahead(parts))
+
+    def read_once(parts: Sequence[list[int]]) -> Iterator[Any]:
+        unread = [[image for image in part if image not in held] for part in parts]
+        unread = [part for part in unread if part]
+        for part, values in zip(unread, read(unread), strict=True):
+            held.update(zip(part, values, strict=True))
+        yield from (torch.stack([held[image] for image in part]) for part in parts)
+
+    return read_once if keep else read
+
+
 def fit(
     tokens: FitTokens,
     *,
@@ -86,6 +118,7 @@ def fit(
     """Train on the tokens of all images by AdamW, shuffled every epoch, without augmentation; the ragged last batch counts too.
 
     Images of a batch that have the same number of tokens run together, as many as memory bounds; gradients add up to the batch's.
+    On a CPU, and on a GPU that has no room for all tokens, every epoch reads them once, while it computes.
 
     Args:
         tokens: of the fit split.
@@ -102,6 +135,8 @@ def fit(
     """
     import torch
 
+    from stages.model.modularity import PAIRS
+
     images = len(tokens.counts)
     starts = range(0, images, options.batch)
     with torch.random.fork_rng(devices=[]):
@@ -110,6 +145,7 @@ def fit(
         optimizer = torch.optim.AdamW(network.parameters(), lr=options.lr, weight_decay=options.weight_decay)
         shape = (options.epochs, options.prototypes)
         progress = Progress(network, optimizer, np.zeros(options.epochs), np.zeros(shape, np.int64))
+        read = part_reader(tokens, device)
         if (saved := checkpoint.load()) is not None:
             progress.restore(saved, device)
         for step in range(progress.step, options.epochs * len(starts)):
@@ -117,7 +153,8 @@ def fit(
             order = np.random.default_rng([seed, epoch]).permutation(images)
             batch = np.sort(order[starts[number] : starts[number] + options.batch])
             torch.manual_seed(int(np.random.SeedSequence([seed, epoch, number]).generate_state(1)[0]))
-            loss, concepts = train_step(progress, tokens, batch, options=options, device=device)
+            parts = list(tokens.of_equal_count(batch.tolist(), pairs=PAIRS[torch.device(device).type]))
+            loss, concepts = train_step(progress, read(parts), len(batch), options=options, device=device)
             if not math.isfinite(loss):
                 raise ParamsError(f"model: the loss is {loss} in epoch {epoch + 1}; lower model.options.lr (acg)")
             progress.loss[epoch] += loss
@@ -135,24 +172,25 @@ def fit(
 
 
 def train_step(
-    progress: Progress, tokens: FitTokens, batch: I64, *, options: Options, device: str
+    progress: Progress, parts: Iterator[Any], images: int, *, options: Options, device: str
 ) -> tuple[float, I64]:
-    """One step of AdamW on the mean loss of a batch; returns the sum of its losses, and how many images use 1, 2, ... K concepts."""
+    """One step of AdamW on the mean loss of a batch of so many images, which come in parts, tensors (B, N, C).
+
+    Returns the sum of the losses, and how many images use 1, 2, ... K concepts.
+    """
     import torch
 
     from stages.model.concepts import concept_scores, concepts_used
-    from stages.model.modularity import PAIRS, modularity_loss
+    from stages.model.modularity import modularity_loss
 
     network, optimizer = progress.network.train(), progress.optimizer
     optimizer.zero_grad()
     total = torch.zeros((), dtype=torch.float64, device=device)
     used = torch.zeros(options.prototypes + 1, dtype=torch.int64, device=device)
-    parts = list(tokens.of_equal_count(batch.tolist(), pairs=PAIRS[torch.device(device).type]))
-    for part in tokens.read_ahead(parts):
-        values = torch.from_numpy(part).to(device)
-        scores = concept_scores(values, network(values))
-        loss = modularity_loss(values, scores, zero_diag=options.zero_diag)
-        (loss.sum() / len(batch)).backward()
+    for tokens_BNC in parts:
+        scores = concept_scores(tokens_BNC, network(tokens_BNC))
+        loss = modularity_loss(tokens_BNC, scores, zero_diag=options.zero_diag)
+        (loss.sum() / images).backward()
         total += loss.detach().sum(dtype=torch.float64)
         used += torch.bincount(concepts_used(scores.detach()), minlength=len(used))
     optimizer.step()
