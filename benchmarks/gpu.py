@@ -5,7 +5,7 @@ Prints a table to put under "GPU" in benchmarks/RESULTS.md. `--device cpu --smal
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +18,7 @@ from benchmarks import scenes
 from benchmarks.cases import C, K, vit_flops, vit_params
 from stages.cluster.methods import kmeans
 from stages.eigen.affinity import affinity_batch, feature_affinity
+from stages.eigen.color import grid_image, knn_affinity_on
 from stages.eigen.laplacian import normalized_laplacian_batch, normalized_laplacian_eigenpairs
 from stages.features.class_tokens import crop_class_features, image_features
 from stages.features.stage import arithmetic, vit_of
@@ -90,8 +91,12 @@ def eigenpairs(device: str, grids: tuple[tuple[int, int], ...], batch: int, side
         nodes = grid[0] * grid[1]
         rows = np.stack([scenes.features(seed, grid) for seed in range(batch)])
 
-        def there(solver: str, rows: np.ndarray = rows) -> object:
+        smalls = [grid_image(scenes.scene(seed), grid) for seed in range(batch)]
+
+        def there(solver: str, rows: np.ndarray = rows, smalls: Sequence[np.ndarray] = ()) -> object:
             graphs = affinity_batch(torch.from_numpy(rows).to(device))
+            for row, small in enumerate(smalls):
+                graphs[row] += 10 * knn_affinity_on(device, small)
             return normalized_laplacian_batch(graphs, k=K, solver=solver, device=device)
 
         @threadpool_limits.wrap(limits=1)
@@ -103,6 +108,8 @@ def eigenpairs(device: str, grids: tuple[tuple[int, int], ...], batch: int, side
         for solver in ("batched", "block_lanczos"):
             used = seconds(partial(there, solver), device)
             say(f"eigen, {nodes} tokens, {solver} on {device}, batch {batch}", used / batch, flops, rate)
+        used = seconds(partial(there, "block_lanczos", smalls=smalls), device)
+        say(f"eigen, {nodes} tokens, with colours, block_lanczos on {device}, batch {batch}", used / batch, flops, rate)
         say(f"eigen, {nodes} tokens, lanczos on one core of the host", seconds(here, device) / batch)
 
 

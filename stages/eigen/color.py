@@ -27,19 +27,21 @@ def knn_affinity(image_HW3: npt.NDArray[np.floating]) -> sparse.csr_array:
     Returns:
         float32 sparse (pixel, pixel), symmetric, entries 0 to 4.
     """
-    rows, cols = image_HW3.shape[:2]
-    count = rows * cols
-    x = np.tile(np.linspace(0, 1, cols), rows)
-    y = np.repeat(np.linspace(0, 1, rows), cols)
-    found = []
-    for k, weight in NEIGHBOURS:
-        points = np.column_stack([image_HW3.reshape(count, 3), weight * x, weight * y]).astype(np.float32)
-        found.append(nearest(points, min(k, count)))
+    count = image_HW3.shape[0] * image_HW3.shape[1]
+    found = [nearest(pixel_points(image_HW3, weight=weight), min(k, count)) for k, weight in NEIGHBOURS]
     neighbours = np.concatenate(found, axis=1).astype(np.int32)
     row_starts = np.arange(0, neighbours.size + 1, neighbours.shape[1], dtype=np.int32)
     ones = np.ones(neighbours.size, np.float32)
     relations = sparse.csr_array((ones, neighbours.reshape(-1), row_starts), shape=(count, count))
     return relations + relations.T
+
+
+def pixel_points(image_HW3: npt.NDArray[np.floating], *, weight: float) -> npt.NDArray[np.float32]:
+    """[R, G, B, weight x, weight y] of every pixel, row-major, x and y in [0, 1]: float32 (pixel, 5)."""
+    rows, cols = image_HW3.shape[:2]
+    x = np.tile(np.linspace(0, 1, cols), rows)
+    y = np.repeat(np.linspace(0, 1, rows), cols)
+    return np.column_stack([image_HW3.reshape(-1, 3), weight * x, weight * y]).astype(np.float32)
 
 
 def nearest(points_NC: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.int64]:
@@ -83,15 +85,31 @@ def with_color(
     return weights_NN
 
 
-def with_color_batch(weights_BNN: "Tensor", colors: list[sparse.csr_array], *, weight: float) -> "Tensor":
-    """`with_color` of many images by torch, on any device."""
+def knn_affinity_on(device: str, image_HW3: npt.NDArray[np.floating]) -> "Tensor":
+    """`knn_affinity` by torch, for a GPU: all pixels are compared with all; dense float32 (pixel, pixel) on the device."""
     import torch
 
-    for weights, color in zip(weights_BNN, colors, strict=True):
-        added = color.tocoo()
-        place = torch.from_numpy(np.stack([added.row, added.col])).to(weights.device, torch.int64)
-        weights[place[0], place[1]] += torch.from_numpy(weight * added.data).to(weights)
-    return weights_BNN
+    count = image_HW3.shape[0] * image_HW3.shape[1]
+    relations = torch.zeros(count, count, device=device)
+    for k, weight in NEIGHBOURS:
+        points = torch.from_numpy(pixel_points(image_HW3, weight=weight)).to(device).double()
+        used = min(k, count)
+        distances = torch.zeros(count, count, dtype=torch.float64, device=device)
+        for channel in points.T:
+            distances += (channel[:, None] - channel).square()
+        limit = distances.topk(used, dim=1, largest=False).values[:, -1:]
+        taken, tied = distances < limit, distances == limit
+        taken |= tied & (tied.cumsum(dim=1) <= used - taken.sum(dim=1, keepdim=True))
+        relations += taken
+    return relations + relations.T
+
+
+def random_walk_affinity_on(device: str, image_HW3: npt.NDArray[np.floating], *, sharpness: float = 900.0) -> "Tensor":
+    """`random_walk_affinity`, dense float32 (pixel, pixel) on a device of torch's."""
+    import torch
+
+    added = random_walk_affinity(image_HW3, sharpness=sharpness).astype(np.float32)
+    return torch.from_numpy(added.toarray()).to(device)
 
 
 def random_walk_affinity(image_HW3: npt.NDArray[np.floating], *, sharpness: float = 900.0) -> sparse.csr_array:

@@ -155,19 +155,18 @@ def projections(
     return [unit_rows(part) for part in predicted.cpu().numpy()]
 
 
-def color_graph(params: EigenParams, image: npt.NDArray[np.uint8], grid: Any, extent: Any) -> Any:
-    """The colour affinity of one image: sparse (token, token)."""
-    from stages.eigen.color import grid_image, knn_affinity, random_walk_affinity
+def small_image(params: EigenParams, image: npt.NDArray[np.uint8], grid: Any, extent: Any) -> Any:
+    """The colours of an image at grid size, (row, column, 3)."""
+    from stages.eigen.color import grid_image
 
     covered = extent if params.color_align == "crop" else None
-    small = grid_image(image, grid, extent=covered) / (255.0 if params.legacy_double_scale else 1.0)
-    return knn_affinity(small) if params.color == "knn" else random_walk_affinity(small)
+    return grid_image(image, grid, extent=covered) / (255.0 if params.legacy_double_scale else 1.0)
 
 
-def graph(params: EigenParams, features: npt.NDArray[Any], projected: Any, color: Any) -> npt.NDArray[np.float32]:
-    """The weights of one image: features, what is projected of them, and colour, where they are not None."""
+def graph(params: EigenParams, features: npt.NDArray[Any], projected: Any, small: Any) -> npt.NDArray[np.float32]:
+    """The weights of one image: features, what is projected of them, and the colours of a small image, where not None."""
     from stages.eigen.affinity import feature_affinity, projected_affinity
-    from stages.eigen.color import with_color
+    from stages.eigen.color import knn_affinity, random_walk_affinity, with_color
 
     kind = KINDS.get(params.affinity, params.affinity)
     if projected is not None:
@@ -177,15 +176,18 @@ def graph(params: EigenParams, features: npt.NDArray[Any], projected: Any, color
         weights = feature_affinity(
             features, kind=kind, normalize=params.normalize, threshold=params.threshold, tau=params.tau, eps=params.eps
         )
-    return weights if color is None else with_color(weights, color, weight=params.color_weight)
+    if small is None:
+        return weights
+    color = knn_affinity(small) if params.color == "knn" else random_walk_affinity(small)
+    return with_color(weights, color, weight=params.color_weight)
 
 
-def graphs_on(device: str, params: EigenParams, features: list[Any], projected: list[Any], colors: list[Any]) -> Any:
+def graphs_on(device: str, params: EigenParams, features: list[Any], projected: list[Any], smalls: list[Any]) -> Any:
     """`graph` of images with equally many tokens by torch: a tensor (image, token, token) on the device."""
     import torch
 
     from stages.eigen.affinity import affinity_batch
-    from stages.eigen.color import with_color_batch
+    from stages.eigen.color import knn_affinity_on, random_walk_affinity_on
 
     extra = None if projected[0] is None else torch.from_numpy(np.stack(projected)).to(device, torch.float32)
     weights = affinity_batch(
@@ -198,7 +200,11 @@ def graphs_on(device: str, params: EigenParams, features: list[Any], projected: 
         projected_BNP=extra,
         weight=0.0 if extra is None else projection_options(params).weight,
     )
-    return weights if colors[0] is None else with_color_batch(weights, colors, weight=params.color_weight)
+    color = knn_affinity_on if params.color == "knn" else random_walk_affinity_on
+    for row, small in enumerate(smalls):
+        if small is not None:
+            weights[row] += params.color_weight * color(device, small)
+    return weights
 
 
 def one_direction(sizes_K: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
@@ -235,16 +241,16 @@ def run(params: EigenParams, inputs: Inputs, images: range, execution: Execution
     }
 
     def parts_of(rows: list[int]) -> tuple[list[Any], list[Any], list[Any]]:
-        """Features, what is projected of them, and colour graphs."""
+        """Features, what is projected of them, and small images."""
         features = [patches[row, : int(grids[row].prod())] for row in rows]
         shapes = [tuple(grids[row].tolist()) for row in rows]
         projected = projections(params, features, shapes, [ids[images[row]] for row in rows], execution.device)
-        colors: list[Any] = [None] * len(rows)
+        smalls: list[Any] = [None] * len(rows)
         if params.color_weight:
             covered = [tuple(extents[row].tolist()) for row in rows]
             read = (inputs.image(images[row]) for row in rows)
-            colors = [color_graph(params, *part) for part in zip(read, shapes, covered, strict=True)]
-        return features, projected, colors
+            smalls = [small_image(params, *part) for part in zip(read, shapes, covered, strict=True)]
+        return features, projected, smalls
 
     def weights_of(rows: list[int]) -> Iterator[Any]:
         for part in zip(*parts_of(rows), strict=True):

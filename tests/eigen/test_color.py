@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
 
-from stages.eigen.color import NEIGHBOURS, compared_with_all, grid_image, knn_affinity, random_walk_affinity
+from stages.eigen.color import (
+    NEIGHBOURS,
+    compared_with_all,
+    grid_image,
+    knn_affinity,
+    knn_affinity_on,
+    random_walk_affinity,
+    random_walk_affinity_on,
+)
 
 
 @pytest.mark.parametrize("shape", [(4, 5), (6, 9), (1, 30)])
@@ -24,6 +32,16 @@ def test_knn_is_the_count_of_relations(levels: int) -> None:
             expected[own, neighbours] += 1
             expected[neighbours, own] += 1
     np.testing.assert_array_equal(knn_affinity(image).toarray(), expected)
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (9, 13)])
+@pytest.mark.parametrize("levels", [1, 3, 1000])
+def test_colours_by_torch(levels: int, shape: tuple[int, int]) -> None:
+    """Few levels: most distances are tied."""
+    image = np.random.default_rng(levels).integers(levels, size=(*shape, 3)) / levels
+    np.testing.assert_array_equal(knn_affinity_on("cpu", image).numpy(), knn_affinity(image).toarray())
+    found, expected = random_walk_affinity_on("cpu", image).numpy(), random_walk_affinity(image).toarray()
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_knn_with_fewer_pixels_than_neighbours() -> None:

@@ -76,7 +76,7 @@ def test_a_graph_that_does_not_fit_is_one_line(finished_project, monkeypatch: py
         {},
         {"eigen.color_weight": 10.0},
         {"eigen.affinity": "binary"},
-        {"eigen.affinity": "simsam_released", "eigen.color_weight": 1.0},
+        {"eigen.affinity": "simsam_released", "eigen.color_weight": 1.0, "eigen.color": "rw"},
         {"eigen.affinity": "pca"},
     ],
 )
