@@ -77,6 +77,7 @@ def scored_images(params: EvaluateParams, inputs: Inputs, execution: Execution) 
     named = len(inputs.index_params["classes"])
     sizes = refine["size"][:].tolist()
     soft = refine["foreground"].shape[1] > 0
+    kind = ""
     for i, (height, width) in enumerate(sizes):
         truth = inputs.truth(i)
         if truth is not None:
@@ -85,6 +86,12 @@ def scored_images(params: EvaluateParams, inputs: Inputs, execution: Execution) 
                     f"params.yaml: evaluate.method: found {params.method!r}, which needs {' or '.join(allowed)}; "
                     f"{inputs.file(i, 'label_path', None)} holds {truth.kind}"
                 )
+            if kind not in ("", truth.kind):
+                raise ParamsError(
+                    f"params.yaml: index.splits.{inputs.split}.labels: {inputs.file(i, 'label_path', None)} holds {truth.kind}, "
+                    f"files before it {kind}; one kind a split is allowed"
+                )
+            kind = truth.kind
             if truth.boxes is not None and params.protocol == "crop320":
                 raise ParamsError(
                     "params.yaml: evaluate.protocol: found 'crop320'; native is allowed where the truth is boxes"

@@ -141,6 +141,21 @@ def test_what_does_not_fit_is_one_line(evaluate) -> None:
         evaluate([LEFT], [LEFT], method="classes")
 
 
+def test_the_clusters_of_objects_are_objects(finished_project) -> None:
+    """With clusters too, all but label 0 is object."""
+    edits = {"segments.background": "border", "evaluate.method": "objects", "refine.source": "assign"}
+    finished_project.set(edits)
+    finished_project.run_all("segments", "crops", "cluster", "assign", "refine", "evaluate", "report")
+    maps, sizes = (finished_project.artifact("refine")[name][:] for name in ("maps", "size"))
+    evaluate = finished_project.artifact("evaluate")
+    found = dict(zip(evaluate["name"], evaluate["score"][:], strict=True))
+    truth = np.arange(64) > 32
+    counted = np.arange(64) != 32  # the column of 255
+    agreement = [((m[:h, :w] > 0) == truth)[:, counted].mean() for m, (h, w) in zip(maps, sizes.tolist(), strict=True)]
+    assert found["accuracy"] == pytest.approx(np.mean(agreement))
+    assert "Clusters" in (finished_project.path / "report/index.html").read_text()
+
+
 def test_a_chain_without_clusters(tiny_project) -> None:
     """Segments to full size to scores and a page; no crops, clusters or labels of clusters are there."""
     tiny_project.set(

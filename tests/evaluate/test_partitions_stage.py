@@ -44,9 +44,11 @@ def test_regions_of_people_are_never_ignored(evaluate) -> None:
 
 def test_degenerate_images(evaluate) -> None:
     dot = np.ones((1, 1), int)
-    found = evaluate([dot, HALVES, HALVES], [[dot], None, np.full((2, 2), 255)], method="partitions")
+    found = evaluate([dot, HALVES], [[dot], None], method="partitions")
     assert (found["covering"], found["pri"], found["voi"]) == (1, 1, 0)
-    assert (found["num_images"], found["num_scored"]) == (3, 1)
+    assert (found["num_images"], found["num_scored"]) == (2, 1)
+    found = evaluate([HALVES, HALVES], [np.full((2, 2), 255), HALVES], method="partitions")
+    assert (found["covering"], found["num_images"], found["num_scored"]) == (1, 2, 1)
     nothing = evaluate([HALVES], [np.full((2, 2), 255)], method="partitions")
     assert {name: nothing[name] for name in UNDEFINED} == UNDEFINED
     assert nothing["files"]["plots/val/scores.csv"] == "name,score\n"

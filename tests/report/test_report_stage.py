@@ -1,8 +1,10 @@
 import re
 
+import numpy as np
 import pytest
 
 from stages import STAGES
+from stages.report.pictures import draw_boxes
 
 AFTER_FEATURES = [name for name in STAGES if name not in ("index", "features", "eigen")]
 
@@ -78,3 +80,36 @@ def test_odd_images(odd_project) -> None:
     odd_project.set({"report.max_images": 9})
     odd_project.run_all(*STAGES)
     assert all(name in page(odd_project) for name in ("constant", "dot", "wide"))
+
+
+def test_boxes_and_partitions_are_shown(tiny_project) -> None:
+    """With boxes the fifth picture is the photo with frames; label images of a split may also be partitions."""
+    for split in ("train", "val"):
+        folder = tiny_project.path / f"data/boxes/{split}"
+        folder.mkdir(parents=True)
+        for i in range(4 if split == "train" else 2):
+            box = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>32</xmax><ymax>48</ymax></bndbox>"
+            (folder / f"photo{i}.xml").write_text(f"<annotation><object>{box}</object></annotation>")
+    boxes = {name: {"images": f"images/{name}/*", "labels": f"boxes/{name}/*"} for name in ("train", "val")}
+    objects = {"segments.background": "border", "refine.source": "segments", "evaluate.method": "objects"}
+    chain = ("index", "features", "eigen", "segments", "refine", "evaluate", "report")
+    tiny_project.set({"index.splits": boxes, "report.max_images": 1, **objects})
+    tiny_project.run_all(*chain)
+    html = page(tiny_project)
+    assert "CorLoc" in html
+    assert html.count("<img") == 2 * 5
+    labels = {name: {"images": f"images/{name}/*", "labels": f"labels/{name}/*"} for name in ("train", "val")}
+    tiny_project.set({"index.splits": labels, "evaluate.method": "partitions"})
+    tiny_project.run_all(*chain)
+    html = page(tiny_project)
+    assert "variation of information, bits" in html
+    assert html.count("<img") == 2 * 5
+
+
+def test_frames_of_boxes_are_drawn_on_a_copy() -> None:
+    image = np.zeros((20, 30, 3), np.uint8)
+    found = draw_boxes(image, np.array([[5, 4, 25, 16]]), color=(9, 8, 7))
+    assert not image.any()
+    assert (found[4, 5:25] == (9, 8, 7)).all()
+    assert (found[15, 24] == (9, 8, 7)).all()
+    assert not found[10, 15].any()
