@@ -63,13 +63,19 @@ def summary_of(inputs: Inputs, used: Mapping[str, Artifact]) -> str:
     return " · ".join(parts)
 
 
+def on_background(count: int) -> npt.NDArray[np.uint8]:
+    """The colours of label 0, the background, and of labels 1 to `count`."""
+    from stages.report.pictures import palette
+
+    return np.vstack([[BACKGROUND], palette(count)]).astype(np.uint8)
+
+
 def colors_of_labels(inputs: Inputs, split: str) -> npt.NDArray[np.uint8]:
     """The colour of every label of a split's maps: of a cluster that of the class it is matched to, else one of its own."""
     from stages.report.pictures import palette
 
     if inputs["refine"][split].params["source"] == "segments":
-        out = palette(1 + int(inputs["segments"][split]["num_segments"][:].max()))
-        return np.vstack([[BACKGROUND], out[:-1]]).astype(np.uint8)
+        return on_background(int(inputs["segments"][split]["num_segments"][:].max()))
     classes, clusters = len(inputs.index_params["classes"]), int(inputs["cluster"]["centers"].shape[0]) + 1
     colors = palette(classes + clusters)
     out = colors[classes:]
@@ -105,7 +111,7 @@ def split_view(
     label_colors: npt.NDArray[np.uint8],
 ) -> dict[str, Any]:
     """What the page says of one split."""
-    from stages.report.pictures import color_map, data_uri, eigenvector_picture, fit_within, palette
+    from stages.report.pictures import color_map, data_uri, eigenvector_picture, fit_within
 
     index, eigen = inputs["index"][split], inputs.artifacts.get("eigen", {}).get(split)
     segments, refine = inputs["segments"][split], inputs["refine"][split]
@@ -119,7 +125,7 @@ def split_view(
             eigenvector_picture(eigen["eigenvectors"][i, : int(eigen["num_eigenvectors"][i]), : h * w], (h, w))
             if eigen
             else None,
-            color_map(coarse, np.vstack([[BACKGROUND], palette(int(coarse.max(initial=0)))]).astype(np.uint8)),
+            color_map(coarse, on_background(int(coarse.max(initial=0)))),
             color_map(refine["maps"][i, :height, :width], label_colors),
         ]
         pictures: list[str | None] = [data_uri(fit_within(inputs.image(i, split), SIDE))]
@@ -145,7 +151,11 @@ def truth_picture(inputs: Inputs, i: int, split: str, class_colors: npt.NDArray[
         return data_uri(fit_within(draw_boxes(inputs.image(i, split), truth.boxes), side))
     if truth.labels is not None:
         labels = np.where(np.isin(truth.labels, inputs.index_params["ignore"]), -1, truth.labels)
-        colors = class_colors if len(class_colors) else palette(int(labels.max(initial=0)) + 1)
+        largest = int(labels.max(initial=0))
+        if inputs["evaluate"][split].params["method"] == "objects":  # those of the maps
+            colors = on_background(largest)
+        else:
+            colors = class_colors if len(class_colors) else palette(largest + 1)
     else:
         assert truth.partitions is not None
         labels = truth.partitions[0]

@@ -6,8 +6,6 @@ from typing import Any
 import numpy as np
 
 from stages.evaluate.objects import (
-    BETA_SQUARED,
-    SELFMASK_BETA_SQUARED,
     Box,
     MaskCounts,
     best_overlap,
@@ -53,16 +51,12 @@ def masks_of(image: ScoredImage, *, protocol: str) -> MaskCounts:
 
 
 def mask_scores(counts: list[MaskCounts], params: Any, *, soft: bool) -> SplitScores:
-    """Accuracy, IoU and maxF of what was counted, and the mean F at each threshold."""
+    """Accuracy, IoU and maxF of what was counted, and the mean F-beta at each threshold."""
     found = object_scores(counts) if counts else None
     main = {name: getattr(found, name, None) for name in ("accuracy", "iou", "dataset_iou", "max_f", "max_f_selfmask")}
     convention = {"method": "objects", "protocol": params.protocol, "soft": soft}
     metrics = {"num_scored": len(counts), **main, "convention": convention}
-    curves = {
-        f"beta² = {beta}": np.mean([f_curve(one, beta_squared=beta) for one in counts], axis=0)
-        for beta in (BETA_SQUARED, SELFMASK_BETA_SQUARED)
-        if counts
-    }
+    curves = {"β² = 0.3": np.mean([f_curve(one) for one in counts], axis=0)} if counts else {}
     rows = [(name, value) for name, value in main.items() if value is not None]
     return SplitScores(metrics, rows, curves_png(curves, x="threshold", y="F, mean over images"))
 
