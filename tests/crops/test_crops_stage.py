@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
+import torch
 
 from pipeline.errors import ParamsError
 from stages.crops.stage import CropsParams
 
-METHODS = [m for m in CropsParams.model_fields["method"].annotation.__args__ if m != "masked_image"]  # wants a ViT
+METHODS = CropsParams.model_fields["method"].annotation.__args__
+CASES = [("vit", m) for m in METHODS] + [("lowlevel", m) for m in METHODS if m != "masked_image"]  # that wants a ViT
 
 
 @pytest.fixture
@@ -13,10 +15,41 @@ def project(odd_project):
     return odd_project
 
 
+@pytest.fixture(scope="session")
+def odd_vit(odd, tmp_path_factory: pytest.TempPathFactory, copied):
+    """The odd project with segments by a small random ViT; copy it, never write to it."""
+    from timm.models.vision_transformer import VisionTransformer
+
+    project = copied(odd, tmp_path_factory.mktemp("odd_vit"))
+    generator = torch.Generator().manual_seed(0)
+    model = VisionTransformer(img_size=32, patch_size=8, embed_dim=24, depth=2, num_heads=3, num_classes=0)
+    state = {key: torch.randn(value.shape, generator=generator) * 0.2 for key, value in model.state_dict().items()}
+    torch.save(state, project.path / "weights.pth")
+    settings = {"backbone": "checkpoint", "weights": "weights.pth", "num_heads": 3, "attention": True}
+    project.set({f"features.{key}": value for key, value in settings.items()})
+    project.run_all("features", "eigen", "segments")
+    return project.path
+
+
+@pytest.fixture
+def case(request, odd, odd_vit, copied, tmp_path):
+    """A copy of the odd project with segments, by either backbone, and the method set."""
+    backbone, method = request.param
+    project = copied(odd_vit if backbone == "vit" else odd, tmp_path)
+    project.set({"crops.method": method})
+    if backbone == "lowlevel":
+        project.run("segments")
+    return project
+
+
+every_method = pytest.mark.parametrize("case", CASES, indirect=True, ids="-".join)
+
+
 @pytest.mark.parametrize("spread", [False, True])
-@pytest.mark.parametrize("method", METHODS)
-def test_every_method_on_odd_images(project, method: str, spread: bool) -> None:
-    project.set({"crops.method": method, "crops.spread": spread})
+@every_method
+def test_every_method_on_odd_images(case, spread: bool) -> None:
+    project = case
+    project.set({"crops.spread": spread})
     crops, segments = project.run("crops"), project.artifact("segments")
     sizes, features, boxes, area = (
         project.artifact("index")["size"][:],
@@ -36,9 +69,9 @@ def test_every_method_on_odd_images(project, method: str, spread: bool) -> None:
         np.testing.assert_allclose(area[row].sum(), 1, atol=1e-6)  # background: none
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_an_image_has_the_same_rows_in_any_company(project, method: str) -> None:
-    project.set({"crops.method": method})
+@every_method
+def test_an_image_has_the_same_rows_in_any_company(case) -> None:
+    project = case
     crops = project.run("crops")
     count = int(crops["num_segments"][4])
     together = crops["features"][4, :count]
@@ -48,7 +81,9 @@ def test_an_image_has_the_same_rows_in_any_company(project, method: str) -> None
     np.testing.assert_array_equal(project.run("crops")["features"][0], together)
 
 
-def test_an_image_of_background_only_has_no_rows(project) -> None:
+@every_method
+def test_an_image_of_background_only_has_no_rows(case) -> None:
+    project = case
     project.set({"segments.background": "border", "segments.num_segments": 1})
     project.run("segments")
     crops = project.run("crops")

@@ -41,6 +41,28 @@ def test_the_filter_is_linear_and_keeps_constants(channels: int) -> None:
     np.testing.assert_allclose(guided_filter(mask[:, ::-1], guide[:, ::-1], radius=4), found[:, ::-1], atol=1e-9)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("size", "radius"), [((1, 1), 2), ((1, 8), 3), ((7, 9), 2), ((6, 5), 9)])
+def test_every_window_is_a_linear_fit(size: tuple[int, int], radius: int, channels: int) -> None:
+    """He et al., equations 5, 6 and 14, window by window."""
+    rng = np.random.default_rng(0)
+    mask, guide = rng.random(size), rng.random((*size, channels))
+    rows, columns = np.indices(size)
+    near = np.maximum(
+        np.abs(rows.reshape(-1, 1) - rows.reshape(-1)), np.abs(columns.reshape(-1, 1) - columns.reshape(-1))
+    )
+    windows, p, colors = near <= radius, mask.reshape(-1), guide.reshape(-1, channels)
+    slopes, offsets = np.zeros(colors.shape), np.zeros(p.shape)
+    for k, window in enumerate(windows):
+        part = colors[window] - colors[window].mean(axis=0)
+        spread = part.T @ part / window.sum() + 1e-2 * np.eye(channels)
+        slopes[k] = np.linalg.solve(spread, part.T @ p[window] / window.sum())
+        offsets[k] = p[window].mean() - slopes[k] @ colors[window].mean(axis=0)
+    expected = [slopes[w].mean(axis=0) @ c + offsets[w].mean() for w, c in zip(windows, colors, strict=True)]
+    shown = guide if channels == 3 else guide[..., 0]
+    np.testing.assert_allclose(guided_filter(mask, shown, radius=radius, eps=1e-2).reshape(-1), expected, atol=1e-9)
+
+
 def test_the_filter_overshoots_and_its_labels_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """The specification saw [-0.21, 1.17] on a noisy binary mask; what the labels are drawn from is cut."""
     rng = np.random.default_rng(0)
