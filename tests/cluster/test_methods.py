@@ -65,6 +65,17 @@ def test_a_training_goes_on_from_a_checkpoint_as_if_nothing_had_happened(limit: 
         np.testing.assert_array_equal(getattr(found, name), getattr(whole, name))
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_rows_in_another_order_fall_into_the_same_clusters(method, seed: int) -> None:
+    """Where the clusters are clear; the numbers of the clusters may differ."""
+    rows = blobs()
+    order = np.random.default_rng(seed).permutation(len(rows))
+    labels = method.predict(fit(method, rows), rows, options(method))[order]
+    shuffled = method.predict(fit(method, rows[order]), rows[order], options(method))
+    pairs = set(zip(labels.tolist(), shuffled.tolist(), strict=True))
+    assert len(pairs) == len(np.unique(labels)) == len(np.unique(shuffled)) == 3
+
+
 def test_the_seed_of_others_is_left_alone(method) -> None:
     import torch
 

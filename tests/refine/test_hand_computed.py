@@ -148,6 +148,12 @@ def test_cells_are_of_place_and_colour() -> None:
     assert joined(luma=95) == 2
     assert joined(chroma=90) == 4  # (U, V) in cells of 90: (0, 2), (0, 0), (2, 1), and (1, 1) for either gray
     assert joined(xy=2) == 3
+    # Yellow, gray and blue: V 148.7, 128 and 107.3, in one cell of 50; U 0.5, 128 and 255.5, ascending.
+    row = np.array([[[255, 255, 0], [128, 128, 128], [0, 0, 255]]], np.uint8)
+    assert bilateral_space(row, xy=100, luma=1000, chroma=50).vertex_P.tolist() == [0, 1, 2]
+    # Green, blue, gray and red: V 20.8, 107.3, 128 and 255.5, in cells of 40.
+    row = np.array([[[0, 255, 0], [0, 0, 255], [128, 128, 128], [255, 0, 0]]], np.uint8)
+    assert bilateral_space(row, xy=100, luma=1000, chroma=40).vertex_P.tolist() == [0, 1, 2, 3]
 
 
 def test_cells_beyond_255_a_side_do_not_meet() -> None:

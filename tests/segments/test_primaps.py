@@ -150,7 +150,12 @@ def test_the_median_wants_five_of_nine() -> None:
     cross[0, 3, 2] = 0
     assert not median_masks(cross).any()
     # Mirrored at the border without repeating it: a corner sees itself once, its neighbours twice, the diagonal four times.
-    for cells, stays in (([(1, 1)], False), ([(1, 1), (0, 0)], True), ([(0, 1), (1, 0)], False)):
+    for cells, stays in (
+        ([(1, 1)], False),
+        ([(1, 1), (0, 0)], True),
+        ([(1, 1), (0, 1)], True),
+        ([(0, 1), (1, 0)], False),
+    ):
         corner = np.zeros((1, 4, 4))
         for cell in cells:
             corner[0][cell] = 1
