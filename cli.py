@@ -212,7 +212,7 @@ def dataset_list() -> None:
     from stages.index.layouts import LAYOUTS
 
     for layout in LAYOUTS.values():
-        typer.echo(f"{layout.name:<13} {layout.summary}")
+        typer.echo(f"{layout.name:<16} {layout.summary}")
 
 
 @dataset_app.command("check")

@@ -1,5 +1,5 @@
-"""Maps + ground truth -> one confusion matrix, and every score from it.
+"""Maps + what is known of the images -> scores: of classes by one confusion matrix, of object masks and boxes, of partitions.
 
-In: index, segments, assign, refine, cluster. Out: the matrix, the matching, metrics/<split>.json and plots.
-Source: conventions of STEGO, PriMaPs, MaskContrast and DSM; see matching.py.
+In: index, segments, refine; for classes assign and cluster too. Out: main scores, the matrix, its matching, metrics/<split>.json and plots.
+Source: conventions of STEGO, PriMaPs, MaskContrast and DSM (matching.py), TokenCut and SelfMask (objects.py), BSDS500 (partitions.py).
 """

@@ -130,7 +130,7 @@ LAYOUTS = {
         ),
         Layout(
             "voc2012-objects",
-            "the same, boxes around objects",
+            "PASCAL VOC 2012, boxes around objects",
             (VOC_BOXES,),
             published={"trainval": 11540},
             scoring=OBJECTS,
