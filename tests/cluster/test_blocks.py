@@ -36,6 +36,23 @@ def plain_lloyd(rows: np.ndarray, weights: np.ndarray, centers: np.ndarray, *, c
         before = labels
 
 
+def plain_plus_plus(rows: np.ndarray, weights: np.ndarray, k: int, rng: np.random.Generator) -> list[int]:
+    """Greedy k-means++, a candidate at a time; the rows that become centres."""
+    rows = rows.astype(np.float64)
+
+    def draw(chances: np.ndarray, count: int) -> np.ndarray:
+        reached = np.cumsum(chances)
+        return np.searchsorted(reached, rng.random(count) * reached[-1], side="right")
+
+    chosen = [int(draw(weights, 1)[0])]
+    while len(chosen) < k:
+        closest = np.min([((rows - rows[i]) ** 2).sum(axis=1) for i in chosen], axis=0)
+        tried = draw(closest * weights, 2 + int(np.log(k)))
+        left = [weights @ np.minimum(closest, ((rows - rows[i]) ** 2).sum(axis=1)) for i in tried]
+        chosen.append(int(tried[np.argmin(left)]))
+    return chosen
+
+
 def plain_transport(rows: np.ndarray, centers: np.ndarray, epsilon: float, iterations: int) -> tuple[np.ndarray, float]:
     """A step of OTC with the whole plan at hand."""
     scores = unit_rows(centers).astype(np.float64) @ unit_rows(rows).T
@@ -73,6 +90,27 @@ def test_lloyd_is_that_of_all_rows_at_once(seed: int, cosine: bool) -> None:
         assert clustering.history[-1] == pytest.approx(reached / len(rows), rel=1e-6)
 
 
+def test_starts_are_those_of_one_candidate_at_a_time() -> None:
+    rows = random_rows()
+    weights = np.random.default_rng(0).uniform(0.1, 2, len(rows))
+    found = kmeans.plus_plus(rows, weights, k=5, rngs=[np.random.default_rng(seed) for seed in range(6)])
+    for seed, centers in enumerate(found):
+        np.testing.assert_array_equal(centers, rows[plain_plus_plus(rows, weights, 5, np.random.default_rng(seed))])
+
+
+def test_no_weight_at_all_still_gives_different_centres() -> None:
+    found = kmeans.fit(random_rows(), np.zeros(150), k=4, seed=0, options=kmeans.Options())
+    assert len(np.unique(found.centers, axis=0)) == 4
+
+
+def test_cosine_looks_at_directions_only() -> None:
+    rows, options = random_rows(), kmeans.Options(metric="cosine")
+    lengths = np.random.default_rng(0).choice([0.25, 1, 4], len(rows)).astype(np.float32)
+    plain = kmeans.fit(rows, np.ones(150), k=4, seed=0, options=options)
+    longer = kmeans.fit(rows * lengths[:, None], np.ones(150), k=4, seed=0, options=options)
+    np.testing.assert_allclose(longer.centers, plain.centers, atol=1e-6)
+
+
 def test_an_empty_cluster_gets_the_costliest_row() -> None:
     rows = np.array([[0, 0], [0, 1], [5, 0], [5, 1], [20, 0]], np.float32)
     start = np.array([[[0, 0], [5, 0], [900, 900]]], np.float32)
@@ -102,6 +140,21 @@ def test_transport_is_that_of_the_whole_plan(epsilon: float, iterations: int) ->
     # Scores are float32: their rounding, times 1 / epsilon, is what separates both.
     np.testing.assert_allclose(centers, expected, atol=1e-6 + 1e-7 / epsilon)
     assert cost == pytest.approx(expected_cost, abs=1e-6 + 1e-7 / epsilon)
+
+
+def test_a_centre_far_from_every_row_of_a_block_is_not_lost() -> None:
+    rows = unit_rows(random_rows() * np.float32(0.1) + np.eye(1, 6, dtype=np.float32))
+    start = np.eye(2, 6, dtype=np.float32)
+    start[1] = -start[0]
+    centers, _ = ot.transport_step(rows, start, epsilon=1e-3, iterations=10)
+    np.testing.assert_allclose(centers, plain_transport(rows, start, 1e-3, 10)[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_transport_starts_from_distinct_rows(seed: int) -> None:
+    rows = np.concatenate([np.repeat(random_rows(1), 90, axis=0), random_rows(6, seed=1)])
+    found = ot.fit(rows, np.ones(96), k=5, seed=seed, options=ot.Options(iterations=1))
+    assert len(np.unique(found.centers.round(5), axis=0)) == 5
 
 
 @pytest.mark.parametrize("crossed", [False, True])
