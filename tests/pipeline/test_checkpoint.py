@@ -1,0 +1,129 @@
+"""What a stage that works on the whole split keeps to go on from."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline import runner
+from pipeline.artifact import ArraySpec, open_artifact
+from pipeline.params import Params
+from pipeline.stage import NO_CHECKPOINT, Checkpoint, Execution, Input, Stage
+
+found: list[bytes | None] = []
+fail: list[bool] = []
+
+
+class IndexParams(Params):
+    root: str = "."
+    splits: dict[str, str]
+    classes: list[str] = []
+    ignore: list[int] = []
+
+
+class SumParams(Params):
+    start: int = 0
+
+
+def run_index(params, inputs, images, execution):
+    return {"id": ["a", "b"], "size": np.full((2, 2), 7, np.int32)}
+
+
+def run_sum(params, inputs, images, execution):
+    found.append(execution.checkpoint.load())
+    execution.checkpoint.save(lambda: b"half")
+    if fail:
+        raise RuntimeError("killed")
+    return {"sum": np.full(1, params.start, np.float32), "files": {"plots/sum.csv": "1\n"}}
+
+
+INDEX = Stage(
+    "index", "list", 1, IndexParams, (),
+    {"id": ArraySpec(("image",), "str", "id"), "size": ArraySpec(("image", "side"), "int32", "px")},
+    run_index, record=lambda params, split: {"root": params.root},
+)  # fmt: skip
+SUM = Stage("sum", "sum", 1, SumParams, (Input("index"),), {"sum": ArraySpec(("one",), "float32", "sum")}, run_sum)
+TABLE = {"index": INDEX, "sum": SUM}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    found.clear()
+    fail.clear()
+    write_params(tmp_path, 1)
+    runner.run_stage(TABLE, "index", "val", Execution(tmp_path))
+    return tmp_path
+
+
+def write_params(project: Path, start: int) -> None:
+    (project / "params.yaml").write_text(
+        f"index: {{root: '.', splits: {{val: a}}, classes: [], ignore: []}}\nsum: {{start: {start}}}\n"
+    )
+
+
+def run(project: Path, *, killed: bool = False) -> None:
+    fail[:] = [True] * killed
+    if killed:
+        with pytest.raises(RuntimeError, match="killed"):
+            runner.run_stage(TABLE, "sum", "val", Execution(project))
+    else:
+        runner.run_stage(TABLE, "sum", "val", Execution(project))
+
+
+def test_it_is_there_until_the_run_ends(project: Path) -> None:
+    run(project, killed=True)
+    run(project, killed=True)
+    run(project)
+    assert found == [None, b"half", b"half"]
+    assert not list((project / "artifacts/sum").glob(".*.partial"))
+    assert (project / "plots/sum.csv").read_text() == "1\n"
+
+
+def test_another_run_finds_none(project: Path) -> None:
+    run(project, killed=True)
+    write_params(project, 2)
+    run(project)
+    assert found == [None, None]
+    np.testing.assert_array_equal(open_artifact(project / "artifacts/sum/val.zarr")["sum"][:], [2])
+
+
+def test_of_a_run_killed_while_it_was_published_only_the_checkpoint_is_used(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(folder: Path, target: Path) -> None:
+        (folder / "stray").write_bytes(b"")
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(runner, "publish", killed)
+        with pytest.raises(RuntimeError, match="killed"):
+            runner.run_stage(TABLE, "sum", "val", Execution(project))
+    run(project)
+    assert found == [None, b"half"]
+    assert not (project / "artifacts/sum/val.zarr/stray").exists()
+    assert runner.verify_artifact(project / "artifacts/sum/val.zarr")
+
+
+def test_without_a_path_nothing_is_kept() -> None:
+    NO_CHECKPOINT.save(lambda: pytest.fail("asked for what nobody keeps"))
+    assert NO_CHECKPOINT.load() is None
+    assert pickle.loads(pickle.dumps(Execution(Path()))).checkpoint.load() is None
+
+
+def test_saving_takes_a_twentieth_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("pipeline.stage.time.monotonic", lambda: now[0])
+    checkpoint = Checkpoint(tmp_path / "checkpoint")
+    kept = []
+
+    def state() -> bytes:
+        now[0] += 2  # seconds that it takes
+        kept.append(now[0])
+        return str(now[0]).encode()
+
+    for _ in range(100):
+        now[0] += 1
+        checkpoint.save(state)
+    assert kept[:3] == [103, 143, 183]
+    assert checkpoint.load() == str(kept[-1]).encode()
