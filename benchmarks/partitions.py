@@ -25,7 +25,7 @@ from stages.segments.methods import METHODS
 ROOT = Path(__file__).resolve().parents[1]
 COUNTS = {"spectral", "kmeans"}  # methods that are told how many segments to find
 FIT = "train"  # what a method that is trained is trained on
-TRAINING = {"batch": 8, "epochs": 10, "lr": 0.001}  # 250 steps: minutes
+TRAINING = {"batch": 2, "epochs": 10}  # 1,000 steps: ten minutes
 VARIANTS = {"spectral": {"num_eigenvectors": "segments"}}  # shown beside a method's defaults
 PAGE = """# Segments methods on BSDS500
 
