@@ -1,54 +1,19 @@
-"""`python -m benchmarks`: both sides in alternation, one thread each; the table goes to benchmarks/RESULTS.md."""
+"""`python -m benchmarks`: both sides in alternation, one process and one thread each; the table goes to benchmarks/RESULTS.md."""
 
 import argparse
-import ctypes
 import tempfile
-import time
 from pathlib import Path
 
-import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
 from benchmarks import machine, scenes
-from benchmarks.cases import Case, every_case
+from benchmarks.cases import Case
+from benchmarks.sides import both_sides, cases, measured
 from benchmarks.storage import rows_of_storage
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 BEGIN, END = "<!-- measured -->", "<!-- end -->"
-
-
-def memory(kind: str) -> float:
-    """MiB of this process: VmRSS now, or VmHWM, the highest since the mark was reset."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition(f"{kind}:")[2].split()[0]) / 1024
-
-
-def peak_of(function, i: int) -> float:
-    """MiB above the resting process that a call takes at most."""
-    ctypes.CDLL(None).malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")
-    before = memory("VmRSS")
-    function(i)
-    return max(0.0, memory("VmHWM") - before)
-
-
-def measured(case: Case) -> dict[str, float]:
-    """Medians of both sides over rounds and inputs, in turn, and their peaks of memory."""
-    seconds: dict[str, list[float]] = {"theirs": [], "ours": []}
-    sides = {"theirs": case.theirs, "ours": case.ours}
-    for function in sides.values():
-        function(0)  # imports what it needs
-    threadpool_limits(limits=1)  # of what has been imported meanwhile
-    peaks = {f"{side} MiB": peak_of(function, 0) for side, function in sides.items()}
-    for _ in range(case.rounds):
-        for i in range(case.inputs):
-            for side, function in sides.items():
-                started = time.perf_counter()
-                function(i)
-                seconds[side].append(time.perf_counter() - started)
-    ratio = float(np.median(np.array(seconds["theirs"]) / np.array(seconds["ours"])))
-    return {**{side: float(np.median(times)) for side, times in seconds.items()}, **peaks, "ratio": ratio}
 
 
 def row(case: Case, found: dict[str, float], rate: float, bandwidth: float) -> str:
@@ -80,7 +45,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        photos, source = scenes.photo_files(3, folder)
+        source = scenes.photo_files(3, folder)[1]
         rate, bandwidth = machine.gemm_rate(), machine.bandwidth()
         say(f"Machine: {machine.description()}.")
         say(
@@ -91,9 +56,10 @@ def main() -> None:
             "| step | reference, ms | usseg, ms | ratio | floor, ms | usseg / floor | peak MiB, reference | peak MiB, usseg |"
         )
         say("|---|---|---|---|---|---|---|---|")
-        for case in every_case(folder, photos):
-            if only in case.name:
-                say(row(case, measured(case), rate, bandwidth))
+        with both_sides(folder) as sides:
+            for case in cases(sides):
+                if only in case.name:
+                    say(row(case, measured(case, sides), rate, bandwidth))
         if only:
             return
         say("\n| on disk, an image | reference | usseg |\n|---|---|---|")

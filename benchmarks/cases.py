@@ -27,20 +27,20 @@ class Case:
     """One row of the table. Both sides take the number of an input."""
 
     name: str
-    theirs: Callable[[int], Any]
-    ours: Callable[[int], Any]
-    inputs: int
-    rounds: int
+    theirs: Callable[[int], Any] | None
+    ours: Callable[[int], Any] | None
+    inputs: int  # in a row, as in a block of images
+    rounds: int  # in which the sides take turns
     flops: float = 0  # of the GEMMs that have to be done, an input
     bytes: float = 0  # that have to be moved through memory, an input
 
 
 def every_case(folder: Path, photos: Sequence[Path]) -> Iterator[Case]:
     """All cases, in the order of the pipeline; each is prepared when it is asked for."""
-    for patch, count, rounds in ((16, 3, 3), (8, 1, 3)):
+    for patch, count, rounds in ((16, 3, 5), (8, 1, 3)):
         yield from features(folder, photos[:count], patch, rounds)
-    for grid, rounds in (((20, 30), 15), ((40, 60), 5)):
-        yield from eigen(photos, grid, rounds)
+    for grid, count in (((20, 30), 32), ((40, 60), 3)):
+        yield from eigen(photos, grid, count)
     for grid in ((20, 30), (40, 60)):
         yield segments(grid)
     yield from crops(folder, photos[:3])
@@ -90,12 +90,11 @@ def features(folder: Path, photos: Sequence[Path], patch: int, rounds: int) -> I
         )
 
 
-def eigen(photos: Sequence[Path], grid: tuple[int, int], rounds: int) -> Iterator[Case]:
+def eigen(photos: Sequence[Path], grid: tuple[int, int], count: int) -> Iterator[Case]:
     """Features to eigenpairs, without and with the colour graph."""
-    count = 3
     nodes = grid[0] * grid[1]
     rows = [scenes.features(seed, grid) for seed in range(count)]
-    colors = [grid_image(read_image(path), grid) for path in photos[:count]]
+    colors = [grid_image(read_image(photos[i % len(photos)]), grid) for i in range(count)]
 
     def in_color(i: int) -> Any:
         weights = with_color(feature_affinity(rows[i]), knn_affinity(colors[i]), weight=10.0)
@@ -108,7 +107,7 @@ def eigen(photos: Sequence[Path], grid: tuple[int, int], rounds: int) -> Iterato
         lambda i: reference.eigenpairs(rows[i], k=K),
         lambda i: normalized_laplacian_eigenpairs(feature_affinity(rows[i]), k=K),
         count,
-        rounds,
+        rounds=5,
         **work,
     )
     yield Case(
@@ -116,7 +115,7 @@ def eigen(photos: Sequence[Path], grid: tuple[int, int], rounds: int) -> Iterato
         lambda i: reference.eigenpairs(rows[i], k=K, image_hw3=colors[i]),
         in_color,
         count,
-        rounds,
+        rounds=5,
         **work,
     )
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from benchmarks.__main__ import memory
 from benchmarks.scenes import CHANNELS
+from benchmarks.sides import memory
 from pipeline.artifact import BLOCK, ArraySpec, Artifact, create_arrays, open_artifact, seal, write_rows
 from pipeline.stage import Execution, Inputs
 from stages.cluster.stage import ClusterParams, run

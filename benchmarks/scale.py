@@ -131,11 +131,11 @@ def write_both(theirs: Path, ours: Path, name: str, values: np.ndarray, images: 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["workers", "tracking"])
-    parser.add_argument("--images", type=int, help="384 for workers, 10,000 for tracking")
+    parser.add_argument("--images", type=int, help="1,024 for workers, 10,000 for tracking")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
     options = parser.parse_args()
     if options.what == "workers":
-        workers(options.images or 384, options.workers)
+        workers(options.images or 1024, options.workers)
     else:
         tracking(options.images or 10_000)
 

@@ -1,4 +1,6 @@
 import os
+import platform
+import subprocess
 import sys
 import threading
 from types import SimpleNamespace
@@ -58,3 +60,28 @@ def test_threads_run_at_once_and_few_results_wait() -> None:
         assert next(results) == 0
         assert len(begun) <= 5
         assert list(results) == list(range(1, 100))
+
+
+PAGES = """
+import resource
+import numpy as np
+from pipeline.parallel import one_thread
+
+
+def fill(_):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(50):
+        np.ones(1 << 18)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+one_thread(fill, None)
+print(one_thread(fill, None))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
+def test_memory_of_freed_arrays_is_used_again() -> None:
+    environment = os.environ | {"MALLOC_TRIM_THRESHOLD_": "65536"}  # as Dask starts its workers
+    ended = subprocess.run([sys.executable, "-c", PAGES], env=environment, capture_output=True, text=True, check=True)
+    assert int(ended.stdout) < 512, "50 arrays of 512 pages each took new pages"
