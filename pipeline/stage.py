@@ -77,6 +77,11 @@ class Execution:
     progress: Callable[[int, int], None] = no_progress
     checkpoint: Checkpoint = NO_CHECKPOINT
 
+    @property
+    def decoders(self) -> int:
+        """Threads that read the next images while one is used: on a CPU the workers fill the cores, a GPU waits for none."""
+        return 1 if self.device == "cpu" else 4
+
 
 @dataclass(frozen=True)
 class Inputs:

@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -15,6 +15,9 @@ from pipeline.artifact import Artifact, artifact_path, open_artifact
 from pipeline.runner import run_stage
 from pipeline.stage import Checkpoint, Execution
 from stages import STAGES
+
+if TYPE_CHECKING:
+    import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 HEIGHT, WIDTH = 48, 64
@@ -192,3 +195,33 @@ def save_image() -> Callable[[Path, np.ndarray], Path]:
 @pytest.fixture
 def draw_photo() -> Callable[..., np.ndarray]:
     return photo
+
+
+@pytest.fixture
+def dino_state() -> "dict[str, torch.Tensor]":
+    """A random ViT in the official DINO layout: 24 channels, 2 blocks, patches of 8, positions of a 4 x 4 grid."""
+    import torch
+
+    channels, depth, patch, side = 24, 2, 8, 4
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> "torch.Tensor":
+        return torch.randn(*shape, generator=generator) * 0.2
+
+    state = {
+        "cls_token": draw(1, 1, channels),
+        "pos_embed": draw(1, 1 + side * side, channels),
+        "patch_embed.proj.weight": draw(channels, 3, patch, patch),
+        "patch_embed.proj.bias": draw(channels),
+        "norm.weight": 1 + draw(channels),
+        "norm.bias": draw(channels),
+    }
+    for block in range(depth):
+        shapes = {
+            "norm1": (channels,), "attn.qkv": (3 * channels, channels), "attn.proj": (channels, channels),
+            "norm2": (channels,), "mlp.fc1": (4 * channels, channels), "mlp.fc2": (channels, 4 * channels),
+        }  # fmt: skip
+        for name, shape in shapes.items():
+            state[f"blocks.{block}.{name}.weight"] = draw(*shape)
+            state[f"blocks.{block}.{name}.bias"] = draw(shape[0])
+    return state

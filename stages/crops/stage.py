@@ -8,6 +8,7 @@ from pydantic import Field
 
 from pipeline.artifact import ArraySpec
 from pipeline.errors import ParamsError
+from pipeline.parallel import thread_map
 from pipeline.params import Params
 from pipeline.stage import Execution, Input, Inputs, Stage
 
@@ -56,35 +57,29 @@ def run(params: CropsParams, inputs: Inputs, images: range, execution: Execution
         "num_segments": counts,
     }
     image_sizes = inputs["index"]["size"][block]
-    for row, image in enumerate(images):
-        h, w = grids[row].tolist()
-        count = int(counts[row])
-        if count == 0:
-            continue
-        segments = maps[row, : h * w].reshape(h, w)
-        _, boxes, masks = segment_boxes(segments, erode=params.erode, dilate=params.dilate)
-        scale = np.tile(strides[row][::-1], 2)
-        limits = np.tile(image_sizes[row][::-1], 2)
-        out["boxes"][row, :count] = np.clip(np.rint(boxes * scale), 0, limits)
-        out["area"][row, :count] = np.bincount(segments.reshape(-1), minlength=count + 1)[1:] / segments.size
-        if patches is not None:
-            tokens = patches[row, : h * w]
-            embedded = pool_segments(tokens, segments.reshape(-1), count=count, spread=params.spread)
-        elif params.method == "masked_image":
-            embedded = features.call(
-                "embed_segments",
-                image,
-                segments.reshape(-1),
-                count,
-                project=inputs.project,
-                device=execution.device,
-            )
-        else:
-            shown = masks if params.method == "masked_attention" else None
-            embedded = features.call(
-                "embed_crops", inputs.image(image), boxes, shown, project=inputs.project, device=execution.device
-            )
-        out["features"][row, :count] = embedded
+    where = {"project": inputs.project, "device": execution.device}
+    rows = np.flatnonzero(counts).tolist()
+    seen = rows if params.method in ("crop", "masked_attention") else []
+    with thread_map(execution.decoders) as ahead:
+        pixels = ahead(inputs.image, [images[row] for row in seen])
+        for row in rows:
+            h, w = grids[row].tolist()
+            count = int(counts[row])
+            segments = maps[row, : h * w].reshape(h, w)
+            _, boxes, masks = segment_boxes(segments, erode=params.erode, dilate=params.dilate)
+            scale = np.tile(strides[row][::-1], 2)
+            limits = np.tile(image_sizes[row][::-1], 2)
+            out["boxes"][row, :count] = np.clip(np.rint(boxes * scale), 0, limits)
+            out["area"][row, :count] = np.bincount(segments.reshape(-1), minlength=count + 1)[1:] / segments.size
+            if patches is not None:
+                tokens = patches[row, : h * w]
+                embedded = pool_segments(tokens, segments.reshape(-1), count=count, spread=params.spread)
+            elif params.method == "masked_image":
+                embedded = features.call("embed_segments", images[row], segments.reshape(-1), count, **where)
+            else:
+                shown = masks if params.method == "masked_attention" else None
+                embedded = features.call("embed_crops", next(pixels), boxes, shown, **where)
+            out["features"][row, :count] = embedded
     return out
 
 

@@ -1,11 +1,10 @@
 """Dump dense patch features of a split."""
 
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +12,11 @@ from pydantic import Field, field_validator
 
 from pipeline.artifact import ArraySpec, Artifact
 from pipeline.errors import ParamsError
+from pipeline.parallel import thread_map
 from pipeline.params import Params
 from pipeline.stage import Execution, Input, Inputs, Stage
 
 F32 = npt.NDArray[np.float32]
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 class FeaturesParams(Params):
@@ -71,7 +69,15 @@ def patch_of(params: Mapping[str, Any], project: Path) -> tuple[int, int]:
         from stages.features import lowlevel
 
         return params["stride"], lowlevel.channels()
-    model = vit_of(params, project, "cpu")
+    return vit_patch(project, params["backbone"], params["weights"], params["posembed"], params["num_heads"])
+
+
+@lru_cache(maxsize=8)
+def vit_patch(
+    project: Path, backbone: str, weights: str | None, posembed: str, num_heads: int | None
+) -> tuple[int, int]:
+    """Patch side and channels of a transformer, kept apart from `vit`, which has room for one device only."""
+    model = vit(project, backbone, weights, posembed, num_heads, "cpu")
     return model.patch_size, model.channels
 
 
@@ -121,14 +127,15 @@ def run(params: FeaturesParams, inputs: Inputs, images: range, execution: Execut
     def pixels_of(part: tuple[tuple[int, int], list[int]]) -> list[npt.NDArray[np.uint8]]:
         return [resize_image(inputs.image(images[row]), part[0]) for row in part[1]]
 
-    for (_, rows), pixels in decoded_ahead(pixels_of, parts, threads=0 if execution.device == "cpu" else 4):
-        found = describe(settings, pixels, inputs.project, execution.device)
-        for name in ("patches", "values"):
-            if out[name].size:
-                out[name][rows, : found[name].shape[1]] = found[name]
-        out["cls"][rows] = found["cls"]
-        if params.attention:
-            out["class_state"][rows] = found["class_state"]
+    with thread_map(execution.decoders) as ahead:
+        for (_, rows), pixels in zip(parts, ahead(pixels_of, parts), strict=True):
+            found = describe(settings, pixels, inputs.project, execution.device)
+            for name in ("patches", "values"):
+                if out[name].size:
+                    out[name][rows, : found[name].shape[1]] = found[name]
+            out["cls"][rows] = found["cls"]
+            if params.attention:
+                out["class_state"][rows] = found["class_state"]
     return out
 
 
@@ -136,23 +143,6 @@ def check_attention(params: FeaturesParams) -> None:
     """Refuse `attention` where there are no values to store."""
     if params.attention and (params.backbone == "lowlevel" or params.facet != "key"):
         raise ParamsError("params.yaml: features.attention: needs a ViT as features.backbone, and features.facet: key")
-
-
-def decoded_ahead(pixels_of: Callable[[T], R], parts: Sequence[T], *, threads: int) -> Iterator[tuple[T, R]]:
-    """Each part and its pixels, in order; with threads the next ones are decoded while one is used.
-
-    (On a CPU the workers fill the cores, and decoding takes a hundredth of a forward pass.)
-    """
-    if not threads:
-        yield from ((part, pixels_of(part)) for part in parts)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        waiting = deque((part, pool.submit(pixels_of, part)) for part in parts[:threads])
-        for following in [*parts[threads:], *[None] * len(waiting)]:
-            part, future = waiting.popleft()
-            if following is not None:
-                waiting.append((following, pool.submit(pixels_of, following)))
-            yield part, future.result()
 
 
 def describe(

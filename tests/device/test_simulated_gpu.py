@@ -1,0 +1,145 @@
+"""Every stage that computes on a GPU, on a simulated one, beside the CPU. What differs here is a tensor on the wrong device."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from stages import STAGES
+from stages.cluster.methods import abc
+
+VIT = {"features.backbone": "checkpoint", "features.weights": "weights.pth", "features.num_heads": 3}
+CLOSE = {"rtol": 0, "atol": 1e-4}
+
+
+@pytest.fixture
+def project(tiny_project, dino_state, save_image, draw_photo):
+    """The tiny project by a transformer of our own, with one image of another size."""
+    save_image(tiny_project.path / "data/images/train/wide.png", draw_photo(7, 50, 90))
+    save_image(tiny_project.path / "data/labels/train/wide.png", np.zeros((50, 90), np.uint8))
+    torch.save(dino_state, tiny_project.path / "weights.pth")
+    tiny_project.set(VIT)
+    tiny_project.run("index")
+    return tiny_project
+
+
+def arrays_of(artifact) -> dict[str, np.ndarray]:
+    return {name: artifact[name][:] for name in artifact.attrs["arrays"]}
+
+
+@pytest.fixture
+def check_alike(project, simulated_gpu):
+    """Run a stage on either device, the simulated GPU last, and compare the artifacts up to rounding."""
+
+    def check(stage: str, **machine: int) -> None:
+        here = arrays_of(project.run(stage))
+        (project.path / f"artifacts/{stage}/train.run.json").unlink()
+        with simulated_gpu(**machine):
+            there = arrays_of(project.run(stage, device="cuda:0", batch_size=3))
+        assert '"device": "cuda:0"' in (project.path / f"artifacts/{stage}/train.run.json").read_text()
+        for values in (here, there):
+            if "eigenvectors" in values:  # whose sign is a matter of rounding where half of the tokens are positive
+                values["eigenvectors"] = np.abs(values["eigenvectors"])
+        for name, values in here.items():
+            np.testing.assert_allclose(there[name], values, **CLOSE, err_msg=f"{stage}: {name}")
+
+    return check
+
+
+def test_the_simulated_gpu_refuses_what_a_gpu_refuses(simulated_gpu) -> None:
+    with simulated_gpu():
+        there = torch.zeros(3, device="cuda")
+        assert there.device == torch.device("cuda:0")
+        assert (there + 1).tolist() == [1, 1, 1]
+        assert torch.ones(3).to("cuda:0")[torch.tensor([0, 2])].cpu().tolist() == [1, 1]
+        for mistake in (
+            lambda: there + torch.zeros(3),
+            lambda: torch.zeros(3)[there.long()],
+            lambda: torch.cat([there, there.cpu()]),
+        ):
+            with pytest.raises(RuntimeError, match="expected all tensors on one device"):
+                mistake()
+        with pytest.raises(TypeError, match="can't convert"):
+            there.numpy()
+
+
+@pytest.mark.parametrize(
+    "edits", [{}, {"features.attention": True}, {"features.facet": "token"}, {"features.dtype": "float16"}]
+)
+def test_features(project, check_alike, edits: dict[str, Any]) -> None:
+    project.set(edits)
+    check_alike("features")
+
+
+def test_a_transformer_is_loaded_once_a_device(project, simulated_gpu, monkeypatch) -> None:
+    from stages.features import backbones
+
+    loaded = []
+    load = backbones.load_vit
+    monkeypatch.setattr(
+        backbones, "load_vit", lambda name, **options: loaded.append(options["device"]) or load(name, **options)
+    )
+    monkeypatch.setattr("pipeline.runner.BLOCK", 2)
+    with simulated_gpu():
+        project.run("features", device="cuda:0")
+    assert loaded == ["cpu", "cuda:0"]
+
+
+@pytest.mark.parametrize(
+    "edits",
+    [
+        {},
+        {"eigen.solver": "block_lanczos"},
+        {"eigen.solver": "batched", "eigen.affinity": "binary"},
+        {"eigen.color_weight": 10.0, "eigen.solver": "block_lanczos"},
+        {"eigen.color_weight": 1.0, "eigen.color": "rw"},
+        {"eigen.laplacian": "plain"},
+        {"eigen.affinity": "affinity"},
+        {"eigen.affinity": "svd"},
+        {"eigen.affinity": "pca"},
+        {"eigen.affinity": "simsam_released"},
+        {"eigen.affinity": "simsam", "eigen.options": {"epochs": 2}},
+        {"eigen.affinity": "simsam", "eigen.options": {"epochs": 1, "batch": 7}},
+    ],
+)
+def test_eigenpairs(project, check_alike, edits: dict[str, Any]) -> None:
+    project.set(edits)
+    project.run("features")
+    check_alike("eigen")
+
+
+@pytest.mark.parametrize("memory", [8 << 30, 0])
+def test_concepts(project, check_alike, memory: int) -> None:
+    """With room for all tokens and without."""
+    project.set({"segments.method": "acg", "model.method": "acg"})
+    project.run("features")
+    check_alike("model", memory=memory)
+    check_alike("segments")
+
+
+@pytest.mark.parametrize("method", ["crop", "masked_attention", "masked_image"])
+def test_crops(project, check_alike, method: str) -> None:
+    project.set({"crops.method": method, "features.attention": method == "masked_image"})
+    for stage in ("features", "eigen", "segments"):
+        project.run(stage)
+    check_alike("crops")
+
+
+def test_attention_based_clustering_goes_on_from_a_checkpoint(simulated_gpu, checkpoints) -> None:
+    rows = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
+    options = abc.Options(epochs=3, batch=16)
+    common = {"k": 3, "seed": 0, "options": options}
+    with simulated_gpu():
+        whole = abc.fit(rows, np.ones(40), **common, device="cuda:0", checkpoint=(kept := checkpoints()))
+        again = abc.fit(rows, np.ones(40), **common, device="cuda:0", checkpoint=checkpoints(kept.kept[0]))
+    here = abc.fit(rows, np.ones(40), **common)
+    np.testing.assert_array_equal(whole.centers, again.centers)
+    np.testing.assert_allclose(whole.centers, here.centers, **CLOSE)
+
+
+def test_no_stage_is_forgotten() -> None:
+    """Stages that never ask for the device need no GPU; another is added above."""
+    assert set(STAGES) == {
+        "index", "features", "eigen", "model", "segments", "crops", "cluster", "assign", "refine", "evaluate", "report",
+    }  # fmt: skip
