@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -65,7 +64,7 @@ LayoutOption = Annotated[str, typer.Option(help="A name of `usseg dataset list`.
 DeviceOption = Annotated[str, typer.Option(envvar="USSEG_DEVICE", help="auto, cpu, cuda or cuda:N.")]
 BatchOption = Annotated[int, typer.Option(envvar="USSEG_BATCH_SIZE", min=1, help="Images a forward pass.")]
 WorkersOption = Annotated[
-    int, typer.Option(envvar="USSEG_WORKERS", min=0, help="Processes; 0: one a core, 1 on a GPU.")
+    int, typer.Option(envvar="USSEG_WORKERS", min=0, help="Processes; 0: one a core, 1 where a stage runs on a GPU.")
 ]
 SchedulerOption = Annotated[
     str | None, typer.Option(envvar="USSEG_SCHEDULER", help="An existing Dask cluster: tcp://...")
@@ -125,8 +124,8 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
         yield update
 
 
-def resolve_device(name: str) -> str:
-    """`auto` -> the first GPU where there is one; an absent device is refused."""
+def resolve_device(name: str, *, elsewhere: bool = False) -> str:
+    """`auto` -> the first GPU where there is one; an absent device is refused, unless workers elsewhere compute on theirs."""
     kind, _, index = name.partition(":")
     if name not in ("auto", "cpu") and (kind != "cuda" or not (index or "0").isdigit()):
         raise ParamsError(f"--device: found {name!r}; auto, cpu, cuda or cuda:N is allowed")
@@ -137,18 +136,19 @@ def resolve_device(name: str) -> str:
 
     if name == "auto":
         return "cuda:0" if torch.cuda.is_available() else "cpu"
-    if int(index or 0) >= torch.cuda.device_count():
+    if not elsewhere and int(index or 0) >= torch.cuda.device_count():
         raise ParamsError(f"--device: found {name!r}; this machine has {torch.cuda.device_count()} CUDA devices")
     return f"cuda:{int(index or 0)}"
 
 
-def execution_of(project: Path, device: str, batch_size: int, workers: int, scheduler: str | None) -> "Execution":
-    """The options that change no result."""
+def execution_of(
+    project: Path, device: str, batch_size: int, workers: int, scheduler: str | None, *, stage: "Stage | None" = None
+) -> "Execution":
+    """The options that change no result. Of a stage that works image by image, a scheduler's workers do the work."""
     from pipeline.stage import Execution
 
-    resolved = resolve_device(device)
-    count = workers or (1 if resolved != "cpu" else os.cpu_count() or 1)
-    return Execution(project.resolve(), resolved, batch_size, count, scheduler)
+    elsewhere = scheduler is not None and stage is not None and stage.sizes is not None
+    return Execution(project.resolve(), resolve_device(device, elsewhere=elsewhere), batch_size, workers, scheduler)
 
 
 def stage_command(stage: "Stage") -> Callable[..., None]:
@@ -169,7 +169,7 @@ def stage_command(stage: "Stage") -> Callable[..., None]:
         from stages import STAGES
 
         with one_line_errors(debug):
-            execution = execution_of(project, device, batch_size, workers, scheduler)
+            execution = execution_of(project, device, batch_size, workers, scheduler, stage=stage)
             with progress_bar(f"{stage.name}@{split}" if split else stage.name) as progress:
                 run_stage(STAGES, stage.name, split, replace(execution, progress=progress), if_needed=if_needed)
 

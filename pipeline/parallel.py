@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeVar
 
 from pipeline.errors import ParamsError
@@ -15,6 +15,7 @@ from pipeline.errors import ParamsError
 # OpenMP threads that spin while they wait take the cores of other processes: on a busy machine faiss is 50 times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+BLOCKS_AT_ONCE = 2  # on the GPU of this process
 KEPT_ARRAYS, KEPT_BYTES = 32 << 20, 256 << 20  # 32 MiB is the most that glibc takes for the first
 
 T = TypeVar("T")
@@ -24,9 +25,10 @@ R = TypeVar("R")
 def map_blocks(
     function: Callable[[T], R], tasks: Sequence[T], *, workers: int, scheduler: str | None, device: str = "cpu"
 ) -> Iterator[R]:
-    """Yield the results of `function` over `tasks`, in order of completion.
+    """Yield the results of `function` over `tasks`, of several workers in order of completion.
 
     Each call runs with one thread of BLAS, OpenMP and torch, so that no bit depends on how many cores a machine has.
+    A GPU of this process has two calls at a time: one computes while the other reads its input or writes its output.
     `function` and the tasks must be picklable where `workers` > 1 or a `scheduler` address is given.
     Several workers with a GPU `device` get one each, which they see as the first.
 
@@ -34,7 +36,8 @@ def map_blocks(
         ParamsError: several workers on GPUs, and dask-cuda is not installed.
     """
     if scheduler is None and (workers == 1 or len(tasks) <= 1):
-        yield from (one_thread(function, task) for task in tasks)
+        with single_threaded(), thread_map(1 if device == "cpu" else BLOCKS_AT_ONCE) as ordered:
+            yield from ordered(partial(one_thread, function), tasks)
         return
     import dask
 
@@ -93,7 +96,14 @@ def thread_map(threads: int) -> Iterator[Callable[..., Iterator[Any]]]:
 
 
 def one_thread(function: Callable[[T], R], task: T) -> R:
-    """Call with every thread pool limited to one thread, also those of libraries that the call imports first."""
+    """Call with every thread pool limited to one thread."""
+    with single_threaded():
+        return function(task)
+
+
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """Limit every thread pool to one thread, also those of libraries that are imported meanwhile."""
     from threadpoolctl import threadpool_limits
 
     keep_freed_memory()
@@ -106,7 +116,7 @@ def one_thread(function: Callable[[T], R], task: T) -> R:
         if torch:
             torch.set_num_threads(1)
         with threadpool_limits(limits=1):
-            return function(task)
+            yield
     finally:
         if torch:
             torch.set_num_threads(torch_threads)

@@ -79,6 +79,7 @@ def bring_up_to_date(stages: Table, stage: Stage, split: str, execution: Executi
             log.info("%s@%s is up to date", stage.name, split)
             return target
         started = time.perf_counter()
+        execution = placed(execution, gpu=execution.device != "cpu" and stage.gpu(params, inputs))
         files: Mapping[str, str | bytes] = {}
         if stage.sizes is None:
             files = run_whole(stage, params, inputs, folder, execution)
@@ -86,6 +87,12 @@ def bring_up_to_date(stages: Table, stage: Stage, split: str, execution: Executi
             run_blocks(stages, stage, params, content, inputs, folder, execution)
         publish_run(stage, params, split, inputs, folder, target, key, files, started, execution)
     return target
+
+
+def placed(execution: Execution, *, gpu: bool) -> Execution:
+    """On the GPU or off it, and with a worker a core there, unless their number is given."""
+    device = execution.device if gpu else "cpu"
+    return replace(execution, device=device, workers=execution.workers or (1 if gpu else os.cpu_count() or 1))
 
 
 def leave_empty(stage: Stage, split: str, target: Path, project: Path) -> None:

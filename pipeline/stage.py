@@ -67,7 +67,10 @@ NO_CHECKPOINT = Checkpoint()
 
 @dataclass(frozen=True)
 class Execution:
-    """How to run, never what to compute: none of this changes a result."""
+    """How to run, never what to compute: none of this changes a result.
+
+    The device is that of the stages that compute on one; 0 workers are as many as there is use for, a core or the GPU each.
+    """
 
     project: Path
     device: str = "cpu"
@@ -134,6 +137,11 @@ def record_all(params: Params, split: str) -> dict[str, Any]:
     return params.model_dump(mode="json")
 
 
+def no_gpu(params: Params, inputs: Inputs) -> bool:
+    """Compute on the CPU, whatever the machine."""
+    return False
+
+
 def no_files(params: Params) -> Sequence[str]:
     """A stage whose params name no file."""
     return ()
@@ -145,7 +153,8 @@ class Stage:
 
     A stage with `sizes` works image by image: `run` gets a block of images and returns every array for that block.
     Without, `run` is called once and returns whole arrays. `files` are those
-    that the params name, relative to the project: their content counts, not their name. `blanks` are what the files beside
+    that the params name, relative to the project: their content counts, not their name. `gpu` tells from params and inputs
+    whether `run` computes on the execution's device. `blanks` are what the files beside
     the artifact, by path, hold where it is left empty. `version` is the schema's: raise it when `arrays` change meaning.
     """
 
@@ -162,4 +171,5 @@ class Stage:
     functions: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     record: Callable[[Any, str], dict[str, Any]] = record_all
     files: Callable[[Any], Sequence[str]] = no_files
+    gpu: Callable[[Any, Inputs], bool] = no_gpu
     blanks: Mapping[str, str] = field(default_factory=dict)

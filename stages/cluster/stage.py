@@ -91,6 +91,13 @@ def run(params: ClusterParams, inputs: Inputs, images: range, execution: Executi
     }
 
 
+def has_gpu_method(params: ClusterParams, inputs: Inputs) -> bool:
+    """Whether the method computes on a GPU: `abc` by torch, `kmeans` by a faiss that knows GPUs."""
+    from stages.cluster.methods import kmeans
+
+    return params.method == "abc" or (params.method == "kmeans" and kmeans.gpu_of("cuda:0") is not None)
+
+
 def predict(artifact: Artifact, features: F32) -> npt.NDArray[np.int64]:
     """Cluster ids from 0 of segment features, float32 (row, channel)."""
     from stages.cluster.methods import METHODS
@@ -121,6 +128,7 @@ STAGE = Stage(
         "weights": ArraySpec(("weight",), "float32", "the network of method abc, flat; empty otherwise"),
     },
     run=run,
+    gpu=has_gpu_method,
     scope="fit",
     predict=predict,
 )

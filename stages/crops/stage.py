@@ -39,6 +39,11 @@ def sizes(params: CropsParams, inputs: Inputs) -> Mapping[str, int]:
     return {"segment": max(1, int(inputs["segments"]["num_segments"][:].max())), "channel": channels, "corner": 4}
 
 
+def runs_transformer(params: CropsParams, inputs: Inputs) -> bool:
+    """Whether segments are embedded by a transformer."""
+    return params.method != "mean" and inputs["features"].params["backbone"] != "lowlevel"
+
+
 def run(params: CropsParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
     """Segment features of a block of images."""
     from stages.crops.boxes import segment_boxes
@@ -101,4 +106,5 @@ STAGE = Stage(
     },
     sizes=sizes,
     run=run,
+    gpu=runs_transformer,
 )

@@ -315,4 +315,5 @@ STAGE = Stage(
     },
     sizes=sizes,
     run=run,
+    gpu=lambda params, inputs: params.affinity not in ("affinity", "svd"),
 )

@@ -1,5 +1,6 @@
 """Dump dense patch features of a split."""
 
+import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -17,6 +18,7 @@ from pipeline.params import Params
 from pipeline.stage import Execution, Input, Inputs, Stage
 
 F32 = npt.NDArray[np.float32]
+LOADING = threading.Lock()  # two blocks at a time ask for the same transformer
 
 
 class FeaturesParams(Params):
@@ -60,7 +62,8 @@ def vit(project: Path, backbone: str, weights: str | None, posembed: str, num_he
 
 def vit_of(params: Mapping[str, Any], project: Path, device: str) -> Any:
     """The transformer that a params mapping names."""
-    return vit(project, params["backbone"], params["weights"], params["posembed"], params["num_heads"], device)
+    with LOADING:
+        return vit(project, params["backbone"], params["weights"], params["posembed"], params["num_heads"], device)
 
 
 def patch_of(params: Mapping[str, Any], project: Path) -> tuple[int, int]:
@@ -77,8 +80,14 @@ def vit_patch(
     project: Path, backbone: str, weights: str | None, posembed: str, num_heads: int | None
 ) -> tuple[int, int]:
     """Patch side and channels of a transformer, kept apart from `vit`, which has room for one device only."""
-    model = vit(project, backbone, weights, posembed, num_heads, "cpu")
+    with LOADING:
+        model = vit(project, backbone, weights, posembed, num_heads, "cpu")
     return model.patch_size, model.channels
+
+
+def is_transformer(params: FeaturesParams, inputs: Inputs) -> bool:
+    """Whether there is something for a GPU; `lowlevel` runs on the CPU."""
+    return params.backbone != "lowlevel"
 
 
 def sizes(params: FeaturesParams, inputs: Inputs) -> Mapping[str, int]:
@@ -314,5 +323,6 @@ STAGE = Stage(
     sizes=sizes,
     run=run,
     files=lambda params: [params.weights] if params.weights else [],
+    gpu=is_transformer,
     functions={"embed_crops": embed_crops, "embed_segments": embed_segments, "crop_channels": crop_channels},
 )

@@ -116,6 +116,7 @@ STAGE = Stage(
         "concepts": ArraySpec(("epoch", "concept"), "int64", "images that use 1, 2, ... all concepts"),
     },
     run=run,
+    gpu=lambda params, inputs: True,
     scope="fit",
     functions={"token_labels": token_labels},
     blanks={CURVE: HEADER},

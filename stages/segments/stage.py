@@ -149,4 +149,5 @@ STAGE = Stage(
     },
     sizes=sizes,
     run=run,
+    gpu=lambda params, inputs: needs_model(params),
 )

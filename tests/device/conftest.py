@@ -132,6 +132,7 @@ def machine_with_gpu(memory: int = 8 << 30) -> Iterator[None]:
         patch.setattr(torch.cuda, "get_rng_state", lambda device=None: torch.get_rng_state())
         patch.setattr(torch.cuda, "set_rng_state", lambda state, device=None: None)
         patch.setattr(torch.optim.Optimizer, "_accelerator_graph_capture_health_check", lambda self: None)
+        patch.setattr("pipeline.parallel.BLOCKS_AT_ONCE", 1)  # the modes below are those of this thread
         with Factories(), Kernels():
             yield
 

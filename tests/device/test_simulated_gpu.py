@@ -95,8 +95,6 @@ def test_a_transformer_is_loaded_once_a_device(project, simulated_gpu, monkeypat
         {"eigen.color_weight": 10.0, "eigen.solver": "block_lanczos"},
         {"eigen.color_weight": 1.0, "eigen.color": "rw"},
         {"eigen.laplacian": "plain"},
-        {"eigen.affinity": "affinity"},
-        {"eigen.affinity": "svd"},
         {"eigen.affinity": "pca"},
         {"eigen.affinity": "simsam_released"},
         {"eigen.affinity": "simsam", "eigen.options": {"epochs": 2}},

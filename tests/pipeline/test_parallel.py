@@ -62,6 +62,16 @@ def test_threads_run_at_once_and_few_results_wait() -> None:
         assert list(results) == list(range(1, 100))
 
 
+def test_a_gpu_has_two_calls_at_a_time_and_the_order_is_kept() -> None:
+    both = threading.Barrier(2, timeout=30)
+
+    def meet(task: int) -> int:
+        both.wait()
+        return task
+
+    assert list(map_blocks(meet, list(range(6)), workers=1, scheduler=None, device="cuda:0")) == list(range(6))
+
+
 PAGES = """
 import resource
 import numpy as np

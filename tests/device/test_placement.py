@@ -1,0 +1,62 @@
+"""Which stages compute on the device that is asked for, with how many workers."""
+
+import json
+import os
+
+import pytest
+
+import cli
+from pipeline.errors import ParamsError
+from pipeline.runner import placed
+from pipeline.stage import Execution
+from stages import STAGES
+
+
+@pytest.mark.parametrize(
+    ("asked", "gpu", "device", "workers"),
+    [
+        (0, True, "cuda:1", 1),
+        (0, False, "cpu", os.cpu_count()),
+        (3, True, "cuda:1", 3),
+        (3, False, "cpu", 3),
+    ],
+)
+def test_workers(tmp_path, asked: int, gpu: bool, device: str, workers: int | None) -> None:
+    found = placed(Execution(tmp_path, "cuda:1", workers=asked), gpu=gpu)
+    assert (found.device, found.workers) == (device, workers)
+
+
+def test_stages_without_work_for_a_gpu_run_on_the_cpu_whatever_is_asked(tiny_project) -> None:
+    """With `lowlevel` patches and the default methods that is all but eigen; this machine may have no GPU."""
+    splits = {"train": {"images": "images/train/*", "labels": "labels/train/*"}}
+    tiny_project.set({"cluster.method": "ot", "index.splits": splits})
+    for name in STAGES:
+        split = "all" if STAGES[name].scope == "all" else "train"
+        options = {} if name in ("eigen", "model") else {"device": "cuda:0", "workers": 1}
+        tiny_project.run(name, split, **options)
+        note = json.loads((tiny_project.path / f"artifacts/{name}/{split}.run.json").read_text())
+        assert note["device"] == "cpu", name
+
+
+@pytest.mark.parametrize(
+    ("stage", "edits"),
+    [
+        ("features", {"features.backbone": "vit_small_patch16_224.dino"}),
+        ("eigen", {}),
+        ("model", {}),
+        ("segments", {"segments.method": "acg"}),
+        ("cluster", {"cluster.method": "abc"}),
+    ],
+)
+def test_others_run_where_they_are_asked_to(stage: str, edits: dict[str, str]) -> None:
+    params = STAGES[stage].params.model_validate({key.partition(".")[2]: value for key, value in edits.items()})
+    assert STAGES[stage].gpu(params, None)
+
+
+def test_workers_elsewhere_have_devices_of_their_own(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    asked = (tmp_path, "cuda", 8, 0)
+    assert cli.execution_of(*asked, "tcp://host:8786", stage=STAGES["features"]).device == "cuda:0"
+    for scheduler, stage in ((None, "features"), ("tcp://host:8786", "model")):
+        with pytest.raises(ParamsError, match="this machine has 0 CUDA devices"):
+            cli.execution_of(*asked, scheduler, stage=STAGES[stage])
