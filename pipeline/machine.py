@@ -1,7 +1,6 @@
 """What this machine has for a run."""
 
 import importlib.metadata
-import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 def findings(project: Path) -> Iterator[tuple[str, str]]:
     """What `doctor` says, line by line."""
     import psutil
+    from dask.system import CPU_COUNT
 
     yield "python", sys.version.split()[0]
     missing = set()
@@ -30,7 +30,7 @@ def findings(project: Path) -> Iterator[tuple[str, str]]:
 
         yield "faiss GPUs", str(faiss.get_num_gpus() if hasattr(faiss, "get_num_gpus") else 0)
     memory = psutil.virtual_memory()
-    yield "cores", str(os.cpu_count())
+    yield "cores", str(CPU_COUNT)
     yield "memory", f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free"
     yield "disk", f"{shutil.disk_usage(project).free / 2**30:.1f} GiB free at {project}"
     yield "params.yaml", "found" if (project / "params.yaml").exists() else f"none in {project}; pass --project DIR"

@@ -90,9 +90,14 @@ def bring_up_to_date(stages: Table, stage: Stage, split: str, execution: Executi
 
 
 def placed(execution: Execution, *, gpu: bool) -> Execution:
-    """On the GPU or off it, and with a worker a core there, unless their number is given."""
-    device = execution.device if gpu else "cpu"
-    return replace(execution, device=device, workers=execution.workers or (1 if gpu else os.cpu_count() or 1))
+    """On the GPU or off it, and with a worker a core there, unless their number is given; of cores that this process may use."""
+    from dask.system import CPU_COUNT
+
+    return replace(
+        execution,
+        device=execution.device if gpu else "cpu",
+        workers=execution.workers or (1 if gpu else CPU_COUNT),
+    )
 
 
 def leave_empty(stage: Stage, split: str, target: Path, project: Path) -> None:

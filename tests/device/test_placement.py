@@ -1,9 +1,9 @@
 """Which stages compute on the device that is asked for, with how many workers."""
 
 import json
-import os
 
 import pytest
+from dask.system import CPU_COUNT
 
 import cli
 from pipeline.errors import ParamsError
@@ -16,7 +16,7 @@ from stages import STAGES
     ("asked", "gpu", "device", "workers"),
     [
         (0, True, "cuda:1", 1),
-        (0, False, "cpu", os.cpu_count()),
+        (0, False, "cpu", CPU_COUNT),
         (3, True, "cuda:1", 3),
         (3, False, "cpu", 3),
     ],
