@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks import machine, scenes
 from benchmarks.cases import Case
-from benchmarks.sides import both_sides, cases, measured
+from benchmarks.sides import both_sides, measured, prepared_cases
 from benchmarks.storage import rows_of_storage
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -56,10 +56,10 @@ def main() -> None:
             "| step | reference, ms | usseg, ms | ratio | floor, ms | usseg / floor | peak MiB, reference | peak MiB, usseg |"
         )
         say("|---|---|---|---|---|---|---|---|")
-        with both_sides(folder) as sides:
-            for case in cases(sides):
-                if only in case.name:
-                    say(row(case, measured(case, sides), rate, bandwidth))
+        sides = both_sides(folder)
+        for case in prepared_cases(sides):
+            if only in case.name:
+                say(row(case, measured(case, sides), rate, bandwidth))
         if only:
             return
         say("\n| on disk, an image | reference | usseg |\n|---|---|---|")

@@ -24,7 +24,7 @@ C, K = scenes.CHANNELS, 15
 
 @dataclass(frozen=True)
 class Case:
-    """One row of the table. Both sides take the number of an input."""
+    """One row of the table. Both sides take the number of an input; they are None in the process that only asks for times."""
 
     name: str
     theirs: Callable[[int], Any] | None

@@ -3,7 +3,6 @@
 import ctypes
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -72,18 +71,18 @@ def measured(case: Case, sides: dict[str, Connection]) -> dict[str, float]:
     return {"theirs": theirs, "ours": ours, **peaks, "ratio": float(np.median(seconds[:, 0] / seconds[:, 1]))}
 
 
-@contextmanager
-def both_sides(folder: Path) -> Iterator[dict[str, Connection]]:
-    """Start both processes, and give the connection to each."""
+def both_sides(folder: Path) -> dict[str, Connection]:
+    """Start both processes, each with a folder of its own to write photos and weights to; the connection to each."""
     context = get_context("spawn")
     sides = {}
     for side in SIDES:
         sides[side], other = context.Pipe()
-        context.Process(target=serve, args=(side, folder, other), daemon=True).start()
-    yield sides
+        (folder / side).mkdir()
+        context.Process(target=serve, args=(side, folder / side, other), daemon=True).start()
+    return sides
 
 
-def cases(sides: dict[str, Connection]) -> Iterator[Case]:
+def prepared_cases(sides: dict[str, Connection]) -> Iterator[Case]:
     """The cases that both processes have prepared; what is not asked of one before the next is left out."""
     while True:
         case, same = (connection.recv() for connection in sides.values())

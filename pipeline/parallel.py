@@ -36,6 +36,7 @@ def map_blocks(
         ParamsError: several workers on GPUs, and dask-cuda is not installed.
     """
     if scheduler is None and (workers == 1 or len(tasks) <= 1):
+        # Around all calls too: those in threads set and reset what belongs to the whole process.
         with single_threaded(), thread_map(1 if device == "cpu" else BLOCKS_AT_ONCE) as ordered:
             yield from ordered(partial(one_thread, function), tasks)
         return
