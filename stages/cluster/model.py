@@ -21,7 +21,7 @@ class Clustering:
 
 @dataclass(frozen=True)
 class Scaling:
-    """Features -> rows for a method: unit length, optionally standardised and weighted by channel, optionally projected."""
+    """Features -> rows for a method: unit length, optionally standardised and weighted by channel, optionally centred and projected."""
 
     mean: F32  # (C,)
     scale: F32  # (C,)
@@ -82,7 +82,7 @@ def fit_scaling(
         pieces: float32 (N, C) each, together all features.
         channels: C.
         norm_std: subtract the mean and divide by the unbiased standard deviation of each dimension.
-        pca: project on this many principal directions; 0: none.
+        pca: subtract the mean and project on this many principal directions; 0: neither.
         whiten: give the projected dimensions unit variance.
         channel_weights: multiply the channels, once standardised; none: all alike.
     """
@@ -90,8 +90,9 @@ def fit_scaling(
     components = np.zeros((0, channels), np.float32)
     count, center, scatter = moments(pieces, crossed=pca > 0) if norm_std or pca else (0, np.zeros(1), np.zeros(1))
     covariance = scatter / max(1, count - 1)
-    if norm_std and count > 1:
+    if count > 1:
         mean = center.astype(np.float32)
+    if norm_std and count > 1:
         deviation = np.sqrt(np.diag(covariance) if pca else covariance).astype(np.float32)
         scale /= np.where(deviation > 1e-6, deviation, np.float32(1))
     if channel_weights:

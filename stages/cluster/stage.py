@@ -27,7 +27,7 @@ class ClusterParams(Params):
     channel_weights: list[NonNegativeFloat] = Field(
         [], description="multiply the channels of a segment, once standardised; []: all alike"
     )
-    pca: int = Field(0, ge=0, description="project on this many principal directions; 0: none")
+    pca: int = Field(0, ge=0, description="centre, and project on this many principal directions; 0: neither")
     whiten: bool = Field(False, description="unit variance after the projection")
     area_weight: float = Field(
         0.0, ge=0, description="kmeans: a segment counts by its area to this power; 0: all alike"
@@ -115,7 +115,7 @@ def predict(artifact: Artifact, features: F32) -> npt.NDArray[np.int64]:
 STAGE = Stage(
     name="cluster",
     summary="Cluster the segments of the fit split: k-means, optimal transport or attention-based.",
-    version=1,
+    version=2,
     params=ClusterParams,
     inputs=(Input("index"), Input("crops")),
     arrays={

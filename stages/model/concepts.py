@@ -45,7 +45,8 @@ class Update(nn.Module):
     def __init__(self, channels: int, *, heads: int, hidden: int, dropout: float) -> None:
         super().__init__()
         self.to_tokens, self.to_concepts = Attention(channels, heads), Attention(channels, heads)
-        self.mlp = nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels))
+        layers = (nn.Linear(channels, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, channels))
+        self.mlp = nn.Sequential(*layers)
         self.norms = nn.ModuleList(nn.LayerNorm(channels) for _ in range(3))
         self.dropout = nn.Dropout(dropout)
 

@@ -132,7 +132,7 @@ def run(params: SegmentsParams, inputs: Inputs, images: range, execution: Execut
 STAGE = Stage(
     name="segments",
     summary="Cut each image into segments, or the objects out of it.",
-    version=1,
+    version=2,
     params=SegmentsParams,
     inputs=(
         Input("index"),

@@ -148,6 +148,19 @@ def test_scaling_does_not_depend_on_the_length_of_rows() -> None:
     np.testing.assert_allclose(scaling(rows * 7), scaling(rows), atol=1e-4)
 
 
+@pytest.mark.parametrize("norm_std", [False, True])
+@pytest.mark.parametrize("whiten", [False, True])
+def test_a_projection_is_centred(norm_std: bool, whiten: bool) -> None:
+    rows = blobs() + 5
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    scaled = fit_scaling([rows[:20], rows[20:]], rows.shape[1], norm_std=norm_std, pca=3, whiten=whiten)(rows)
+    np.testing.assert_allclose(scaled.mean(axis=0), 0, atol=1e-4)
+    if not norm_std and not whiten:
+        centred = unit - unit.mean(axis=0)
+        left, singular, _ = np.linalg.svd(centred, full_matrices=False)
+        np.testing.assert_allclose(np.abs(scaled), np.abs(left[:, :3] * singular[:3]), atol=1e-4)
+
+
 def test_no_foreground_segment_is_one_line(tiny_project) -> None:
     tiny_project.set({"segments.background": "border", "segments.num_segments": 1})
     tiny_project.run_all("index", "features", "eigen", "segments", "crops")

@@ -44,9 +44,19 @@ def test_the_order_of_operations() -> None:
         first, second, third = update.norms
         concepts = first(concepts + update.to_tokens(concepts, tokens))
         concepts = second(concepts + update.to_concepts(concepts, concepts))
-        concepts = third(concepts + update.mlp[2](torch.relu(update.mlp[0](concepts))))
+        concepts = third(concepts + update.mlp[3](torch.relu(update.mlp[0](concepts))))
     torch.testing.assert_close(model(tokens), concepts)
     assert len({id(update.mlp[0].weight) for update in model.updates}) == 2
+
+
+def test_what_is_dropped_while_training() -> None:
+    """After each attention, and in the MLP between the activation and the second layer, as in the semester report's code."""
+    update = network(channels=600, hidden=500).updates[0].train()
+    hidden = update.mlp[:3](torch.randn(1, 1, 600, dtype=torch.float64))
+    dropped = float((hidden == 0).double().mean())
+    assert dropped == pytest.approx(0.5 + 0.5 * 0.1, abs=0.07)  # half by the ReLU
+    assert isinstance(update.mlp[2], torch.nn.Dropout)
+    assert update.mlp[2].p == update.dropout.p == 0.1
 
 
 def test_the_prototypes_at_the_start() -> None:

@@ -52,6 +52,24 @@ def test_a_small_piece_goes_to_its_longest_border() -> None:
     np.testing.assert_array_equal(merge_small(labels, min_tokens=1), labels)
 
 
+@pytest.mark.parametrize("labels", random_maps())
+@pytest.mark.parametrize("min_tokens", [2, 5, 9])
+def test_merging_does_not_depend_on_the_numbers_of_labels(labels: np.ndarray, min_tokens: int) -> None:
+    found = merge_small(labels, min_tokens=min_tokens)
+    for seed in range(5):
+        renumbered = np.random.default_rng(seed).permutation(labels.max() + 3)
+        np.testing.assert_array_equal(merge_small(renumbered[labels], min_tokens=min_tokens), renumbered[found])
+
+
+def test_the_smallest_piece_is_merged_first_and_borders_of_equal_length_go_to_the_larger_label() -> None:
+    # The single 1 joins the 2s, which are then enough.
+    np.testing.assert_array_equal(merge_small(np.array([[0, 0, 0, 2, 2, 1]]), min_tokens=3), [[0, 0, 0, 2, 2, 2]])
+    # One edge each with 0 and 1; there are more 1s.
+    np.testing.assert_array_equal(merge_small(np.array([[0, 0, 2, 1, 1, 1]]), min_tokens=2), [[0, 0, 1, 1, 1, 1]])
+    # One edge each, as many tokens each: the first in row-major order.
+    np.testing.assert_array_equal(merge_small(np.array([[7, 7, 9, 1, 1]]), min_tokens=2), [[7, 7, 7, 1, 1]])
+
+
 def test_kmeans_on_few_distinct_points() -> None:
     points = np.repeat([[0.0, 0], [1, 0], [0, 1]], 4, axis=0)
     labels = kmeans_labels(points, k=7, seed=0)

@@ -128,7 +128,7 @@ def test_arrays_that_are_given_stay_as_they_are(method) -> None:
     method.segment(image, method.Options())
 
 
-@pytest.mark.parametrize(("option", "used"), [("segments", 2), (1, 1), (None, 4)])
+@pytest.mark.parametrize(("option", "used"), [("segments", 2), (1, 1), ("all", 4), (None, 4)])
 def test_spectral_reads_as_many_eigenvectors_as_it_is_told(option: str | int | None, used: int) -> None:
     spectral, image = METHODS["spectral"], tokens(two_parts(), num_segments=3)
     options = spectral.Options(num_eigenvectors=option)
@@ -138,6 +138,28 @@ def test_spectral_reads_as_many_eigenvectors_as_it_is_told(option: str | int | N
     np.testing.assert_array_equal(spectral.segment(replace(image, eigenvectors=unread), options), found)
     unread[used] = np.random.default_rng(1).permutation(unread[used])
     assert (spectral.segment(replace(image, eigenvectors=unread), options) != found).any()
+
+
+def three_parts() -> np.ndarray:
+    """Three areas that look different, with as much noise as makes further eigenvectors arbitrary."""
+    areas = np.zeros((12, 16), np.int64)
+    areas[:, 8:], areas[8:, :4] = 1, 2
+    return np.eye(3)[areas] + np.random.default_rng(0).normal(0, 0.15, (12, 16, 3))
+
+
+@pytest.mark.parametrize("option", [None, "segments"])
+def test_segments_by_the_eigengap_come_from_as_many_eigenvectors(option: str | None) -> None:
+    spectral, image = METHODS["spectral"], tokens(three_parts(), num_segments=None, k=15)
+    labels = spectral.segment(image, spectral.Options(num_eigenvectors=option))
+    areas = three_parts().argmax(axis=2)
+    assert len(np.unique(labels)) == 3
+    assert all(len(np.unique(labels[areas == area])) == 1 for area in range(3))
+    unread = image.eigenvectors.copy()
+    unread[3:] = np.random.default_rng(1).normal(0, 1, unread[3:].shape)
+    changed = replace(image, eigenvectors=unread)
+    np.testing.assert_array_equal(spectral.segment(changed, spectral.Options(num_eigenvectors=option)), labels)
+    everything = spectral.Options(num_eigenvectors="all")
+    assert (spectral.segment(changed, everything) != spectral.segment(image, everything)).any()
 
 
 def test_one_segment_by_one_eigenvector() -> None:

@@ -22,7 +22,7 @@ class Options(Params):
     updates: int = Field(6, ge=1, description="rounds of attention, with weights of their own")
     heads: int = Field(6, ge=1, description="of every attention")
     hidden: int = Field(256, ge=1, description="width of the MLPs")
-    dropout: float = Field(0.1, ge=0, lt=1, description="after every attention")
+    dropout: float = Field(0.1, ge=0, lt=1, description="after every attention, and inside the MLPs")
     lr: float = Field(3e-4, gt=0, description="of AdamW")
     weight_decay: float = Field(0.01, ge=0, description="of AdamW")
     batch: int = Field(1024, ge=1, description="images a step; memory does not depend on it")
