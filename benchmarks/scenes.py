@@ -22,7 +22,7 @@ def photo_files(count: int, folder: Path) -> tuple[list[Path], str]:
 
     found = []
     for path in sorted(PHOTOS.rglob("*.jpg")):
-        with Image.open(path) as image:
+        with Image.open(path, formats=["JPEG"]) as image:
             if image.size == (WIDTH, HEIGHT):
                 found.append(path)
         if len(found) == count:

@@ -18,7 +18,7 @@ rows = [re.findall(r"base64,([^\"]+)", row) for row in val.split('<div class="ro
 figure, axes = plt.subplots(len(SCENES), len(COLUMNS), figsize=(10, 6.4), constrained_layout=True)
 for scene, line in zip(SCENES, axes, strict=True):
     for picture, axis in zip(rows[scene], line, strict=False):
-        axis.imshow(Image.open(io.BytesIO(base64.b64decode(picture))))
+        axis.imshow(Image.open(io.BytesIO(base64.b64decode(picture)), formats=["PNG", "JPEG"]))
         axis.axis("off")
 for axis, title in zip(axes[0], COLUMNS, strict=True):
     axis.set_title(title, fontsize=10)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import ImageError
-from pipeline.images import read_labels, read_matrix
+from pipeline.images import check_regular, read_labels, read_matrix
 
 I64 = npt.NDArray[np.int64]
 COCO_KEYS = {"images", "annotations", "id", "file_name", "width", "height", "image_id", "bbox", "iscrowd"}
@@ -45,11 +45,12 @@ def read_truth(path: Path, image: str) -> Truth:
     Raises:
         ImageError: unreadable, or nothing of these; one line with the path and the cause.
     """
-    if path.suffix == ".xml":
+    check_regular(path)
+    if path.suffix.lower() == ".xml":
         return Truth(boxes=read_voc(path)[1])
-    if path.suffix == ".json":
+    if path.suffix.lower() == ".json":
         return Truth(boxes=read_coco_image(path, image)[1])
-    if path.suffix == ".mat" and (cells := read_matrix(path)).dtype == object:
+    if path.suffix.lower() == ".mat" and (cells := read_matrix(path)).dtype == object:
         return Truth(partitions=segmentations(cells, path))
     return Truth(labels=read_labels(path))
 
@@ -68,7 +69,7 @@ def check_truth(path: Path, image: str, size: tuple[int, int]) -> Truth:
                 f"{path}: labels of {labels.shape[1]} x {labels.shape[0]} for an image of {width} x {height}"
             )
     if truth.boxes is not None:
-        declared = read_voc(path)[0] if path.suffix == ".xml" else read_coco_image(path, image)[0]
+        declared = read_voc(path)[0] if path.suffix.lower() == ".xml" else read_coco_image(path, image)[0]
         # Either order: published annotations have it wrong here and there, and the boxes are checked themselves.
         if declared not in ((0, 0), (width, height), (height, width)):
             raise ImageError(f"{path}: boxes in {declared[0]} x {declared[1]} for an image of {width} x {height}")
@@ -138,10 +139,8 @@ def coco_images(path: Path) -> Mapping[str, tuple[tuple[int, int], I64]]:
     Raises:
         ImageError: unreadable, or no instances of COCO.
     """
-    try:
-        state = path.stat()
-    except FileNotFoundError:
-        raise ImageError(f"{path}: no such file") from None
+    check_regular(path)
+    state = path.stat()
     return parsed_coco(path, state.st_mtime_ns, state.st_size)
 
 

@@ -21,7 +21,7 @@ def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
         WeightsError: no such file, truncated, or not a state dict.
     """
     try:
-        if path.suffix == ".safetensors":
+        if path.suffix.lower() == ".safetensors":
             from safetensors.torch import load_file
 
             content: Any = load_file(path)
