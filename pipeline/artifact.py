@@ -61,7 +61,8 @@ class Artifact:
         return int(self.attrs["num_images"])
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        """Call a function that the producing stage offers to others, on this artifact."""
+        """Call a function that the producing stage offers, on this artifact; the reading stage declares it in `Input.calls`."""
+        assert name in self.functions, f"{name} of {self.attrs['stage']}: not in the calls of the input"
         return self.functions[name](self, *args, **kwargs)
 
     def predict(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:

@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.artifact import Artifact, artifact_path, open_artifact
 from pipeline.errors import ArtifactError, ParamsError
 from pipeline.params import nearest, parse_section
-from pipeline.stage import Inputs, Stage
+from pipeline.stage import Input, Inputs, Stage
 
 Table = Mapping[str, Stage]
 
@@ -49,8 +49,8 @@ def open_inputs(stages: Table, stage: Stage, split: str, content: Mapping[str, A
             continue
         producer = stages[item.stage]
 
-        def opened(of: str, producer: Stage = producer) -> Artifact:
-            return open_checked(stage, producer, of, content, project)
+        def opened(of: str, producer: Stage = producer, item: Input = item) -> Artifact:
+            return open_checked(stage, item, producer, of, content, project)
 
         if item.split == "all":
             artifacts[item.stage] = {name: opened(name) for name in content["index"]["splits"]}
@@ -59,14 +59,14 @@ def open_inputs(stages: Table, stage: Stage, split: str, content: Mapping[str, A
     return Inputs(split, artifacts, content["index"], project)
 
 
-def open_checked(stage: Stage, producer: Stage, split: str, content: Mapping[str, Any], project: Path) -> Artifact:
+def open_checked(
+    stage: Stage, item: Input, producer: Stage, split: str, content: Mapping[str, Any], project: Path
+) -> Artifact:
     """Open one input and hold it against its producer's specification and the params of today."""
     path = artifact_path(project, producer.name, split)
     shown = path.relative_to(project)
     remedy = f"run: usseg stage {producer.name} --split {split}"
-    functions = dict(producer.functions)
-    if producer.predict:
-        functions["predict"] = producer.predict
+    functions = {name: producer.offers[name] for name in item.calls}
     if not path.exists():
         raise ArtifactError(f"{stage.name} needs {shown}; {remedy}")
     artifact = open_artifact(path, functions=functions)
@@ -77,6 +77,8 @@ def open_checked(stage: Stage, producer: Stage, split: str, content: Mapping[str
             f"{shown}: found {artifact.attrs['stage']} schema version {artifact.attrs['version']}; "
             f"{producer.name} version {producer.version} is needed; {remedy}"
         )
+    if artifact.attrs["split"] != split:
+        raise ArtifactError(f"{shown}: found split {artifact.attrs['split']!r}; {split!r} is needed; {remedy}")
     recorded = json.loads(json.dumps(producer.record(parse_section(content, producer.name, producer.params), split)))
     for key in sorted(set(recorded) | set(artifact.params)):
         if recorded.get(key) != artifact.params.get(key):

@@ -1,6 +1,8 @@
 """A section of params.yaml -> the stage's frozen, validated params."""
 
 import difflib
+import math
+from collections import deque
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +17,7 @@ PARAMS_FILE = "params.yaml"
 class Params(BaseModel):
     """Base of every params model: frozen, no unknown keys, no silent type conversion."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 P = TypeVar("P", bound=Params)
@@ -40,7 +42,26 @@ def read_params(project: Path) -> dict[str, Any]:
         raise ParamsError(f"{PARAMS_FILE}: not valid YAML: {reason}") from None
     if not isinstance(content, dict):
         raise ParamsError(f"{PARAMS_FILE}: found {type(content).__name__}; it must hold one section per stage")
+    refuse_infinite(content)
     return content
+
+
+def refuse_infinite(content: Mapping[Any, Any]) -> None:
+    """Refuse a number that is infinite or no number, however deep it stands: an artifact would never match params.yaml.
+
+    Raises:
+        ParamsError: names the first one by its key.
+    """
+    waiting: deque[tuple[str, Any]] = deque((f"{PARAMS_FILE}: {section}", part) for section, part in content.items())
+    seen: set[int] = set()  # YAML's aliases may repeat a part many times, or make it hold itself
+    while waiting:
+        where, value = waiting.popleft()
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ParamsError(f"{where}: found {value}; a finite number is needed")
+        if isinstance(value, Mapping | list | tuple | set) and id(value) not in seen:
+            seen.add(id(value))
+            parts = value.items() if isinstance(value, Mapping) else enumerate(value)
+            waiting += [(f"{where}.{key}", part) for key, part in parts]
 
 
 def parse_section(content: Mapping[str, Any], section: str, model: type[P]) -> P:

@@ -5,29 +5,36 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pipeline.artifact import Artifact, content_digest, open_artifact
 from pipeline.errors import ArtifactError
+from pipeline.format import FORMAT
 from pipeline.images import file_checksum
-from pipeline.inputs import input_artifacts
-from pipeline.params import Params
+from pipeline.inputs import Table, input_artifacts
+from pipeline.params import parse_section
 from pipeline.stage import Inputs, Stage
 
+SOURCES = (".py", ".j2")  # suffixes of what a stage's folder may hold
 NOTE = "run.json"  # the sidecar while it waits in the partial folder for its artifact to be published
 
 
 @functools.cache
 def code_digest(module: str) -> str:
-    """SHA-256 over the sources of a stage's folder and of the plumbing."""
+    """SHA-256 over the sources of the folder that a module stands in: what `.dvcignore` leaves of it for DVC."""
+    folder = Path(str(__import__(module, fromlist=["__file__"]).__file__)).parent
     digest = hashlib.sha256()
-    folders = [Path(__file__).parent]
-    spec = __import__(module, fromlist=["__file__"])
-    folders.append(Path(str(spec.__file__)).parent)
-    for folder in folders:
-        for path in sorted(p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
-            digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    for path in sources(folder):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
+
+
+def sources(folder: Path) -> list[Path]:
+    """The files of a stage's folder that can change a result, sorted; no caches, and no backups of an editor."""
+    found = (path for path in folder.rglob("*") if path.suffix in SOURCES and path.is_file())
+    return sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
 
 
 def images_digest(index: Artifact) -> str:
@@ -35,25 +42,38 @@ def images_digest(index: Artifact) -> str:
     return "".join(content_digest(index.path / name) for name in ("id", "checksum"))
 
 
-def run_key(stage: Stage, params: Params, split: str, inputs: Inputs) -> str:
-    """What a run depends on, as one digest: params, inputs, schema and code."""
+def run_key(stages: Table, stage: Stage, split: str, inputs: Inputs, content: Mapping[str, Any]) -> str:
+    """What a run depends on, as one digest.
+
+    That is: params, inputs and the params that made them, the files that params name, the stage's schema and code, the code of the
+    stages whose functions it may call, and `FORMAT` for the plumbing.
+    """
+    params = parse_section(content, stage.name, stage.params)
+    called = [stages[item.stage] for item in stage.inputs if item.calls]
+    opened = [stage, *(one for one in called if one.name in inputs.artifacts)]
+    named = [name for one in opened for name in one.files(parse_section(content, one.name, one.params))]
     labels = any(item.labels for item in stage.inputs)
     parts = {
+        "format": FORMAT,
         "stage": stage.name,
         "version": stage.version,
         "split": split,
         "params": params.model_dump(mode="json"),
-        "inputs": {
-            name: artifact.attrs["content"] if labels or not name.startswith("index@") else images_digest(artifact)
-            for name, artifact in input_artifacts(inputs).items()
-        },
+        "inputs": {name: input_digest(artifact, labels=labels) for name, artifact in input_artifacts(inputs).items()},
         "labels": {key: inputs.index_params.get(key) for key in ("classes", "label_values", "ignore")}
         if labels
         else {},
-        "files": [file_checksum(path) for name in stage.files(params) if (path := inputs.project / name).is_file()],
-        "code": code_digest(stage.run.__module__),
+        "files": [file_checksum(path) for name in named if (path := inputs.project / name).is_file()],
+        "code": {one.name: code_digest(one.run.__module__) for one in (stage, *called)},
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def input_digest(artifact: Artifact, *, labels: bool) -> Any:
+    """What a stage can see of an input: arrays and params; of the index without `labels` the images only."""
+    if artifact.attrs["stage"] == "index" and not labels:
+        return images_digest(artifact)
+    return artifact.attrs["content"], artifact.params
 
 
 def sidecar_path(target: Path) -> Path:

@@ -72,7 +72,7 @@ def bring_up_to_date(stages: Table, stage: Stage, split: str, execution: Executi
             leave_empty(stage, split, target, execution.project)
             return target
         inputs = open_inputs(stages, stage, split, content, execution.project)
-        key = run_key(stage, params, split, inputs)
+        key = run_key(stages, stage, split, inputs, content)
         folder = partial_folder(target, key)
         settle(folder, target, execution.project)
         if is_current(target, key, execution.project):

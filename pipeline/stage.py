@@ -28,6 +28,7 @@ class Input:
 
     `needed` tells from the stage's params whether it is read at all; an `optional` one is read where another stage needs it.
     Of the index most stages see ids and images only; `labels` says that a stage also reads labels and what their values mean.
+    `calls` names the functions of the producing stage that this one may call; their code belongs to its cache key.
     """
 
     stage: str
@@ -35,6 +36,7 @@ class Input:
     needed: Callable[[Any], bool] = always
     optional: bool = False
     labels: bool = False
+    calls: tuple[str, ...] = ()
 
 
 def no_progress(done: int, total: int) -> None:
@@ -173,3 +175,8 @@ class Stage:
     files: Callable[[Any], Sequence[str]] = no_files
     gpu: Callable[[Any, Inputs], bool] = no_gpu
     blanks: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def offers(self) -> Mapping[str, Callable[..., Any]]:
+        """The functions that later stages may call, by name; `predict` is one of them."""
+        return {**self.functions, "predict": self.predict} if self.predict else self.functions

@@ -52,7 +52,7 @@ STAGE = Stage(
     summary="Give every segment of a split its cluster.",
     version=1,
     params=AssignParams,
-    inputs=(Input("index"), Input("segments"), Input("crops"), Input("cluster", "fit")),
+    inputs=(Input("index"), Input("segments"), Input("crops"), Input("cluster", "fit", calls=("predict",))),
     arrays={
         "labels": ArraySpec(
             ("image", "token"), "int16", "label a token: 0 background, clusters from 1, -1 padding", fill=-1

@@ -93,7 +93,11 @@ STAGE = Stage(
     summary="Embed each segment: its crop, its masked crop, or the mean of its patches.",
     version=1,
     params=CropsParams,
-    inputs=(Input("index"), Input("features"), Input("segments")),
+    inputs=(
+        Input("index"),
+        Input("features", calls=("embed_crops", "embed_segments", "crop_channels")),
+        Input("segments"),
+    ),
     arrays={
         "features": ArraySpec(
             ("image", "segment", "channel"), "float32", "segment features; row s is segment s + 1; padded with 0"

@@ -259,7 +259,7 @@ STAGE = Stage(
         Input("index", "all", labels=True),
         *(Input(name, "all", optional=True) for name in EACH),
         Input("cluster", "fit", optional=True),
-        Input("evaluate", "all"),
+        Input("evaluate", "all", calls=("scores_of",)),
     ),
     arrays={},
     run=run,

@@ -138,7 +138,7 @@ STAGE = Stage(
         Input("index"),
         Input("features"),
         Input("eigen", needed=needs_eigenvectors),
-        Input("model", "fit", needed=needs_model),
+        Input("model", "fit", needed=needs_model, calls=("token_labels",)),
     ),
     arrays={
         "segments": ArraySpec(

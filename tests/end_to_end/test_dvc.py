@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from pipeline.format import FORMAT
+
 ROOT = Path(__file__).resolve().parents[2]
 PER_SPLIT = ("index", "features", "eigen", "segments", "crops", "assign", "refine", "evaluate")
 ALL = {
@@ -181,6 +183,43 @@ def test_a_second_repro_and_one_after_a_comment_run_nothing(
     assert (project / "params.yaml").read_text() != text
     assert repro(project) == set()
     assert (project / "dvc.lock").read_bytes() == lock
+
+
+@pytest.mark.parametrize(
+    ("name", "find", "put", "expected"),
+    [
+        ("pipeline/recipes.py", '"""', '"""A comment. ', set()),
+        ("pipeline/format.py", '"""', '"""A comment. ', set()),
+        ("pipeline/format.py", f"FORMAT = {FORMAT}", f"FORMAT = {FORMAT + 1}", ALL),
+        ("stages/features/lowlevel.py", '"""', '"""A comment. ', {"needed", *stages("features", "crops")}),
+        ("stages/model/concepts.py", '"""', '"""A comment. ', {"needed", "model", *stages("segments")}),
+        ("stages/cluster/model.py", '"""', '"""A comment. ', {"needed", "cluster", *stages("assign")}),
+        ("stages/evaluate/scores.py", '"""', '"""A comment. ', {"needed", "report", *stages("evaluate")}),
+    ],
+)
+def test_an_edit_of_the_code_runs_what_may_call_it(
+    name: str,
+    find: str,
+    put: str,
+    expected: set[str],
+    demo: Path,
+    tmp_path: Path,
+    command: Command,
+) -> None:
+    project = tmp_path / "usseg"
+    shutil.copytree(demo, project, symlinks=True)
+    text = (project / name).read_text()
+    assert find in text
+    (project / name).write_text(text.replace(find, put, 1))
+    for junk in (f"{name}~", "stages/features/.#stage.py", "stages/eigen/notes.txt"):
+        (project / junk).write_text("of an editor")
+    changed = json.loads(command(project, "dvc", "status", "--json").stdout)
+    direct = {
+        stage
+        for stage, found in changed.items()
+        if any(path.startswith(("stages", "pipeline")) for one in found for path in one.get("changed deps", ()))
+    }
+    assert direct == expected
 
 
 def test_metrics_and_params_are_compared_with_a_commit(

@@ -82,3 +82,31 @@ def test_unreadable_file(tmp_path) -> None:
     (tmp_path / "params.yaml").write_text("- a\n")
     with pytest.raises(ParamsError, match="found list"):
         read_params(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        (".nan", r"params\.yaml: eigen\.tau: found nan; a finite number is needed$"),
+        (".inf", r"eigen\.tau: found inf;"),
+        ("-.INF", r"eigen\.tau: found -inf;"),
+        ("1.0e+999", r"eigen\.tau: found inf;"),
+        ("{a: {b: [1, {c: .NaN}]}}", r"eigen\.tau\.a\.b\.1\.c: found nan;"),
+        ("[&a [0.5, .inf], *a]", r"eigen\.tau\.0\.1: found inf;"),
+    ],
+)
+def test_a_number_that_is_not_finite_is_refused_by_key(tmp_path, value: str, line: str) -> None:
+    (tmp_path / "params.yaml").write_text(f"index: {{a: 1.5}}\neigen: {{k: 3, tau: {value}}}\n")
+    with pytest.raises(ParamsError, match=line):
+        read_params(tmp_path)
+
+
+def test_aliases_do_not_multiply_the_search(tmp_path) -> None:
+    levels = "".join(f"  l{i + 1}: &l{i + 1} [{', '.join([f'*l{i}'] * 9)}]\n" for i in range(40))
+    (tmp_path / "params.yaml").write_text(f"eigen:\n  l0: &l0 [1.0]\n{levels}")
+    assert len(read_params(tmp_path)["eigen"]) == 41
+
+
+def test_a_section_given_by_code_takes_no_infinite_number_either() -> None:
+    with pytest.raises(ParamsError, match=r"eigen\.color_weight: found nan; input should be a finite number"):
+        parse_section({"eigen": {**GOOD, "color_weight": float("nan")}}, "eigen", EigenLike)

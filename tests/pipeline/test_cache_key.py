@@ -1,0 +1,138 @@
+"""What decides a result is in its cache key, and nothing else is."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline import provenance, runner
+from pipeline.errors import ArtifactError
+from stages import STAGES
+
+PER_SPLIT = ("features", "eigen", "segments", "crops", "assign", "refine", "evaluate")
+Notes = Callable[[], dict[str, bytes]]
+
+
+@pytest.fixture
+def notes(finished_project) -> Notes:
+    """The provenance of every stage of val, and of the stages that have one split: it is written anew by every run."""
+
+    def read() -> dict[str, bytes]:
+        found = {name: finished_project.path / f"artifacts/{name}/val.run.json" for name in PER_SPLIT}
+        found |= {name: finished_project.path / f"artifacts/{name}/train.run.json" for name in ("model", "cluster")}
+        found["report"] = finished_project.path / "artifacts/report/all.run.json"
+        return {name: path.read_bytes() for name, path in found.items()}
+
+    return read
+
+
+@pytest.fixture
+def rerun(finished_project, notes: Notes) -> Callable[[], set[str]]:
+    """Bring all but train up to date and name the stages that ran."""
+
+    def run() -> set[str]:
+        before = notes()
+        for name, stage in STAGES.items():
+            if name != "index":
+                finished_project.run(name, {"each": "val", "fit": "train", "all": "all"}[stage.scope])
+        return {name for name, note in notes().items() if note != before[name]}
+
+    return run
+
+
+@pytest.fixture
+def tree(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the sources, which the cache keys look at from now on."""
+    root = Path(provenance.__file__).parents[1]
+    copy = tmp_path_factory.mktemp("sources")
+    for folder in ("pipeline", "stages"):
+        shutil.copytree(root / folder, copy / folder)
+    real = provenance.code_digest.__wrapped__
+
+    def digest(module: str) -> str:
+        with monkeypatch.context() as patched:
+            file = Path(str(__import__(module, fromlist=["__file__"]).__file__))
+            patched.setattr(__import__(module, fromlist=["__file__"]), "__file__", str(copy / file.relative_to(root)))
+            return real(module)
+
+    monkeypatch.setattr(provenance, "code_digest", digest)
+    return copy
+
+
+NOTHING = [
+    *(f"pipeline/{name}.py" for name in ("recipes", "tables", "machine", "comparison", "runner", "images")),
+    *("stages/features/lowlevel.py~", "stages/features/.#lowlevel.py", "stages/features/#lowlevel.py#"),
+    *("stages/features/notes.txt", "stages/features/.ipynb_checkpoints/lowlevel.py"),
+    *("stages/features/__pycache__/lowlevel.cpython-311.pyc", "stages/crops/.DS_Store"),
+]
+
+
+@pytest.mark.parametrize(
+    ("files", "ran"),
+    [
+        (["stages/features/lowlevel.py"], {"features", "crops"}),
+        (["stages/model/concepts.py", "stages/refine/lattice.py"], {"model", "segments", "refine"}),
+        (["stages/cluster/methods/kmeans.py"], {"cluster", "assign"}),
+        (["stages/evaluate/scores.py"], {"evaluate", "report"}),
+        (["stages/report/template.html.j2"], {"report"}),
+        (NOTHING, set()),
+    ],
+)
+def test_an_edit_runs_the_stages_that_may_call_the_code(files: list[str], ran: set[str], tree: Path, rerun) -> None:
+    for file in files:
+        (tree / file).parent.mkdir(exist_ok=True)
+        with (tree / file).open("a") as stream:
+            stream.write("\n# a comment\n")
+    assert rerun() == ran
+
+
+def test_a_raised_format_runs_everything(monkeypatch: pytest.MonkeyPatch, rerun, notes: Notes) -> None:
+    monkeypatch.setattr(provenance, "FORMAT", provenance.FORMAT + 1)
+    assert rerun() == set(notes())
+
+
+def test_params_of_an_input_count_where_its_arrays_stay(finished_project, rerun) -> None:
+    """The report prints them."""
+    finished_project.set({"eigen.tau": 0.3})  # of affinity binary: the eigenvectors stay
+    finished_project.run("eigen", "train")
+    assert {"eigen", "report"} <= rerun()
+
+
+def test_a_function_that_is_not_declared_cannot_be_called(finished_project) -> None:
+    features = finished_project.artifact("features")
+    with pytest.raises(AssertionError, match="crop_channels of features: not in the calls of the input"):
+        features.call("crop_channels", project=finished_project.path)
+
+
+def test_an_edit_keeps_the_partial_folder_of_a_run_that_it_does_not_concern(
+    tree: Path, finished_project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(finished_project.path / "artifacts/features")
+    with monkeypatch.context() as patched:
+        patched.setattr(runner, "publish", lambda folder, target: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            finished_project.run("features", "val")
+    kept = set(finished_project.path.glob("artifacts/features/.val.*.partial/done/*"))
+    assert kept
+    for edited in ("pipeline/recipes.py", "stages/report/stage.py", "stages/features/notes.txt"):
+        with (tree / edited).open("a") as stream:
+            stream.write("\n# a comment\n")
+    computed = []
+    monkeypatch.setattr(runner, "compute_block", lambda task: computed.append(task) or len(task.images))
+    finished_project.run("features", "val")
+    assert computed == []
+
+
+def test_an_artifact_of_another_split_is_refused(finished_project) -> None:
+    folder = finished_project.path / "artifacts/refine"
+    for old, new in (("train", "other"), ("val", "train"), ("other", "val")):
+        (folder / f"{old}.zarr").rename(folder / f"{new}.zarr")
+    with pytest.raises(
+        ArtifactError,
+        match=r"refine/val\.zarr: found split 'train'; 'val' is needed; run: usseg stage refine --split val",
+    ):
+        finished_project.run("evaluate", "val")
+    for split in ("train", "val"):
+        finished_project.run("refine", split)
+        finished_project.run("evaluate", split)
