@@ -150,6 +150,9 @@ def finish(model: Any, rule: str, position: torch.Tensor | None, device: str) ->
     if position is not None and position.shape[1] == int(model.patch_embed.num_patches):
         # timm folds the class row into the class token for models whose class token has no position
         position = torch.cat([torch.zeros_like(position[:, :1]), position], dim=1)
+    torch.backends.cudnn.allow_tf32 = (
+        False  # torch's default rounds the patch projection of float32 to 10 bits on a GPU
+    )
     model = model.eval().requires_grad_(False).to(device)
     patch = model.patch_embed.patch_size
     block = model.blocks[-1]

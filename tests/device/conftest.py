@@ -1,6 +1,7 @@
-"""A GPU that is simulated on the CPU: its tensors refuse to meet those of the CPU, and do not become arrays unasked.
+"""The GPU of this machine, where it has one, and a GPU that is simulated on the CPU.
 
-Nothing is known here of a GPU's speed, rounding or own kernels. What is found are tensors on the wrong device.
+Tensors of the simulated GPU refuse to meet those of the CPU, and do not become arrays unasked. The simulation knows nothing of a
+GPU's speed, rounding or own kernels. It finds tensors on the wrong device.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -143,6 +144,24 @@ def machine_with_gpu(memory: int = 8 << 30) -> Iterator[None]:
             yield
 
 
+@contextmanager
+def real_gpu(memory: int = 8 << 30) -> Iterator[None]:
+    """The GPU of this machine, with so many bytes free as far as the code can tell."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.cuda, "mem_get_info", lambda device=None: (memory, 8 << 30))
+        yield
+
+
 @pytest.fixture
 def simulated_gpu() -> Callable[..., AbstractContextManager[None]]:
     return machine_with_gpu
+
+
+@pytest.fixture(params=["simulated", "real"])
+def gpu(request: pytest.FixtureRequest) -> Callable[..., AbstractContextManager[None]]:
+    """A machine with one GPU, as a context: simulated, and the real one where this machine has it."""
+    if request.param == "simulated":
+        return machine_with_gpu
+    if not torch.cuda.is_available():
+        pytest.skip("this machine has no CUDA device")
+    return real_gpu

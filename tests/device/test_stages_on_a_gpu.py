@@ -1,4 +1,4 @@
-"""Every stage that computes on a GPU, on a simulated one, beside the CPU. What differs here is a tensor on the wrong device."""
+"""Every stage that computes on a GPU, on a simulated one and on the machine's own, beside the CPU."""
 
 from typing import Any
 
@@ -30,13 +30,13 @@ def arrays_of(artifact) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture
-def check_alike(project, simulated_gpu):
-    """Run a stage on either device, the simulated GPU last, and compare the artifacts up to rounding."""
+def check_alike(project, gpu):
+    """Run a stage on either device, the GPU last, and compare the artifacts up to rounding."""
 
     def check(stage: str, **machine: int) -> None:
         here = arrays_of(project.run(stage))
         (project.path / f"artifacts/{stage}/train.run.json").unlink()
-        with simulated_gpu(**machine):
+        with gpu(**machine):
             there = arrays_of(project.run(stage, device="cuda:0", batch_size=3))
         assert '"device": "cuda:0"' in (project.path / f"artifacts/{stage}/train.run.json").read_text()
         for values in (here, there):
@@ -73,7 +73,7 @@ def test_features(project, check_alike, edits: dict[str, Any]) -> None:
     check_alike("features")
 
 
-def test_a_transformer_is_loaded_once_a_device(project, simulated_gpu, monkeypatch) -> None:
+def test_a_transformer_is_loaded_once_a_device(project, gpu, monkeypatch) -> None:
     from stages.features import backbones
 
     loaded = []
@@ -82,7 +82,7 @@ def test_a_transformer_is_loaded_once_a_device(project, simulated_gpu, monkeypat
         backbones, "load_vit", lambda name, **options: loaded.append(options["device"]) or load(name, **options)
     )
     monkeypatch.setattr("pipeline.runner.BLOCK", 2)
-    with simulated_gpu():
+    with gpu():
         project.run("features", device="cuda:0")
     assert loaded == ["cpu", "cuda:0"]
 
@@ -111,7 +111,8 @@ def test_eigenpairs(project, check_alike, edits: dict[str, Any]) -> None:
 @pytest.mark.parametrize("memory", [8 << 30, 0])
 def test_concepts(project, check_alike, memory: int) -> None:
     """With room for all tokens and without."""
-    project.set({"segments.method": "acg", "model.method": "acg"})
+    options = {"epochs": 3, "prototypes": 3, "updates": 1, "dropout": 0.0}  # each device draws its own dropout
+    project.set({"segments.method": "acg", "model.method": "acg", "model.options": options})
     project.run("features")
     check_alike("model", memory=memory)
     check_alike("segments")
@@ -125,11 +126,11 @@ def test_crops(project, check_alike, method: str) -> None:
     check_alike("crops")
 
 
-def test_attention_based_clustering_goes_on_from_a_checkpoint(simulated_gpu, checkpoints) -> None:
+def test_attention_based_clustering_goes_on_from_a_checkpoint(gpu, checkpoints) -> None:
     rows = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
-    options = abc.Options(epochs=3, batch=16)
+    options = abc.Options(epochs=3, batch=16, dropout=0.0)  # each device draws its own dropout
     common = {"k": 3, "seed": 0, "options": options}
-    with simulated_gpu():
+    with gpu():
         whole = abc.fit(rows, np.ones(40), **common, device="cuda:0", checkpoint=(kept := checkpoints()))
         again = abc.fit(rows, np.ones(40), **common, device="cuda:0", checkpoint=checkpoints(kept.kept[0]))
     here = abc.fit(rows, np.ones(40), **common)
