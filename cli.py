@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,9 +63,12 @@ NOISY = ("distributed", "fontTools", "matplotlib", "PIL", "timm", "httpx", "http
 ProjectOption = Annotated[Path, typer.Option("--project", help="The folder that holds params.yaml.")]
 LayoutOption = Annotated[str, typer.Option(help="A name of `usseg dataset list`.")]
 DeviceOption = Annotated[str, typer.Option(envvar="USSEG_DEVICE", help="auto, cpu, cuda or cuda:N.")]
-BatchOption = Annotated[int, typer.Option(envvar="USSEG_BATCH_SIZE", min=1, help="Images a forward pass.")]
+BatchOption = Annotated[int, typer.Option(envvar="USSEG_BATCH_SIZE", min=1, max=65536, help="Images a forward pass.")]
 WorkersOption = Annotated[
-    int, typer.Option(envvar="USSEG_WORKERS", min=0, help="Processes; 0: one a core, 1 where a stage runs on a GPU.")
+    int,
+    typer.Option(
+        envvar="USSEG_WORKERS", min=0, max=1024, help="Processes; 0: one a core, 1 where a stage runs on a GPU."
+    ),
 ]
 SchedulerOption = Annotated[
     str | None, typer.Option(envvar="USSEG_SCHEDULER", help="An existing Dask cluster: tcp://...")
@@ -87,10 +91,15 @@ def one_line_errors(debug: bool) -> Iterator[None]:
     except (UssegError, ValueError, OSError) as error:
         if debug:
             raise
-        message = " ".join(str(error).split())
+        message = printable(" ".join(str(error).split()))
         prefix = "" if isinstance(error, UssegError) else f"{type(error).__name__}: "
         typer.echo(f"usseg: {prefix}{message}", err=True)
         raise typer.Exit(1) from None
+
+
+def printable(text: str) -> str:
+    """Text without what a terminal obeys or cannot show: written as Python's escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 @contextmanager
@@ -200,9 +209,11 @@ def recipe_apply(
 ) -> None:
     """Write a recipe's settings into params.yaml; comments and other keys stay."""
     from pipeline.recipes import apply_recipe
+    from pipeline.sections import check_sections
+    from stages import STAGES
 
     with one_line_errors(debug):
-        for change in apply_recipe(project.resolve(), name, root=root):
+        for change in apply_recipe(project.resolve(), name, root=root, check=partial(check_sections, STAGES)):
             typer.echo(change)
 
 
@@ -234,10 +245,13 @@ def dataset_apply(
 ) -> None:
     """Write a dataset's splits, classes and label values into the index section of params.yaml."""
     from pipeline.recipes import write_settings
+    from pipeline.sections import check_sections
+    from stages import STAGES
     from stages.index.layouts import find_layout, settings_of
 
     with one_line_errors(debug):
-        for change in write_settings(project.resolve(), settings_of(find_layout(layout), folder)):
+        settings = settings_of(find_layout(layout), folder)
+        for change in write_settings(project.resolve(), settings, check=partial(check_sections, STAGES)):
             typer.echo(change)
 
 
@@ -247,11 +261,11 @@ def scores(project: ProjectOption = Path(), debug: DebugOption = False) -> None:
     with one_line_errors(debug):
         from rich.console import Console
 
-        from pipeline.params import parse_section, read_params
+        from pipeline.sections import read_sections
         from pipeline.tables import scores_table
-        from stages.index.stage import IndexParams
+        from stages import STAGES
 
-        splits = parse_section(read_params(project), "index", IndexParams).splits
+        splits = read_sections(STAGES, project.resolve())["index"]["splits"]
         Console().print(scores_table(project.resolve(), list(splits)))
 
 
@@ -261,10 +275,10 @@ def needed(project: ProjectOption = Path(), debug: DebugOption = False) -> None:
     with one_line_errors(debug):
         from pipeline.artifact import write_file
         from pipeline.inputs import needed_stages
-        from pipeline.params import read_params
+        from pipeline.sections import read_sections
         from stages import STAGES
 
-        found = needed_stages(STAGES, read_params(project.resolve()))
+        found = needed_stages(STAGES, read_sections(STAGES, project.resolve()))
         for name in STAGES:
             write_file(project.resolve() / "artifacts/needed" / name, b"yes\n" if name in found else b"no\n")
 
@@ -326,8 +340,9 @@ def doctor(project: ProjectOption = Path(), debug: DebugOption = False) -> None:
     """Say what this machine can do and what is missing."""
     with one_line_errors(debug):
         from pipeline.machine import findings
+        from stages import STAGES
 
-        for name, finding in findings(project.resolve()):
+        for name, finding in findings(STAGES, project.resolve()):
             typer.echo(f"{name:<15} {finding}")
 
 

@@ -15,8 +15,9 @@ from stages.eigen.affinity import feature_affinity
 from stages.eigen.color import grid_image, knn_affinity, with_color
 from stages.eigen.laplacian import normalized_laplacian_eigenpairs
 from stages.features.class_tokens import crop_class_features, image_features, segment_class_features
-from stages.features.stage import FeaturesParams, arithmetic, describe, vit_of
+from stages.features.stage import FeaturesParams
 from stages.features.tokens import normalized
+from stages.features.transformer import arithmetic, describe, vit_of
 from stages.segments.clustering import kmeans_labels
 
 C, K = scenes.CHANNELS, 15

@@ -30,7 +30,7 @@ from stages.eigen.affinity import affinity_batch, feature_affinity
 from stages.eigen.color import grid_image, knn_affinity_on
 from stages.eigen.laplacian import normalized_laplacian_batch, normalized_laplacian_eigenpairs
 from stages.features.class_tokens import crop_class_features, image_features
-from stages.features.stage import arithmetic, vit_of
+from stages.features.transformer import arithmetic, vit_of
 
 ROUNDS, LONGEST = 7, 4.0  # calls of a measurement, and the seconds after which no further call begins
 ROWS: list[dict[str, Any]] = []

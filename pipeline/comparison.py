@@ -15,8 +15,9 @@ from typing import Any
 from pipeline.artifact import write_file
 from pipeline.errors import ParamsError
 from pipeline.inputs import Table, fit_split, needed_stages
-from pipeline.params import PARAMS_FILE, read_params
+from pipeline.params import PARAMS_FILE
 from pipeline.runner import run_stage
+from pipeline.sections import check_sections, read_sections
 from pipeline.stage import Execution
 
 
@@ -47,7 +48,10 @@ def run_pairs(
         ParamsError, ArtifactError, ImageError: as `run_stage`.
     """
     source = execution.project
-    content = read_params(source)
+    content = read_sections(stages, source)
+    for method in segments:
+        for cluster in clusters:
+            check_sections(stages, with_method(with_method(content, "segments", method), "cluster", cluster))
     splits = list(content["index"]["splits"])
     needed = {name for method in segments for name in needed_stages(stages, with_method(content, "segments", method))}
     run_all(stages, execution, [name for name in ("index", "features", "eigen") if name in needed], splits)

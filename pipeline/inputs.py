@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifact import Artifact, artifact_path, open_artifact
-from pipeline.errors import ArtifactError, ParamsError
-from pipeline.params import nearest, parse_section
+from pipeline.errors import ArtifactError
+from pipeline.params import parse_section
 from pipeline.stage import Input, Inputs, Stage
 
 Table = Mapping[str, Stage]
@@ -15,14 +15,7 @@ Table = Mapping[str, Stage]
 
 def fit_split(content: Mapping[str, Any]) -> str:
     """The split that the clustering is fitted on."""
-    section = content.get("cluster")
-    name = section.get("fit_split") if isinstance(section, dict) else None
-    splits = content["index"]["splits"]
-    if name not in splits:
-        raise ParamsError(
-            f"params.yaml: cluster.fit_split: found {name!r}{nearest(str(name), splits)} (known: {', '.join(splits)})"
-        )
-    return str(name)
+    return str(content["cluster"]["fit_split"])
 
 
 def needed_stages(stages: Table, content: Mapping[str, Any]) -> set[str]:

@@ -3,11 +3,15 @@
 import importlib.metadata
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from pipeline.errors import ParamsError
+from pipeline.sections import read_sections
+from pipeline.stage import Stage
 
-def findings(project: Path) -> Iterator[tuple[str, str]]:
+
+def findings(stages: Mapping[str, Stage], project: Path) -> Iterator[tuple[str, str]]:
     """What `doctor` says, line by line."""
     import psutil
     from dask.system import CPU_COUNT
@@ -33,4 +37,8 @@ def findings(project: Path) -> Iterator[tuple[str, str]]:
     yield "cores", str(CPU_COUNT)
     yield "memory", f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free"
     yield "disk", f"{shutil.disk_usage(project).free / 2**30:.1f} GiB free at {project}"
-    yield "params.yaml", "found" if (project / "params.yaml").exists() else f"none in {project}; pass --project DIR"
+    try:
+        read_sections(stages, project)
+        yield "params.yaml", "every section is fine"
+    except ParamsError as error:
+        yield "params.yaml", str(error)

@@ -2,66 +2,123 @@
 
 import difflib
 import math
-from collections import deque
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.errors import ParamsError
 
 PARAMS_FILE = "params.yaml"
+LARGEST_FILE = 256 << 10  # bytes; a file of all keys with thousands of classes has less
+DEEPEST = 32  # mappings and lists in one another
+MOST_VALUES = 100_000  # with what aliases repeat
+SHOWN = 80  # characters of a value in a message
 
 
 class Params(BaseModel):
-    """Base of every params model: frozen, no unknown keys, no silent type conversion."""
+    """Base of every params model: frozen, no unknown keys, no silent type conversion, no number that is not finite.
+
+    Every number of a model has a lower and an upper bound.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 P = TypeVar("P", bound=Params)
+Seed = Annotated[int, Field(ge=0, le=1_000_000_000)]  # the libraries that draw from it take 32 bits, and add to it
 
 
 def read_params(project: Path) -> dict[str, Any]:
-    """Read params.yaml of a project as plain dicts.
+    """Read params.yaml of a project as plain dicts with keys that are words.
 
     Raises:
-        ParamsError: no such file, no valid YAML, or not a mapping of sections.
+        ParamsError: no such file, no valid YAML, not a mapping of sections, or too large, whatever aliases make of it.
     """
     from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
+    from ruamel.yaml.error import MarkedYAMLError
 
     path = project / PARAMS_FILE
     try:
-        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        with path.open("rb") as stream:
+            text = stream.read(LARGEST_FILE + 1)
     except (FileNotFoundError, NotADirectoryError):
         raise ParamsError(f"no {PARAMS_FILE} in {project}; run in the project folder or pass --project DIR") from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise ParamsError(f"{PARAMS_FILE}: not valid YAML: {reason}") from None
+    except OSError as error:
+        raise ParamsError(f"{path}: {error.strerror or error}; a text file that you may read is needed") from None
+    if len(text) > LARGEST_FILE:
+        raise ParamsError(f"{PARAMS_FILE}: found more than {LARGEST_FILE >> 10} KiB; at most that is allowed")
+    try:
+        check_extent(YAML(typ="safe").parse(text.decode("utf-8")))
+        content = YAML(typ="safe").load(text.decode("utf-8"))
+    except ParamsError:
+        raise
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+        raise ParamsError(f"{PARAMS_FILE}: not valid YAML: {' '.join(str(error.problem).split())}{where}") from None
+    except Exception as error:  # the constructors of tagged and odd scalars raise a different type each
+        raise ParamsError(f"{PARAMS_FILE}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise ParamsError(f"{PARAMS_FILE}: found {type(content).__name__}; it must hold one section per stage")
-    refuse_infinite(content)
+    check_values(content, PARAMS_FILE)
     return content
 
 
-def refuse_infinite(content: Mapping[Any, Any]) -> None:
-    """Refuse a number that is infinite or no number, however deep it stands: an artifact would never match params.yaml.
+def check_extent(events: Iterable[Any]) -> None:
+    """Refuse a document that is nested deeply, or of very many values once its aliases are written out.
+
+    Raises:
+        ParamsError: as it says.
+    """
+    from ruamel.yaml import events as kinds
+
+    sizes: dict[str, int] = {}  # values below an anchor
+    open_nodes: list[tuple[str | None, int]] = []  # anchor, and values before the node
+    count = 0
+    for event in events:
+        if isinstance(event, kinds.AliasEvent):
+            if any(anchor == event.anchor for anchor, _ in open_nodes):
+                raise ParamsError(
+                    f"{PARAMS_FILE}: the alias *{event.anchor} stands inside of itself; write the values out"
+                )
+            count += sizes.get(event.anchor, 0)
+        elif isinstance(event, kinds.NodeEvent):
+            count += 1
+            if isinstance(event, kinds.ScalarEvent):
+                sizes |= {event.anchor: 1} if event.anchor else {}
+            else:
+                open_nodes.append((event.anchor, count))
+        elif isinstance(event, kinds.CollectionEndEvent):
+            anchor, before = open_nodes.pop()
+            sizes |= {anchor: 1 + count - before} if anchor else {}
+        if len(open_nodes) > DEEPEST:
+            raise ParamsError(
+                f"{PARAMS_FILE}: found lists or mappings nested deeper than {DEEPEST}; write fewer levels"
+            )
+        if count > MOST_VALUES:
+            raise ParamsError(f"{PARAMS_FILE}: found more than {MOST_VALUES} values, aliases written out; write fewer")
+
+
+def check_values(values: Any, where: str) -> None:
+    """Refuse a key that is no word, such as a number or a date that YAML makes of it, and a number that is not finite.
+
+    An artifact would never match what params.yaml says of such a number.
 
     Raises:
         ParamsError: names the first one by its key.
     """
-    waiting: deque[tuple[str, Any]] = deque((f"{PARAMS_FILE}: {section}", part) for section, part in content.items())
-    seen: set[int] = set()  # YAML's aliases may repeat a part many times, or make it hold itself
-    while waiting:
-        where, value = waiting.popleft()
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ParamsError(f"{where}: found {value}; a finite number is needed")
-        if isinstance(value, Mapping | list | tuple | set) and id(value) not in seen:
-            seen.add(id(value))
-            parts = value.items() if isinstance(value, Mapping) else enumerate(value)
-            waiting += [(f"{where}.{key}", part) for key, part in parts]
+    if isinstance(values, float) and not math.isfinite(values):
+        raise ParamsError(f"{where}: found {values}; a finite number is needed")
+    items = values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, list) else ()
+    for key, value in items:
+        if isinstance(values, dict) and not isinstance(key, str):
+            raise ParamsError(
+                f'{where}: found the key {short_repr(key)}; a key is a word: write it in quotes, as in "{key}"'
+            )
+        separator = ": " if where == PARAMS_FILE else "."
+        check_values(value, f"{where}{separator}{str(key)[:SHOWN]}")
 
 
 def parse_section(content: Mapping[str, Any], section: str, model: type[P]) -> P:
@@ -71,9 +128,12 @@ def parse_section(content: Mapping[str, Any], section: str, model: type[P]) -> P
         ParamsError: one line that names the key, what was found and what is allowed.
     """
     if not isinstance(content.get(section), dict):
-        found = content.get(section)
-        raise ParamsError(f"{PARAMS_FILE}: {section}: found {found!r}; a section with keys {keys_of(model)} is needed")
+        found = "nothing" if section not in content else short_repr(content[section])
+        raise ParamsError(f"{PARAMS_FILE}: {section}: found {found}; a section with keys {keys_of(model)} is needed")
     values = content[section]
+    for name in values:
+        if name not in model.model_fields:
+            raise ParamsError(unknown_key(f"{PARAMS_FILE}: {section}.{name[:SHOWN]}", name, model.model_fields))
     for name, field in model.model_fields.items():
         if name not in values:
             hint = "" if field.is_required() else f"; its default is {field.get_default(call_default_factory=True)!r}"
@@ -98,14 +158,36 @@ def explain(error: ValidationError, values: Mapping[str, Any], model: type[BaseM
     if first["type"] == "missing":
         return f"{dotted}: missing"
     if first["type"] == "extra_forbidden":
-        siblings = [f["loc"][-1] for f in findings if f["type"] == "missing" and f["loc"][:-1] == path[:-1]]
-        fields = list(model.model_fields) if len(path) == 1 else [str(name) for name in siblings]
-        known = f" (known: {keys_of(model)})" if len(path) == 1 else ""
-        return f"{dotted}: unknown key{nearest(str(path[-1]), fields)}{known}"
+        return unknown_key(dotted, str(path[-1]), model_at(model, path[:-1]).model_fields)
     # A union reports one finding a member.
     allowed = dict.fromkeys(f["msg"] for f in findings if written_path(values, f["loc"]) == path)
     message = " or ".join(allowed).removeprefix("Value error, ").replace(" or Input should be ", " or ")
-    return f"{dotted}: found {first['input']!r}; {message[:1].lower()}{message[1:]}"
+    return f"{dotted}: found {short_repr(first['input'])}; {message[:1].lower()}{message[1:]}"
+
+
+def unknown_key(where: str, name: str, known: Iterable[str]) -> str:
+    """The line about a key that a model has not: the nearest of the known ones, and all of them."""
+    return f"{where}: unknown key{nearest(name, known)} (known: {', '.join(known) or 'none'})"
+
+
+def model_at(model: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel]:
+    """The model of the values at a path below a model, through lists and mappings."""
+    found: Any = model
+    for part in path:
+        known = isinstance(found, type) and issubclass(found, BaseModel)
+        found = found.model_fields[part].annotation if known else get_args(found)[-1]
+    return found
+
+
+def refused(key: str, found: object, allowed: str) -> ParamsError:
+    """The error of a value that does not fit another one: where, what was found, and what is allowed or what to do."""
+    return ParamsError(f"{PARAMS_FILE}: {key}: found {short_repr(found)}; {allowed}")
+
+
+def short_repr(value: object) -> str:
+    """A value as Python writes it, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
 
 
 def written_path(values: Any, path: tuple[int | str, ...]) -> tuple[int | str, ...]:
@@ -125,5 +207,5 @@ def keys_of(model: type[BaseModel]) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` or nothing."""
-    near = difflib.get_close_matches(name, list(known), n=1)
+    near = difflib.get_close_matches(name[:SHOWN], list(known), n=1)
     return f"; did you mean {near[0]!r}?" if near else ""

@@ -1,7 +1,7 @@
 """Recipes: named sets of params that reproduce one published system, written into params.yaml with comments kept."""
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,8 @@ from typing import Any
 from pipeline.artifact import write_file
 from pipeline.errors import ParamsError
 from pipeline.params import PARAMS_FILE, nearest, read_params
+
+Check = Callable[[Mapping[str, Any]], object]
 
 
 @dataclass(frozen=True)
@@ -174,7 +176,7 @@ def laid_out(value: Any) -> Any:
     return seq_or_map
 
 
-def apply_recipe(project: Path, name: str, *, root: str | None = None) -> Iterator[str]:
+def apply_recipe(project: Path, name: str, *, root: str | None = None, check: Check | None = None) -> Iterator[str]:
     """Write a recipe into params.yaml, and where the images are if `root` is given; yields a line per changed key.
 
     Raises:
@@ -185,11 +187,17 @@ def apply_recipe(project: Path, name: str, *, root: str | None = None) -> Iterat
     recipe = {section: dict(settings) for section, settings in RECIPES[name].settings.items()}
     if root is not None:
         recipe.setdefault("index", {})["root"] = root
-    yield from write_settings(project, recipe) or [f"params.yaml already holds recipe {name}"]
+    yield from write_settings(project, recipe, check=check) or [f"params.yaml already holds recipe {name}"]
 
 
-def write_settings(project: Path, settings: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Write settings by section into params.yaml, comments and other keys kept; returns a line per changed key."""
+def write_settings(
+    project: Path, settings: Mapping[str, Mapping[str, Any]], *, check: Check | None = None
+) -> list[str]:
+    """Write settings by section into params.yaml, comments and other keys kept; returns a line per changed key.
+
+    Raises:
+        ParamsError: no usable params.yaml, or what `check` refuses of the new content; nothing is written.
+    """
     from ruamel.yaml import YAML
 
     read_params(project)
@@ -210,5 +218,7 @@ def write_settings(project: Path, settings: Mapping[str, Mapping[str, Any]]) -> 
                 changes.append(f"{section}.{key}: {before!r} -> {value!r}")
     text = io.StringIO()
     yaml.dump(content, text)
+    if check:
+        check(YAML(typ="safe").load(text.getvalue()))
     write_file(path, text.getvalue().encode())
     return changes

@@ -31,8 +31,9 @@ from pipeline.artifact import (
 from pipeline.errors import ArtifactError, ParamsError
 from pipeline.inputs import Table, fit_split, input_artifacts, needed_stages, open_inputs, split_images
 from pipeline.parallel import map_blocks, one_thread
-from pipeline.params import Params, nearest, parse_section, read_params
+from pipeline.params import Params, nearest, parse_section
 from pipeline.provenance import NOTE, is_current, run_key, settle
+from pipeline.sections import read_sections
 from pipeline.stage import Checkpoint, Execution, Inputs, Stage
 
 log = logging.getLogger("usseg")
@@ -61,8 +62,7 @@ def run_stage(stages: Table, name: str, split: str, execution: Execution, *, if_
 
 def bring_up_to_date(stages: Table, stage: Stage, split: str, execution: Execution, *, if_needed: bool) -> Path:
     """The work of `run_stage`."""
-    content = read_params(execution.project)
-    check_sections(stages, content)
+    content = read_sections(stages, execution.project)
     params = parse_section(content, stage.name, stage.params)
     split = split or fit_split(content)
     check_split(stage, split, content)
@@ -112,16 +112,6 @@ def leave_empty(stage: Stage, split: str, target: Path, project: Path) -> None:
     for path, text in stage.blanks.items():
         write_file(project / path, text.encode())
     log.info("%s@%s: no chosen method reads it, left empty", stage.name, split)
-
-
-def check_sections(stages: Table, content: Mapping[str, Any]) -> None:
-    """Refuse sections of params.yaml that no stage has, and a broken index section, which every stage reads."""
-    for section in content:
-        if section not in stages:
-            raise ParamsError(
-                f"params.yaml: {section}: no such stage{nearest(section, stages)} (known: {', '.join(stages)})"
-            )
-    parse_section(content, "index", stages["index"].params)
 
 
 def check_split(stage: Stage, split: str, content: Mapping[str, Any]) -> None:

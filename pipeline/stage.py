@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from pipeline.artifact import ArraySpec, Artifact, write_file
 from pipeline.images import label_table, read_image, to_classes
-from pipeline.params import Params
+from pipeline.params import Params, refused
 from pipeline.truth import Truth, read_truth
 
 Scope = Literal["each", "fit", "all"]
@@ -121,8 +121,17 @@ class Inputs:
 
     @property
     def root(self) -> Path:
-        """The folder that the index's paths are relative to."""
-        return self.project / str(self.index_params["root"])
+        """The folder that the index's paths are relative to.
+
+        Raises:
+            ParamsError: it is no folder.
+        """
+        root = self.project / str(self.index_params["root"])
+        if not root.is_dir():
+            raise refused(
+                "index.root", self.index_params["root"], f"{root} is no folder; name the one that holds the images"
+            )
+        return root
 
     def file(self, i: int, array: str, split: str | None) -> Path:
         """The file that the index names for image `i`."""
@@ -144,6 +153,15 @@ def no_gpu(params: Params, inputs: Inputs) -> bool:
     return False
 
 
+def no_options(params: Params) -> Any:
+    """A stage whose params have no options of a method."""
+    return None
+
+
+def no_check(sections: Mapping[str, Any]) -> None:
+    """A stage whose params fit those of every other."""
+
+
 def no_files(params: Params) -> Sequence[str]:
     """A stage whose params name no file."""
     return ()
@@ -154,7 +172,9 @@ class Stage:
     """A step that turns artifacts into an artifact.
 
     A stage with `sizes` works image by image: `run` gets a block of images and returns every array for that block.
-    Without, `run` is called once and returns whole arrays. `files` are those
+    Without, `run` is called once and returns whole arrays. `options` checks the options of the method that the params choose and
+    returns them; `check` refuses values that do not go together, of its own section or with those of others: it gets the params
+    of every stage by name, before anything runs, and raises ParamsError. `files` are those
     that the params name, relative to the project: their content counts, not their name. `gpu` tells from params and inputs
     whether `run` computes on the execution's device. `blanks` are what the files beside
     the artifact, by path, hold where it is left empty. `version` is the schema's: raise it when `arrays` change meaning.
@@ -172,6 +192,8 @@ class Stage:
     predict: Callable[[Artifact, npt.NDArray[np.float32]], npt.NDArray[np.int64]] | None = None
     functions: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     record: Callable[[Any, str], dict[str, Any]] = record_all
+    options: Callable[[Any], Any] = no_options
+    check: Callable[[Mapping[str, Any]], None] = no_check
     files: Callable[[Any], Sequence[str]] = no_files
     gpu: Callable[[Any, Inputs], bool] = no_gpu
     blanks: Mapping[str, str] = field(default_factory=dict)

@@ -1,39 +1,63 @@
 """Cluster the segments of the fit split."""
 
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, NonNegativeFloat
+from pydantic import Field
 
 from pipeline.artifact import ArraySpec, Artifact
 from pipeline.errors import ParamsError
 from pipeline.parallel import thread_map
-from pipeline.params import Params, validate
+from pipeline.params import Params, Seed, nearest, refused, validate
 from pipeline.stage import Execution, Input, Inputs, Stage
 
 F32 = npt.NDArray[np.float32]
 IMAGES = 256  # read at a time
+LARGEST = 32766  # cluster whose label an int16 map can hold
 
 
 class ClusterParams(Params):
     """How segments fall into clusters."""
 
     method: Literal["kmeans", "ot", "abc"] = Field("kmeans", description="see stages/cluster/methods")
-    k: int = Field(20, ge=1, description="clusters; background is not one of them")
+    k: int = Field(20, ge=1, le=LARGEST, description="clusters; background is not one of them")
     fit_split: str = Field("train", description="the split whose segments are clustered")
     norm_std: bool = Field(False, description="standardise every dimension")
-    channel_weights: list[NonNegativeFloat] = Field(
+    channel_weights: list[Annotated[float, Field(ge=0, le=1e6)]] = Field(
         [], description="multiply the channels of a segment, once standardised; []: all alike"
     )
-    pca: int = Field(0, ge=0, description="centre, and project on this many principal directions; 0: neither")
+    pca: int = Field(
+        0, ge=0, le=100_000, description="centre, and project on this many principal directions; 0: neither"
+    )
     whiten: bool = Field(False, description="unit variance after the projection")
     area_weight: float = Field(
-        0.0, ge=0, description="kmeans: a segment counts by its area to this power; 0: all alike"
+        0.0, ge=0, le=100, description="kmeans: a segment counts by its area to this power; 0: all alike"
     )
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
     options: dict[str, Any] = Field({}, description="options of the method")
+
+
+def options_of(params: ClusterParams) -> Any:
+    """The options of the method, checked."""
+    from stages.cluster.methods import METHODS
+
+    return validate(
+        params.options, METHODS[params.method].Options, where=f"params.yaml: cluster.options ({params.method})"
+    )
+
+
+def check(sections: Mapping[str, Any]) -> None:
+    """Refuse a split that the index has not, and a whitening of no projection."""
+    params, splits = sections["cluster"], sections["index"].splits
+    if params.fit_split not in splits:
+        known = f"a split of index.splits is needed{nearest(params.fit_split, splits)} (known: {', '.join(splits)})"
+        raise refused("cluster.fit_split", params.fit_split, known)
+    if params.whiten and not params.pca:
+        raise refused(
+            "cluster.whiten", True, "it is of the projection, and cluster.pca: 0 has none; set false, or a pca"
+        )
 
 
 def segment_rows(artifact: Artifact, array: str) -> Iterator[npt.NDArray[Any]]:
@@ -50,8 +74,7 @@ def run(params: ClusterParams, inputs: Inputs, images: range, execution: Executi
     from stages.cluster.model import fit_scaling
     from stages.cluster.rows import on_disk
 
-    method = METHODS[params.method]
-    options = validate(params.options, method.Options, where=f"params.yaml: cluster.options ({params.method})")
+    method, options = METHODS[params.method], options_of(params)
     crops = inputs["crops"]
     if not crops["num_segments"][:].any():
         raise ParamsError(
@@ -62,6 +85,10 @@ def run(params: ClusterParams, inputs: Inputs, images: range, execution: Executi
         raise ParamsError(
             f"params.yaml: cluster.channel_weights: found {len(params.channel_weights)} numbers; "
             f"the features of a segment have {channels} channels; give one each, or []"
+        )
+    if params.pca > channels:
+        raise refused(
+            "cluster.pca", params.pca, f"the features of a segment have {channels} channels; at most that is allowed"
         )
     scaling = fit_scaling(
         segment_rows(crops, "features"),
@@ -128,6 +155,8 @@ STAGE = Stage(
         "weights": ArraySpec(("weight",), "float32", "the network of method abc, flat; empty otherwise"),
     },
     run=run,
+    options=options_of,
+    check=check,
     gpu=has_gpu_method,
     scope="fit",
     predict=predict,

@@ -7,9 +7,8 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.artifact import ArraySpec
-from pipeline.errors import ParamsError
 from pipeline.parallel import thread_map
-from pipeline.params import Params
+from pipeline.params import Params, refused
 from pipeline.stage import Execution, Input, Inputs, Stage
 
 
@@ -22,16 +21,20 @@ class CropsParams(Params):
         "masked_image: its last layer on the whole image, one class token a segment (needs features.attention); "
         "mean: the mean of the segment's patch features",
     )
-    erode: int = Field(2, ge=0, description="erosion steps before the box is drawn")
-    dilate: int = Field(5, ge=0, description="dilation steps after")
+    erode: int = Field(2, ge=0, le=256, description="erosion steps before the box is drawn")
+    dilate: int = Field(5, ge=0, le=256, description="dilation steps after")
     spread: bool = Field(False, description="mean: append the standard deviation of the patch features")
+
+
+def check(sections: Mapping[str, Any]) -> None:
+    """Refuse what the features do not hold."""
+    if sections["crops"].method == "masked_image" and not sections["features"].attention:
+        raise refused("crops.method", "masked_image", "it needs features.attention: true, of a ViT")
 
 
 def sizes(params: CropsParams, inputs: Inputs) -> Mapping[str, int]:
     """Segments of the image that has most, at least 1; channels by method."""
     features = inputs["features"]
-    if params.method == "masked_image" and not features.params["attention"]:
-        raise ParamsError("params.yaml: crops.method: masked_image needs features.attention: true")
     if params.method == "mean":
         channels = features["patches"].shape[2] * (2 if params.spread else 1)
     else:
@@ -110,5 +113,6 @@ STAGE = Stage(
     },
     sizes=sizes,
     run=run,
+    check=check,
     gpu=runs_transformer,
 )

@@ -11,12 +11,13 @@ from pydantic import Field
 
 from pipeline.artifact import ArraySpec
 from pipeline.errors import ParamsError
-from pipeline.params import Params, validate
+from pipeline.params import Params, Seed, refused, validate
 from pipeline.seeding import image_seed
 from pipeline.stage import Execution, Input, Inputs, Stage
 
 DEGENERATE = 1 - 1e-6  # a second eigenvalue above this, of the largest degree, means that all tokens look alike
 log = logging.getLogger("usseg")
+LARGE = 1e6  # of a number that has no natural bound
 GRAPH_BYTES = 16  # an edge, with the copies that a solver makes
 
 
@@ -32,9 +33,9 @@ class EigenParams(Params):
     threshold: bool = Field(True, description="cut similarities at zero")
     normalize: bool = Field(True, description="unit-length features")
     laplacian: Literal["normalized", "plain"] = Field("normalized", description="plain: DSM with lapnorm off")
-    tau: float = Field(0.2, description="binary: similarity above which an edge is 1")
-    eps: float = Field(1e-5, gt=0, description="binary: weight of the other edges")
-    color_weight: float = Field(0.0, ge=0, description="lambda of the colour affinity")
+    tau: float = Field(0.2, ge=-LARGE, le=LARGE, description="binary: similarity above which an edge is 1")
+    eps: float = Field(1e-5, gt=0, le=1, description="binary: weight of the other edges")
+    color_weight: float = Field(0.0, ge=0, le=LARGE, description="lambda of the colour affinity")
     color: Literal["knn", "rw"] = Field("knn", description="k-NN or random-walk colour affinity")
     color_align: Literal["crop", "full"] = Field(
         "crop", description="full: resize the whole image as DSM does, off by up to a patch"
@@ -42,9 +43,9 @@ class EigenParams(Params):
     legacy_double_scale: bool = Field(
         False, description="colours divided by 255 twice, as DSM before February 2023 and SimSAM"
     )
-    seed: int = Field(0, ge=0, description="simsam, simsam_released: of the heads and the views")
+    seed: Seed = Field(0, description="simsam, simsam_released: of the heads and the views")
     options: dict[str, Any] = Field({}, description="of simsam, simsam_released and pca")
-    k: int = Field(15, ge=2, description="eigenpairs, the trivial one included")
+    k: int = Field(15, ge=2, le=4096, description="eigenpairs, the trivial one included")
     solver: Literal["auto", "lanczos", "block_lanczos", "dense", "iterative", "batched"] = Field(
         "auto",
         description="of a Laplacian: the two lanczos in float32, the others in float64; auto: by size and device",
@@ -54,21 +55,21 @@ class EigenParams(Params):
 class ProjectionOptions(Params):
     """Options of the affinities `simsam`, `simsam_released` and `pca`."""
 
-    weight: float = Field(0.1, ge=0, description="kappa, of the projection beside the features")
+    weight: float = Field(0.1, ge=0, le=LARGE, description="kappa, of the projection beside the features")
 
 
 class TrainingOptions(ProjectionOptions):
     """Options of affinity `simsam`."""
 
-    epochs: int = Field(10, ge=1)
-    lr: float = Field(0.06, gt=0)
-    batch: int | None = Field(None, ge=1, description="tokens a step; null: all. The released code has 2")
+    epochs: int = Field(10, ge=1, le=100_000)
+    lr: float = Field(0.06, gt=0, le=100)
+    batch: int | None = Field(None, ge=1, le=1_000_000, description="tokens a step; null: all. The released code has 2")
 
 
 class PcaOptions(ProjectionOptions):
     """Options of affinity `pca`."""
 
-    components: int = Field(64, ge=1)
+    components: int = Field(64, ge=1, le=4096)
 
 
 KINDS = {  # what is done to the similarities, where it is not the affinity's own name
@@ -93,16 +94,36 @@ def projection_options(params: EigenParams) -> Any:
     )
 
 
+def check(sections: Mapping[str, Any]) -> None:
+    """Refuse what this affinity or this Laplacian has not."""
+    params = sections["eigen"]
+    if params.affinity in ("affinity", "svd"):
+        none = f"affinity: {params.affinity} solves no Laplacian"
+        if params.solver != "auto":
+            raise refused("eigen.solver", params.solver, f"{none}; set auto")
+        if params.laplacian != "normalized":
+            raise refused("eigen.laplacian", params.laplacian, f"{none}; set normalized")
+        if params.affinity == "svd" and params.color_weight:
+            raise refused(
+                "eigen.color_weight", params.color_weight, "affinity: svd has no graph to add colours to; set 0.0"
+            )
+    elif params.laplacian == "plain" and params.solver in ("lanczos", "block_lanczos"):
+        raise refused("eigen.solver", params.solver, "laplacian: plain needs auto, dense, iterative or batched")
+
+
 def sizes(params: EigenParams, inputs: Inputs) -> Mapping[str, int]:
     """K, and the tokens of the features artifact.
 
     Raises:
-        ParamsError: the graph of the largest image does not fit into this machine.
+        ParamsError: no image has k tokens, or the graph of the largest image does not fit into this machine.
     """
     import psutil
 
-    projection_options(params)
     tokens = inputs["features"]["patches"].shape[1]
+    if params.k > tokens:
+        raise refused(
+            "eigen.k", params.k, f"the largest image of {inputs.split} has {tokens} tokens; at most that is allowed"
+        )
     needed, present = GRAPH_BYTES * tokens**2, psutil.virtual_memory().total
     if needed > present:
         raise ParamsError(
@@ -315,5 +336,7 @@ STAGE = Stage(
     },
     sizes=sizes,
     run=run,
+    options=projection_options,
+    check=check,
     gpu=lambda params, inputs: params.affinity not in ("affinity", "svd"),
 )

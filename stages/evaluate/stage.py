@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -10,7 +10,7 @@ from pydantic import Field
 
 from pipeline.artifact import ArraySpec, Artifact
 from pipeline.errors import ParamsError
-from pipeline.params import Params
+from pipeline.params import Params, refused
 from pipeline.stage import Execution, Input, Inputs, Stage
 
 log = logging.getLogger("usseg")
@@ -40,22 +40,25 @@ def needs_clusters(params: EvaluateParams) -> bool:
     return params.method == "classes"
 
 
-def check_maps(params: EvaluateParams, inputs: Inputs) -> None:
-    """Refuse a method that the maps, or the params beside it, do not fit.
+def check(sections: Mapping[str, Any]) -> None:
+    """Refuse a method that the maps do not fit."""
+    method = sections["evaluate"].method
+    if method == "classes" and sections["refine"].source == "segments":
+        raise refused(
+            "evaluate.method",
+            method,
+            "refine.source: segments gives maps without clusters; objects or partitions is allowed, or refine.source: assign",
+        )
+    if method == "objects" and sections["segments"].background == "none":
+        raise refused("evaluate.method", method, "segments.background: none leaves no background; set it to border")
+
+
+def check_classes(params: EvaluateParams, inputs: Inputs) -> None:
+    """Refuse labels of classes that have no name.
 
     Raises:
         ParamsError: as it says.
     """
-    if params.method == "classes" and inputs["refine"].params["source"] == "segments":
-        raise ParamsError(
-            "params.yaml: evaluate.method: found 'classes', but refine.source: segments gives maps without clusters; "
-            "objects or partitions is allowed, or refine.source: assign"
-        )
-    if params.method == "objects" and inputs["segments"].params["background"] == "none":
-        raise ParamsError(
-            "params.yaml: evaluate.method: found 'objects', but segments.background: none leaves no background; "
-            "set it to border"
-        )
     if params.method == "classes" and any(inputs["index"]["label_path"]) and not inputs.index_params["classes"]:
         raise ParamsError(
             f"params.yaml: index.classes: found [], but split {inputs.split!r} has labels; name the classes, or set "
@@ -129,7 +132,7 @@ def run(params: EvaluateParams, inputs: Inputs, images: range, execution: Execut
     from stages.evaluate.methods import METHODS
     from stages.evaluate.plots import scores_csv
 
-    check_maps(params, inputs)
+    check_classes(params, inputs)
     split, labelled = inputs.split, any(inputs["index"]["label_path"])
     scored = scored_images(params, inputs, execution)
     result = METHODS[params.method].score(scored, params, map_labels(params, inputs))
@@ -176,5 +179,6 @@ STAGE = Stage(
         "score": ArraySpec(("score",), "float64", "its value; one that is undefined is left out"),
     },
     run=run,
+    check=check,
     functions={"scores_of": scores_of},
 )

@@ -1,24 +1,22 @@
 """Dump dense patch features of a split."""
 
-import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from pipeline.artifact import ArraySpec, Artifact
-from pipeline.errors import ParamsError
 from pipeline.parallel import thread_map
-from pipeline.params import Params
+from pipeline.params import Params, refused
 from pipeline.stage import Execution, Input, Inputs, Stage
 
 F32 = npt.NDArray[np.float32]
-LOADING = threading.Lock()  # two blocks at a time ask for the same transformer
+Side = Annotated[int, Field(ge=1, le=16384)]  # pixels
+ROTARY = ("dinov3", "eva02", "rope", "pe_core", "pe_lang", "pe_spatial")  # in the names of timm
 
 
 class FeaturesParams(Params):
@@ -26,13 +24,15 @@ class FeaturesParams(Params):
 
     backbone: str = Field("lowlevel", description="lowlevel, a timm ViT name, or checkpoint (shape read from weights)")
     facet: Literal["key", "query", "value", "token"] = Field("key", description="what a ViT's last block gives")
-    resize: int | list[int] | None = Field(
+    resize: Side | Annotated[list[Side], Field(min_length=2, max_length=2)] | None = Field(
         None, description="null: native size; an int bounds the longer side; [height, width]"
     )
     weights: str | None = Field(None, description="local .pth (official DINO layout) or .safetensors; null: the hub")
     posembed: Literal["auto", "dino", "dinov2", "timm"] = Field("auto", description="position embedding rule")
-    num_heads: int | None = Field(None, description="attention heads of a checkpoint backbone; null: channels / 64")
-    stride: int = Field(8, ge=1, description="patch side of lowlevel, pixels")
+    num_heads: int | None = Field(
+        None, ge=1, le=256, description="attention heads of a checkpoint backbone; null: channels / 64"
+    )
+    stride: int = Field(8, ge=1, le=256, description="patch side of lowlevel, pixels")
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="arithmetic of a ViT's linear layers; bfloat16 is faster and off by 1e-2"
     )
@@ -40,49 +40,6 @@ class FeaturesParams(Params):
         False, description="also store what crops.method masked_image needs; twice the bytes, for facet key of a ViT"
     )
     dtype: Literal["float32", "float16"] = Field("float32", description="storage of patch features")
-
-    @field_validator("resize")
-    @classmethod
-    def sizes_are_positive(cls, resize: int | list[int] | None) -> int | list[int] | None:
-        """One or two positive sides."""
-        sides = resize if isinstance(resize, list) else [resize or 1]
-        if min(sides, default=0) < 1 or (isinstance(resize, list) and len(resize) != 2):
-            raise ValueError("null, a positive int or [height, width] is allowed")
-        return resize
-
-
-@lru_cache(maxsize=1)
-def vit(project: Path, backbone: str, weights: str | None, posembed: str, num_heads: int | None, device: str) -> Any:
-    """The transformer of these params, loaded once a process."""
-    from stages.features.backbones import load_vit
-
-    path = project / weights if weights else None
-    return load_vit(backbone, weights=path, posembed=posembed, num_heads=num_heads, device=device)
-
-
-def vit_of(params: Mapping[str, Any], project: Path, device: str) -> Any:
-    """The transformer that a params mapping names."""
-    with LOADING:
-        return vit(project, params["backbone"], params["weights"], params["posembed"], params["num_heads"], device)
-
-
-def patch_of(params: Mapping[str, Any], project: Path) -> tuple[int, int]:
-    """Patch side in pixels and channels of the backbone."""
-    if params["backbone"] == "lowlevel":
-        from stages.features import lowlevel
-
-        return params["stride"], lowlevel.channels()
-    return vit_patch(project, params["backbone"], params["weights"], params["posembed"], params["num_heads"])
-
-
-@lru_cache(maxsize=8)
-def vit_patch(
-    project: Path, backbone: str, weights: str | None, posembed: str, num_heads: int | None
-) -> tuple[int, int]:
-    """Patch side and channels of a transformer, kept apart from `vit`, which has room for one device only."""
-    with LOADING:
-        model = vit(project, backbone, weights, posembed, num_heads, "cpu")
-    return model.patch_size, model.channels
 
 
 def is_transformer(params: FeaturesParams, inputs: Inputs) -> bool:
@@ -93,8 +50,8 @@ def is_transformer(params: FeaturesParams, inputs: Inputs) -> bool:
 def sizes(params: FeaturesParams, inputs: Inputs) -> Mapping[str, int]:
     """Tokens of the largest grid, channels of the backbone; values and states only where `attention` asks for them."""
     from stages.features.tokens import resized_size
+    from stages.features.transformer import patch_of
 
-    check_attention(params)
     patch, channels = patch_of(params.model_dump(), inputs.project)
     grids = [resized_size((h, w), params.resize, patch) for h, w in inputs["index"]["size"][:].tolist()]
     token = max((h // patch) * (w // patch) for h, w in grids)
@@ -108,6 +65,7 @@ def run(params: FeaturesParams, inputs: Inputs, images: range, execution: Execut
     (On a CPU batches gain little, and one image at a time gives the same bits at every batch size.)
     """
     from stages.features.tokens import resize_image, resized_size
+    from stages.features.transformer import describe, patch_of
 
     settings = params.model_dump()
     patch, channels = patch_of(settings, inputs.project)
@@ -148,53 +106,38 @@ def run(params: FeaturesParams, inputs: Inputs, images: range, execution: Execut
     return out
 
 
-def check_attention(params: FeaturesParams) -> None:
-    """Refuse `attention` where there are no values to store."""
-    if params.attention and (params.backbone == "lowlevel" or params.facet != "key"):
-        raise ParamsError("params.yaml: features.attention: needs a ViT as features.backbone, and features.facet: key")
+def is_rotary(backbone: str) -> bool:
+    """Whether the backbone places its tokens by rotation, block by block, as its name tells."""
+    return any(part in backbone for part in ROTARY)
 
 
-def describe(
-    params: Mapping[str, Any], pixels: Sequence[npt.NDArray[np.uint8]], project: Path, device: str
-) -> dict[str, F32]:
-    """Patch features and a whole-image feature of images of one size; for most ViTs also what `attention` stores.
-
-    Returns:
-        `patches` (image, token, channel), `cls` (image, channel); `values` and `class_state` as `image_features` gives them.
-    """
-    if params["backbone"] == "lowlevel":
-        from stages.features import lowlevel
-
-        grids = [lowlevel.describe(image, stride=params["stride"]) for image in pixels]
-        stacked = np.stack([grid.reshape(-1, grid.shape[2]) for grid in grids])
-        return {"patches": stacked, "cls": stacked.mean(axis=1)}
-    import torch
-
-    from stages.features.backbones import extract
-    from stages.features.class_tokens import can_pack, image_features
-    from stages.features.tokens import normalized
-
-    model = vit_of(params, project, device)
-    side = model.patch_size
-    height, width = (length // side * side for length in pixels[0].shape[:2])
-    batch = torch.from_numpy(np.stack([normalized(image[:height, :width]) for image in pixels])).to(device)
-    facet = {"key": "k", "query": "q", "value": "v", "token": "tokens"}[params["facet"]]
-    with arithmetic(params, device):
-        if can_pack(model) and facet != "tokens":
-            found = image_features(model, batch, facet)
-        else:
-            if params["attention"]:
-                raise ParamsError(f"params.yaml: features.attention: not available for {params['backbone']}; set false")
-            facets = extract(model, batch)
-            found = {"patches": facets[facet][:, model.num_prefix :], "cls": facets["tokens"][:, 0]}
-    return {name: values.float().cpu().numpy() for name, values in found.items()}
-
-
-def arithmetic(params: Mapping[str, Any], device: str) -> Any:
-    """The context in which a ViT computes with the precision of these params."""
-    import torch
-
-    return torch.autocast(device.partition(":")[0], torch.bfloat16, enabled=params["precision"] == "bfloat16")
+def check(sections: Mapping[str, Any]) -> None:
+    """Refuse what the backbone has not."""
+    params = sections["features"]
+    if params.backbone == "checkpoint" and params.weights is None:
+        raise refused("features.weights", None, "backbone: checkpoint needs a local file")
+    if params.backbone == "lowlevel" and params.weights is not None:
+        raise refused(
+            "features.weights", params.weights, "backbone: lowlevel has none; set null, or backbone: checkpoint"
+        )
+    if params.backbone != "checkpoint" and params.num_heads is not None:
+        raise refused("features.num_heads", params.num_heads, "null is allowed where backbone is not checkpoint")
+    if params.attention and (params.backbone == "lowlevel" or is_rotary(params.backbone)):
+        raise refused(
+            "features.attention",
+            True,
+            f"backbone: {params.backbone} has none to store; set false, or DINO's or DINOv2's ViT",
+        )
+    if params.attention and params.facet != "key":
+        raise refused(
+            "features.attention", True, f"it is stored beside facet: key, not {params.facet}; set false or facet: key"
+        )
+    if is_rotary(params.backbone) and sections["crops"].method == "masked_attention":
+        raise refused(
+            "crops.method",
+            "masked_attention",
+            f"features.backbone: {params.backbone} is rotary, without it; use crop or mean",
+        )
 
 
 def crop_channels(artifact: Artifact, *, project: Path) -> int:
@@ -203,6 +146,8 @@ def crop_channels(artifact: Artifact, *, project: Path) -> int:
         from stages.features import lowlevel
 
         return lowlevel.crop_channels()
+    from stages.features.transformer import patch_of
+
     return patch_of(artifact.params, project)[1]
 
 
@@ -231,6 +176,7 @@ def embed_crops(
     Source: DSM, crops sliced from the normalised image without resizing; spec of masked attention: semester report, section 3.1.
     """
     from stages.features.tokens import normalized, resize_image, resized_size
+    from stages.features.transformer import arithmetic, patch_of, vit_of
 
     params = artifact.params
     patch, channels = patch_of(params, project)
@@ -276,6 +222,7 @@ def embed_segments(
     import torch
 
     from stages.features.class_tokens import segment_class_features
+    from stages.features.transformer import arithmetic, vit_of
 
     params = artifact.params
     model = vit_of(params, project, device)
@@ -322,6 +269,7 @@ STAGE = Stage(
     },
     sizes=sizes,
     run=run,
+    check=check,
     files=lambda params: [params.weights] if params.weights else [],
     gpu=is_transformer,
     functions={"embed_crops": embed_crops, "embed_segments": embed_segments, "crop_channels": crop_channels},

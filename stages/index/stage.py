@@ -5,7 +5,7 @@ from collections.abc import Container, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -40,7 +40,7 @@ class IndexParams(Params):
         [],
         description="raw label values a class, such as '7' or '0-3, 9', the others never scored; []: values are classes",
     )
-    ignore: list[int] = Field([255], description="label values never scored")
+    ignore: list[Annotated[int, Field(ge=-(2**31), lt=2**32)]] = Field([255], description="label values never scored")
     on_error: Literal["fail", "skip"] = Field("fail", description="what an unreadable image does")
 
     @field_validator("splits")
@@ -180,7 +180,7 @@ def check_file(
 def run(params: IndexParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
     """List the split's images in the order of their ids."""
     split = params.splits[inputs.split]
-    root = execution.project / params.root
+    root = inputs.root
     where = f"params.yaml: index.splits.{inputs.split}"
     files = files_of(root, split.images, f"{where}.images")
     labels = truth_files(root, split.labels, files, f"{where}.labels") if split.labels else {}

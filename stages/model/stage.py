@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from pipeline.artifact import ArraySpec, Artifact, open_artifact
-from pipeline.params import Params, validate
+from pipeline.params import Params, Seed, validate
 from pipeline.stage import Execution, Input, Inputs, Stage
 
 log = logging.getLogger("usseg")
@@ -27,8 +27,17 @@ class ModelParams(Params):
     """Which segmenter is trained, on `cluster.fit_split`."""
 
     method: Literal["acg"] = Field("acg", description="see stages/model/methods")
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
     options: dict[str, Any] = Field({}, description="options of the method")
+
+
+def options_of(params: ModelParams) -> Any:
+    """The options of the method, checked."""
+    from stages.model.methods import METHODS
+
+    return validate(
+        params.options, METHODS[params.method].Options, where=f"params.yaml: model.options ({params.method})"
+    )
 
 
 def run(params: ModelParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
@@ -36,8 +45,7 @@ def run(params: ModelParams, inputs: Inputs, images: range, execution: Execution
     from stages.model.methods import METHODS
     from stages.model.tokens import FitTokens
 
-    method = METHODS[params.method]
-    options = validate(params.options, method.Options, where=f"params.yaml: model.options ({params.method})")
+    method, options = METHODS[params.method], options_of(params)
     patches = inputs["features"]["patches"]
     counts = inputs["features"]["grid"][:].astype(np.int64).prod(axis=1)
 
@@ -116,6 +124,7 @@ STAGE = Stage(
         "concepts": ArraySpec(("epoch", "concept"), "int64", "images that use 1, 2, ... all concepts"),
     },
     run=run,
+    options=options_of,
     gpu=lambda params, inputs: True,
     scope="fit",
     functions={"token_labels": token_labels},

@@ -27,6 +27,15 @@ class RefineParams(Params):
     options: dict[str, Any] = Field({}, description="options of the method")
 
 
+def options_of(params: RefineParams) -> Any:
+    """The options of the method, checked."""
+    from stages.refine.methods import METHODS
+
+    return validate(
+        params.options, METHODS[params.method].Options, where=f"params.yaml: refine.options ({params.method})"
+    )
+
+
 def reads_clusters(params: RefineParams) -> bool:
     """Whether labels are those of clusters."""
     return params.source == "assign"
@@ -49,8 +58,7 @@ def run(params: RefineParams, inputs: Inputs, images: range, execution: Executio
     from stages.refine.coarse import CoarseMap
     from stages.refine.methods import METHODS
 
-    method = METHODS[params.method]
-    options = validate(params.options, method.Options, where=f"params.yaml: refine.options ({params.method})")
+    method, options = METHODS[params.method], options_of(params)
     block = slice(images.start, images.stop)
     size = inputs["index"]["size"][block]
     source = inputs[params.source]
@@ -99,4 +107,5 @@ STAGE = Stage(
     },
     sizes=sizes,
     run=run,
+    options=options_of,
 )

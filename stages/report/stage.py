@@ -25,8 +25,8 @@ TITLES = {
 class ReportParams(Params):
     """How much the page shows."""
 
-    max_images: int = Field(12, ge=0, description="images a split")
-    max_segments: int = Field(24, ge=0, description="segments a cluster on the contact sheet")
+    max_images: int = Field(12, ge=0, le=10_000, description="images a split")
+    max_segments: int = Field(24, ge=0, le=10_000, description="segments a cluster on the contact sheet")
 
 
 def run(params: ReportParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:

@@ -2,17 +2,19 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from pipeline.artifact import ArraySpec
 from pipeline.errors import ParamsError
-from pipeline.params import Params, validate
+from pipeline.params import Params, Seed, refused, validate
 from pipeline.seeding import image_seed
 from pipeline.stage import Execution, Input, Inputs, Stage
+
+LARGEST = 32766  # segment that an int16 map can hold
 
 
 class SegmentsParams(Params):
@@ -21,38 +23,65 @@ class SegmentsParams(Params):
     method: Literal["spectral", "kmeans", "fiedler", "tokencut", "maskcut", "primaps", "acg"] = Field(
         "spectral", description="see stages/segments/methods"
     )
-    num_segments: int | Literal["eigengap"] = Field(
+    num_segments: Annotated[int, Field(ge=1, le=LARGEST)] | Literal["eigengap"] = Field(
         15, description="spectral, kmeans: a number, or from the largest eigenvalue gap"
     )
     background: Literal["border", "none"] = Field(
         "border", description="border: the segment with most border, or what a method of objects leaves"
     )
     min_tokens: int = Field(
-        0, ge=0, description="merge connected pieces smaller than this into a neighbour; 0: keep all"
+        0, ge=0, le=1_000_000, description="merge connected pieces smaller than this into a neighbour; 0: keep all"
     )
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
     options: dict[str, Any] = Field({}, description="options of the method")
 
-    @field_validator("num_segments")
-    @classmethod
-    def positive(cls, num_segments: int | str) -> int | str:
-        """At least one segment."""
-        if isinstance(num_segments, int) and num_segments < 1:
-            raise ValueError("a positive int or eigengap is allowed")
-        return num_segments
+
+def options_of(params: SegmentsParams) -> Any:
+    """The options of the method, checked."""
+    from stages.segments.methods import METHODS
+
+    return validate(
+        params.options, METHODS[params.method].Options, where=f"params.yaml: segments.options ({params.method})"
+    )
+
+
+def check(sections: Mapping[str, Any]) -> None:
+    """Refuse what the eigenvectors cannot give."""
+    params, eigen = sections["segments"], sections["eigen"]
+    if eigen.affinity in ("affinity", "svd"):
+        other = f"eigen.affinity: {eigen.affinity} gives none of a Laplacian; take another affinity"
+        if params.method == "fiedler":
+            raise refused("segments.method", "fiedler", f"it cuts by the second eigenvector of a Laplacian; {other}")
+        if params.num_segments == "eigengap":
+            raise refused(
+                "segments.num_segments", "eigengap", f"it reads the eigenvalues of a Laplacian; {other}, or a number"
+            )
+    used = options_of(params).num_eigenvectors if params.method == "spectral" else None
+    if isinstance(used, int) and used >= eigen.k:
+        raise refused(
+            "segments.options.num_eigenvectors",
+            used,
+            f"eigen.k: {eigen.k} leaves {eigen.k - 1} after the trivial one; at most that is allowed, or a larger eigen.k",
+        )
 
 
 def sizes(params: SegmentsParams, inputs: Inputs) -> Mapping[str, int]:
     """Tokens of the features artifact.
 
     Raises:
-        ParamsError: the method's graph of the largest image does not fit into this machine.
+        ParamsError: no image has enough tokens, or the method's graph of the largest one does not fit into this machine.
     """
     import psutil
 
     from stages.segments.methods import METHODS
 
     tokens = inputs["features"]["patches"].shape[1]
+    if params.method in ("spectral", "kmeans") and params.num_segments != "eigengap" and params.num_segments > tokens:
+        raise refused(
+            "segments.num_segments",
+            params.num_segments,
+            f"the largest image of {inputs.split} has {tokens} tokens; at most that is allowed",
+        )
     needed, present = METHODS[params.method].PAIR_BYTES * tokens**2, psutil.virtual_memory().total
     if needed > present:
         raise ParamsError(
@@ -98,8 +127,7 @@ def run(params: SegmentsParams, inputs: Inputs, images: range, execution: Execut
     from stages.segments.methods import METHODS
     from stages.segments.tokens import ImageTokens
 
-    method = METHODS[params.method]
-    options = validate(params.options, method.Options, where=f"params.yaml: segments.options ({params.method})")
+    method, options = METHODS[params.method], options_of(params)
     block = slice(images.start, images.stop)
     grids = inputs["features"]["grid"][block]
     patches = inputs["features"]["patches"][block]
@@ -149,5 +177,7 @@ STAGE = Stage(
     },
     sizes=sizes,
     run=run,
+    options=options_of,
+    check=check,
     gpu=lambda params, inputs: needs_model(params),
 )

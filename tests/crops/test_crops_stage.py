@@ -96,5 +96,5 @@ def test_masked_image_wants_the_stored_attention(project) -> None:
     with pytest.raises(ParamsError, match=r"needs features\.attention: true"):
         project.run("crops")
     project.set({"features.attention": True})
-    with pytest.raises(ParamsError, match=r"features\.attention: needs a ViT"):
+    with pytest.raises(ParamsError, match=r"features\.attention: found True; backbone: lowlevel has none"):
         project.run("features")

@@ -133,12 +133,6 @@ def test_what_does_not_fit_is_one_line(evaluate) -> None:
         ParamsError, match=r"evaluate\.method: found 'objects', which needs a label image or boxes; .*00\.mat"
     ):
         evaluate([LEFT], [[LEFT]], method="objects")
-    with pytest.raises(
-        ParamsError, match=r"'objects', but segments\.background: none leaves no background; set it to bo"
-    ):
-        evaluate([LEFT], [LEFT], method="objects", background="none")
-    with pytest.raises(ParamsError, match=r"found 'classes', but refine\.source: segments gives maps without clusters"):
-        evaluate([LEFT], [LEFT], method="classes")
 
 
 def test_the_clusters_of_objects_are_objects(finished_project) -> None:

@@ -5,8 +5,9 @@ import torch
 from pipeline.errors import WeightsError
 from pipeline.images import read_image
 from stages.features.backbones import extract, from_state_dict
-from stages.features.stage import embed_crops, vit
+from stages.features.stage import embed_crops
 from stages.features.tokens import normalized
+from stages.features.transformer import vit
 
 
 def use_checkpoint(project, state, **edits) -> None:

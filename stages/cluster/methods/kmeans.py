@@ -27,8 +27,8 @@ class Options(Params):
     """Options of method `kmeans`."""
 
     metric: Literal["l2", "cosine"] = Field("l2", description="cosine: rows and centres at unit length")
-    n_init: int = Field(5, ge=1, description="k-means++ starts; the one with the lowest objective is kept")
-    iterations: int = Field(100, ge=1)
+    n_init: int = Field(5, ge=1, le=1000, description="k-means++ starts; the one with the lowest objective is kept")
+    iterations: int = Field(100, ge=1, le=100_000)
 
 
 def gpu_of(device: str) -> int | None:

@@ -15,9 +15,11 @@ from stages.cluster.rows import Rows, first_distinct, in_blocks
 class Options(Params):
     """Options of method `ot`."""
 
-    epsilon: float = Field(0.02, gt=0, description="entropy of the transport plan")
-    sinkhorn_iterations: int = Field(10, ge=1)
-    iterations: int = Field(20, ge=1, description="updates of the centres; the report says 200, its code 20")
+    epsilon: float = Field(0.02, gt=0, le=1000, description="entropy of the transport plan")
+    sinkhorn_iterations: int = Field(10, ge=1, le=100_000)
+    iterations: int = Field(
+        20, ge=1, le=100_000, description="updates of the centres; the report says 200, its code 20"
+    )
 
 
 def sinkhorn_plan(scores_KN: npt.NDArray[np.floating], *, epsilon: float = 0.02, iterations: int = 10) -> F64:

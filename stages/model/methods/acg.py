@@ -18,15 +18,17 @@ from stages.model.tokens import F32, F64, I64, FitTokens, Training
 class Options(Params):
     """Options of method `acg`. Defaults: the semester report, section 4.1, and its code."""
 
-    prototypes: int = Field(6, ge=1, description="most concepts of an image; ACSeg: 5")
-    updates: int = Field(6, ge=1, description="rounds of attention, with weights of their own")
-    heads: int = Field(6, ge=1, description="of every attention")
-    hidden: int = Field(256, ge=1, description="width of the MLPs")
+    prototypes: int = Field(6, ge=1, le=1024, description="most concepts of an image; ACSeg: 5")
+    updates: int = Field(6, ge=1, le=64, description="rounds of attention, with weights of their own")
+    heads: int = Field(6, ge=1, le=256, description="of every attention")
+    hidden: int = Field(256, ge=1, le=16384, description="width of the MLPs")
     dropout: float = Field(0.1, ge=0, lt=1, description="after every attention, and inside the MLPs")
-    lr: float = Field(3e-4, gt=0, description="of AdamW")
-    weight_decay: float = Field(0.01, ge=0, description="of AdamW")
-    batch: int = Field(1024, ge=1, description="images a step; memory does not depend on it")
-    epochs: int = Field(400, ge=1, description="rounds over the images; on VOC 6,800 steps, ACSeg: about 2,500")
+    lr: float = Field(3e-4, gt=0, le=100, description="of AdamW")
+    weight_decay: float = Field(0.01, ge=0, le=100, description="of AdamW")
+    batch: int = Field(1024, ge=1, le=1_000_000, description="images a step; memory does not depend on it")
+    epochs: int = Field(
+        400, ge=1, le=100_000, description="rounds over the images; on VOC 6,800 steps, ACSeg: about 2,500"
+    )
     zero_diag: bool = Field(True, description="a token is no neighbour of itself in the graph, as in the report's code")
 
 

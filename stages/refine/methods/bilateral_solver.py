@@ -21,12 +21,12 @@ YUV = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.0
 class Options(Params):
     """Options of method `bilateral_solver`; the defaults are TokenCut's. A smoothness of 32 suits semantic maps of many labels."""
 
-    xy: float = Field(16.0, gt=0, description="side of a cell, pixels")
-    luma: float = Field(16.0, gt=0, description="and in lightness, of 255")
-    chroma: float = Field(8.0, gt=0, description="and in either chroma, of 255")
-    smoothness: float = Field(256.0, gt=0, description="lambda")
+    xy: float = Field(16.0, ge=0.5, le=10_000, description="side of a cell, pixels")
+    luma: float = Field(16.0, ge=0.5, le=10_000, description="and in lightness, of 255")
+    chroma: float = Field(8.0, ge=0.5, le=10_000, description="and in either chroma, of 255")
+    smoothness: float = Field(256.0, gt=0, le=1e9, description="lambda")
     confidence: float = Field(0.999, gt=0, le=1, description="weight of the given mask")
-    iterations: int = Field(25, ge=1, description="of conjugate gradients")
+    iterations: int = Field(25, ge=1, le=10_000, description="of conjugate gradients")
     min_iou: float = Field(
         0.5, ge=0, le=1, description="of a map of one object: a result with a smaller IoU with the given one is dropped"
     )

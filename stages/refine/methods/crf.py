@@ -23,12 +23,12 @@ class Options(Params):
     and 1; 10; and like CutLER a floor of 1 / e.
     """
 
-    bilateral_weight: float = Field(10.0, ge=0, description="of the kernel of position and colour")
-    bilateral_xy: float = Field(50.0, gt=0, description="its standard deviation, pixels")
-    bilateral_rgb: float = Field(5.0, gt=0, description="and in colour, of 255")
-    gaussian_weight: float = Field(7.0, ge=0, description="of the kernel of position")
-    gaussian_xy: float = Field(3.0, gt=0, description="its standard deviation, pixels")
-    iterations: int = Field(10, ge=1, description="of mean field")
+    bilateral_weight: float = Field(10.0, ge=0, le=1e6, description="of the kernel of position and colour")
+    bilateral_xy: float = Field(50.0, ge=0.1, le=10_000, description="its standard deviation, pixels")
+    bilateral_rgb: float = Field(5.0, ge=0.1, le=10_000, description="and in colour, of 255")
+    gaussian_weight: float = Field(7.0, ge=0, le=1e6, description="of the kernel of position")
+    gaussian_xy: float = Field(3.0, ge=0.1, le=10_000, description="its standard deviation, pixels")
+    iterations: int = Field(10, ge=1, le=1000, description="of mean field")
     floor: float = Field(
         0.1,
         gt=0,

@@ -17,8 +17,12 @@ F64 = npt.NDArray[np.float64]
 class Options(Params):
     """Options of method `guided_filter`."""
 
-    radius: int = Field(9, ge=1, description="of a window of 2 radius + 1 pixels a side; 9 suits images of 320")
-    eps: float = Field(1e-3, gt=0, description="variance of the guide, in [0, 1], below which a window is smoothed")
+    radius: int = Field(
+        9, ge=1, le=4096, description="of a window of 2 radius + 1 pixels a side; 9 suits images of 320"
+    )
+    eps: float = Field(
+        1e-3, gt=0, le=1e6, description="variance of the guide, in [0, 1], below which a window is smoothed"
+    )
     guide: Literal["gray", "color"] = Field("gray", description="the mean of R, G and B, or all three")
 
 

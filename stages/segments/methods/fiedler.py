@@ -16,7 +16,9 @@ PAIR_BYTES = 0
 class Options(Params):
     """Options of method `fiedler`."""
 
-    threshold: float = Field(0.0, description="eigenvector value above which a token belongs to the object")
+    threshold: float = Field(
+        0.0, ge=-1e6, le=1e6, description="eigenvector value above which a token belongs to the object"
+    )
 
 
 def object_mask(eigenvector_N: npt.NDArray[np.floating], *, threshold: float = 0.0) -> npt.NDArray[np.bool_]:

@@ -17,9 +17,9 @@ PAIR_BYTES = 0
 class Options(Params):
     """Options of method `kmeans`."""
 
-    n_init: int = Field(10, ge=1, description="k-means starts")
+    n_init: int = Field(10, ge=1, le=1000, description="k-means starts")
     generations: int = Field(
-        0, ge=0, description="rounds of search after the starts; 25 find the same segments from any seed"
+        0, ge=0, le=1000, description="rounds of search after the starts; 25 find the same segments from any seed"
     )
 
 

@@ -19,9 +19,9 @@ OVERLAP = 0.5  # IoU with an earlier mask above which a mask is that object agai
 class Options(Params):
     """Options of method `maskcut`."""
 
-    masks: int = Field(3, ge=1, description="most objects")
+    masks: int = Field(3, ge=1, le=1000, description="most objects")
     tau: float = Field(0.15, ge=-1, le=1, description="cosine above which two tokens are joined")
-    eps: float = Field(1e-5, gt=0, description="weight of the other edges")
+    eps: float = Field(1e-5, gt=0, le=1, description="weight of the other edges")
     released: bool = Field(
         False,
         description="as the released code: taken tokens stay in the graph as zeros, and a rejected mask is forgotten",

@@ -28,7 +28,7 @@ class Options(Params):
         0.4, gt=0, le=1, description="psi: share of the largest similarity that a token of a mask has"
     )
     coverage: float = Field(0.95, gt=0, le=1, description="share of the tokens in masks at which the search ends")
-    masks: int = Field(64, ge=1, description="most masks")
+    masks: int = Field(64, ge=1, le=10_000, description="most masks")
 
 
 def unit_tokens(features_NC: npt.NDArray[np.floating]) -> F64:

@@ -18,7 +18,7 @@ PAIR_BYTES = 0
 class Options(kmeans.Options):
     """Options of method `spectral`."""
 
-    num_eigenvectors: Annotated[int, Field(ge=1)] | Literal["segments", "all"] | None = Field(
+    num_eigenvectors: Annotated[int, Field(ge=1, le=4096)] | Literal["segments", "all"] | None = Field(
         None,
         description="used after the trivial one; segments: one less than there are segments; all: all stored (DSM); "
         "null: segments where num_segments is eigengap, else all",

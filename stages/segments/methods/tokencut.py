@@ -18,7 +18,7 @@ class Options(Params):
     """Options of method `tokencut`."""
 
     tau: float = Field(0.2, ge=-1, le=1, description="cosine above which two tokens are joined")
-    eps: float = Field(1e-5, gt=0, description="weight of the other edges")
+    eps: float = Field(1e-5, gt=0, le=1, description="weight of the other edges")
     binary: bool = Field(True, description="joined tokens have weight 1; false: their cosine")
 
 
