@@ -155,6 +155,19 @@ def read_image(path: Path) -> npt.NDArray[np.uint8]:
         return pixels
 
 
+def image_size(path: Path) -> tuple[int, int]:
+    """Height and width of what `read_image` returns; the whole file is decoded, so that it is known to be readable.
+
+    Raises:
+        ImageError: as `read_image`.
+    """
+    if path.suffix.lower() == ".mat":
+        height, width = read_image(path).shape[:2]
+        return height, width
+    image = open_upright(path)
+    return image.height, image.width
+
+
 def colors(image: Any) -> Any:
     """The image as Pillow's RGB, what is transparent on white."""
     from PIL import Image

@@ -1,5 +1,6 @@
 """What a stage is: its params, inputs, arrays and functions. The declaration, nothing else."""
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -126,7 +127,7 @@ class Inputs:
         Raises:
             ParamsError: it is no folder.
         """
-        root = self.project / str(self.index_params["root"])
+        root = self.project / os.path.expanduser(str(self.index_params["root"]))
         if not root.is_dir():
             raise refused(
                 "index.root", self.index_params["root"], f"{root} is no folder; name the one that holds the images"

@@ -8,7 +8,8 @@ from typing import Any
 from pipeline.errors import ImageError, ParamsError
 from pipeline.params import nearest
 from pipeline.recipes import RECIPES
-from stages.index.stage import files_of, listed, truth_files
+from stages.index.list_file import listed
+from stages.index.listing import files_of, truth_files
 
 Settings = Mapping[str, Mapping[str, Any]]
 Splits = Mapping[str, Mapping[str, str | None]]
@@ -270,10 +271,19 @@ def find_layout(name: str) -> Layout:
     return LAYOUTS[name]
 
 
+def has_files(root: Path, glob: str) -> bool:
+    """Whether a glob matches anything."""
+    try:
+        files_of(root, glob, "")
+    except ParamsError:
+        return False
+    return True
+
+
 def splits_at(layout: Layout, root: Path) -> Splits:
     """The file tree of a layout that has images below root, or the first."""
     for splits in layout.places:
-        if all(next(root.glob(str(split["images"]).replace("{id}", "*")), None) for split in splits.values()):
+        if all(has_files(root, str(split["images"])) for split in splits.values()):
             return splits
     return layout.places[0]
 
@@ -296,16 +306,16 @@ def check(layout: Layout, root: Path) -> Iterator[tuple[str, bool]]:
     """What is there and what is missing, a line a split, and whether all is well with it."""
     for name, split in splits_at(layout, root).items():
         try:
-            images = files_of(root, str(split["images"]), name)
-            labels = truth_files(root, split["labels"], images, name) if split["labels"] else {}
-            wanted = listed(root, str(split["ids"]), name, images) if split.get("ids") else list(images)
+            images = files_of(root, str(split["images"]), name).files
+            labels = truth_files(root, split["labels"], images, name).files if split["labels"] else {}
+            selection = listed(root, str(split["ids"]), name, images) if split.get("ids") else None
         except (ParamsError, ImageError) as error:
             yield f"{error}", False
             continue
-        lost = [i for i in wanted if i not in images]
-        bare = [i for i in wanted if i in images and i not in labels] if split["labels"] else []
+        wanted, lost = (selection.ids, selection.absent) if selection else (list(images), [])
+        bare = [i for i in wanted if i not in labels] if split["labels"] else []
         number = layout.published.get(name)
-        parts = [f"{name}: {len(wanted) - len(lost)} images" + (f", published {number}" if number else "")]
+        parts = [f"{name}: {len(wanted)} images" + (f", published {number}" if number else "")]
         if lost:
             parts.append(f"{len(lost)} of {split['ids']} are missing, such as {lost[0]!r}")
         if bare:

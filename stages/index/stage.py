@@ -1,10 +1,10 @@
 """List and check the images of a split."""
 
 import logging
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -12,10 +12,10 @@ from pydantic import Field, field_validator
 
 from pipeline.artifact import ArraySpec
 from pipeline.errors import ImageError, ParamsError
-from pipeline.images import file_checksum, label_table, read_image
+from pipeline.images import check_pixels, file_checksum, image_size, label_table
 from pipeline.params import Params
 from pipeline.stage import Execution, Inputs, Stage
-from pipeline.truth import check_truth, coco_images
+from pipeline.truth import check_truth
 
 log = logging.getLogger("usseg")
 
@@ -23,9 +23,11 @@ log = logging.getLogger("usseg")
 class SplitParams(Params):
     """Where the images of a split stand, and their labels if there are any."""
 
-    images: str = Field(description="glob below root; {id} in a file name is a * that names the image")
-    labels: str | None = Field(
-        None, description="glob below root, matched to images by id; or one COCO file of instances, .json"
+    images: str | list[str] = Field(
+        description="folder or glob below root, or a list; {id} in a file name is a * that names the image"
+    )
+    labels: str | list[str] | None = Field(
+        None, description="as images, matched to them by id; or one COCO file of instances, .json"
     )
     ids: str | None = Field(None, description="file below root with an id or a file name a line: only these; null: all")
 
@@ -41,7 +43,8 @@ class IndexParams(Params):
         description="raw label values a class, such as '7' or '0-3, 9', the others never scored; []: values are classes",
     )
     ignore: list[Annotated[int, Field(ge=-(2**31), lt=2**32)]] = Field([255], description="label values never scored")
-    on_error: Literal["fail", "skip"] = Field("fail", description="what an unreadable image does")
+    on_error: Literal["fail", "skip"] = Field("fail", description="what an unreadable image or label does")
+    max_pixels: int = Field(178_956_970, ge=1, le=2**36, description="an image or label with more pixels is unreadable")
 
     @field_validator("splits")
     @classmethod
@@ -74,91 +77,22 @@ class Row:
     label_checksum: str
 
 
-def file_id(path: Path, pattern: str, fixed: Path) -> str:
-    """The path below the glob's fixed part, without suffix; of the file name, what `{id}` stands for where the glob has it.
-
-    `gtFine/val/*/{id}_labelIds.png` gives `bonn/bonn_000001` for `gtFine/val/bonn/bonn_000001_labelIds.png`.
-    """
-    begin, _, end = pattern.partition("{id}")
-    name = path.name[len(begin) : len(path.name) - len(end)] if "{id}" in pattern else path.stem
-    return (path.relative_to(fixed).parent / name).as_posix()
-
-
-def listed(root: Path, ids: str, where: str, known: Container[str]) -> list[str]:
-    """The ids in a list file, in its order; a line may also be a path, whose id is its file name without suffix."""
-    try:
-        lines = (root / ids).read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise ParamsError(f"{where}: {root / ids}: {reason}; a text file with an id a line is needed") from None
-    names = [line.strip() for line in lines if line.strip()]
-    stems = [PurePosixPath(name).stem for name in names]
-    return list(
-        dict.fromkeys(
-            stem if stem in known and name not in known else name for name, stem in zip(names, stems, strict=True)
-        )
-    )
-
-
-def files_of(root: Path, glob: str, where: str) -> dict[str, Path]:
-    """Files that match a glob, by id.
-
-    Raises:
-        ParamsError: no glob below root, nothing matches, a name is no UTF-8, or two files share a stem.
-    """
-    *folders, pattern = PurePosixPath(glob).parts or ("",)
-    try:
-        matching = root.glob("/".join([*folders, pattern.replace("{id}", "*")]))
-        paths = sorted(path for path in matching if path.is_file())
-    except (ValueError, NotImplementedError):
-        raise ParamsError(f"{where}: found {glob!r}; a glob below index.root is needed, such as 'images/*'") from None
-    fixed = root
-    for part in folders:
-        if any(sign in part for sign in "*?["):
-            break
-        fixed = fixed / part
-    found: dict[str, Path] = {}
-    for path in paths:
-        stem = file_id(path, pattern, fixed)
-        try:
-            stem.encode()
-        except UnicodeEncodeError:
-            raise ParamsError(f"{where}: the file name {path.name!a} is not UTF-8; rename it") from None
-        if stem in found:
-            raise ParamsError(f"{where}: {found[stem].name} and {path.name} share the id {stem!r}; rename one")
-        found[stem] = path
-    if not found:
-        raise ParamsError(f"{where}: no file matches {glob!r} below {root}; check index.root and the glob")
-    return found
-
-
-def truth_files(root: Path, glob: str, names: Iterable[str], where: str) -> dict[str, Path]:
-    """The file with the truth of each image, by id; a .json file has that of all of them.
-
-    Raises:
-        ParamsError: as `files_of`, or several .json files.
-        ImageError: a .json file that is no COCO instances.
-    """
-    found = files_of(root, glob, where)
-    whole = [path for path in found.values() if path.suffix == ".json"]
-    if not whole:
-        return found
-    if len(found) > 1:
-        raise ParamsError(f"{where}: {glob!r} matches {len(found)} files; of .json one file with all images is needed")
-    coco_images(whole[0])
-    return dict.fromkeys(names, whole[0])
-
-
 def check_file(
     name: str, path: Path, label: Path | None, root: Path, params: IndexParams, shared: Mapping[Path, str]
-) -> Row:
-    """Decode one image and its truth; `shared` has the checksums of files with the truth of many.
+) -> tuple[Row, int]:
+    """Decode one image and its truth; returns how many pages behind the first they have too.
+
+    `shared` has the checksums of files with the truth of many.
 
     Raises:
-        ImageError: unreadable, sizes that differ, or a label value that no class has.
+        ImageError: unreadable, too large, sizes that differ, or a label value that no class has.
     """
-    height, width = read_image(path).shape[:2]
-    labels = check_truth(label, path.name, (height, width)).labels if label is not None else None
+    pages = check_pixels(path, params.max_pixels)
+    height, width = image_size(path)
+    labels = None
+    if label is not None:
+        pages += 0 if label.suffix.lower() in (".xml", ".json") else check_pixels(label, params.max_pixels)
+        labels = check_truth(label, path.name, (height, width)).labels
     if labels is not None:
         allowed = {*range(len(params.classes)), *params.ignore}
         strange = sorted(set(np.unique(labels).tolist()) - allowed)
@@ -167,54 +101,92 @@ def check_file(
                 f"{label}: found label value {strange[0]}; index.classes declares 0 to {len(params.classes) - 1} "
                 f"and index.ignore {params.ignore}"
             )
-    return Row(
+    row = Row(
         name,
-        path.relative_to(root).as_posix(),
-        label.relative_to(root).as_posix() if label else "",
+        below(root, path),
+        below(root, label) if label else "",
         (height, width),
         file_checksum(path),
         (shared.get(label) or file_checksum(label)) if label else "",
     )
+    return row, pages
+
+
+def below(root: Path, path: Path) -> str:
+    """The path as the index has it: relative to root, or absolute where it is elsewhere."""
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
 
 
 def run(params: IndexParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
-    """List the split's images in the order of their ids."""
+    """List the split's images in the order of their ids, and say in one line what is in and what was left out."""
+    from stages.index.list_file import Selection, listed
+    from stages.index.listing import Listing, account, files_of, truth_files
+
     split = params.splits[inputs.split]
     root = inputs.root
-    where = f"params.yaml: index.splits.{inputs.split}"
-    files = files_of(root, split.images, f"{where}.images")
-    labels = truth_files(root, split.labels, files, f"{where}.labels") if split.labels else {}
-    if split.ids:
-        wanted = listed(root, split.ids, f"{where}.ids", files)
-        absent = [name for name in wanted if name not in files]
-        if absent or not wanted:
-            found = f"{absent[0]!r} is" if absent else "nothing is"
-            raise ParamsError(f"{where}.ids: {found} listed in {split.ids}, but {split.images!r} has no such image")
-        files = {name: files[name] for name in wanted}
-    for name in files if split.labels else ():
-        if name not in labels:
-            raise ParamsError(f"{where}.labels: no label file for image {name!r}; add it, or set labels to null")
+    where, title = f"params.yaml: index.splits.{inputs.split}", f"index@{inputs.split}"
+    found = files_of(root, split.images, f"{where}.images")
+    labels = truth_files(root, split.labels, found.files, f"{where}.labels") if split.labels is not None else Listing()
+    selection = Selection(list(found.files), [], set(), [])
+    if split.ids is not None:
+        selection = listed(root, split.ids, f"{where}.ids", found.files)
+        if selection.absent or not selection.ids:
+            named = f"{selection.absent[0]!r} is" if selection.absent else "nothing is"
+            more = f" (and {len(selection.absent) - 1} more lines)" if len(selection.absent) > 1 else ""
+            raise ParamsError(
+                f"{where}.ids: {named} listed in {split.ids}, but {split.images!r} has no such image{more}"
+            )
+    files = {name: found.files[name] for name in sorted(selection.ids)}
+    bare = {name for name in files if split.labels is not None and name not in labels.files}
+    if bare and params.on_error == "fail":
+        more = f" (and {len(bare) - 1} more without one)" if len(bare) > 1 else ""
+        raise ParamsError(
+            f"{where}.labels: no label file for image {min(bare)!r}; add it, or set labels to null, "
+            f"or index.on_error to skip{more}"
+        )
+    shared = {path: file_checksum(path) for path in set(labels.files.values()) if path.suffix.lower() == ".json"}
 
-    shared = {path: file_checksum(path) for path in set(labels.values()) if path.suffix == ".json"}
-
-    def checked(name: str) -> Row | ImageError:
+    def checked(name: str) -> tuple[Row, int] | ImageError:
+        if name in bare:
+            return ImageError(f"{files[name]}: no label file for it")
         try:
-            return check_file(name, files[name], labels.get(name), root, params, shared)
+            return check_file(name, files[name], labels.files.get(name), root, params, shared)
         except ImageError as error:
             return error
 
     rows: list[Row] = []
     errors: list[ImageError] = []
+    pages: dict[str, int] = {}
     with ThreadPoolExecutor(execution.workers) as pool:
-        for done, result in enumerate(pool.map(checked, sorted(files)), start=1):
-            rows.append(result) if isinstance(result, Row) else errors.append(result)
+        for done, result in enumerate(pool.map(checked, files), start=1):
+            if isinstance(result, ImageError):
+                errors.append(result)
+            else:
+                rows.append(result[0])
+                pages |= {result[0].path: result[1]} if result[1] else {}
             execution.progress(done, len(files))
-    if errors:
-        if params.on_error == "fail" or not rows:
-            more = f" (and {len(errors) - 1} more bad files)" if len(errors) > 1 else ""
-            raise ImageError(f"{errors[0]}{more}; mend or remove it, or set index.on_error: skip")
-        for error in errors:
-            log.warning("skipped: %s", error)
+    if errors and (params.on_error == "fail" or not rows):
+        more = f" (and {len(errors) - 1} more bad files)" if len(errors) > 1 else ""
+        raise ImageError(f"{errors[0]}{more}; mend or remove it, or set index.on_error: skip")
+    for note in selection.notes:
+        log.info("%s: %s", title, note)
+    for error in errors:
+        log.warning("%s: skipped: %s", title, error)
+    outside = [row.path for row in rows if row.path.startswith(("/", "../"))]
+    if outside:
+        number = "1 file" if len(outside) == 1 else f"{len(outside)} files"
+        log.warning(
+            "%s: %s, such as %s, not below index.root: dvc does not see a change there", title, number, outside[0]
+        )
+    unlisted = len(found.files) - len(files) - len(selection.flagged)
+    left = {
+        f"not in {split.ids}": unlisted,
+        f"with the flag -1 in {split.ids}": len(selection.flagged),
+        "unreadable (skipped)": len(errors),
+        f"pages behind the first (in {min(pages, default='')}"
+        f"{f' and {len(pages) - 1} more' if len(pages) > 1 else ''})": sum(pages.values()),
+    }
+    log.info("%s: %s", title, account([Path(row.path) for row in rows], found, left, labels))
     return arrays(rows)
 
 
@@ -227,7 +199,12 @@ def arrays(rows: Iterable[Row]) -> dict[str, Any]:
 
 def record(params: IndexParams, split: str) -> dict[str, Any]:
     """Class names do not change the list, so they are left out: editing them re-runs only what reads them."""
-    return {"root": params.root, "split": params.splits[split].model_dump(), "on_error": params.on_error}
+    return {
+        "root": params.root,
+        "split": params.splits[split].model_dump(),
+        "on_error": params.on_error,
+        "max_pixels": params.max_pixels,
+    }
 
 
 STAGE = Stage(
@@ -237,8 +214,8 @@ STAGE = Stage(
     params=IndexParams,
     inputs=(),
     arrays={
-        "id": ArraySpec(("image",), "str", "path below the glob's fixed part, without suffix; sorted"),
-        "path": ArraySpec(("image",), "str", "image file, relative to index.root"),
+        "id": ArraySpec(("image",), "str", "path below the glob's fixed part, without suffix, in NFC; sorted"),
+        "path": ArraySpec(("image",), "str", "image file, relative to index.root; absolute where it is elsewhere"),
         "label_path": ArraySpec(("image",), "str", "label file, relative to index.root; empty without labels"),
         "size": ArraySpec(("image", "side"), "int32", "height and width after EXIF rotation, pixels"),
         "checksum": ArraySpec(("image",), "str", "SHA-256 of the image file"),
