@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -86,6 +87,8 @@ def one_line_errors(debug: bool) -> Iterator[None]:
     for noisy in NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.getLogger("huggingface_hub").propagate = False  # it prints its lines itself
+    logging.captureWarnings(True)
+    warnings.formatwarning = lambda message, *_, **__: " ".join(str(message).split())
     try:
         yield
     except (UssegError, ValueError, OSError) as error:

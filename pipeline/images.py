@@ -5,8 +5,10 @@ import hashlib
 import importlib.util
 import os
 import stat
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from pipeline.errors import ImageError
 # Pillow chooses its decoder by content, and other formats than these start programs (EPS: Ghostscript).
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")  # MPO is opened as JPEG
 NAMES = "JPEG, PNG, TIFF, WebP, BMP, GIF, PPM, MPO, JPEG 2000 and AVIF are read"
+# The index tells what Pillow warns of, with the file; other stages read the same files.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 STRIP = 1 << 22  # pixels that are converted at a time, so that a large image needs no second copy
 MAX_SAMPLE, SAMPLE_FORMAT, BITS = 281, 339, 258  # tags of TIFF
 
@@ -70,7 +74,7 @@ def opened(path: Path) -> Iterator[Any]:
     from PIL import Image, UnidentifiedImageError
 
     check_regular(path)
-    Image.MAX_IMAGE_PIXELS = None  # `check_pixels` has a limit that the user can raise
+    Image.MAX_IMAGE_PIXELS = None  # `check_header` has a limit that the user can raise
     try:
         with Image.open(path, formats=formats()) as image:
             yield image
@@ -97,22 +101,32 @@ def upright(image: Any) -> Any:
     return image
 
 
-def check_pixels(path: Path, most: int) -> int:
-    """Hold the size that a file declares against a limit, without decoding it; returns how many pages or frames follow the first.
+@dataclass(frozen=True)
+class Unread:
+    """What `read_image` leaves of a file: pages or frames behind the first, and the lower half of colours of 16 bits a channel."""
+
+    pages: int = 0
+    lower_bits: bool = False
+
+
+def check_header(path: Path, most: int) -> Unread:
+    """Hold the size that a file declares against a limit, without decoding it; returns what will not be read of it.
 
     Raises:
         ImageError: more pixels than `most`, or no image.
     """
     if path.suffix.lower() == ".mat":
-        width, height, pages = *matrix_size(path), 1
+        (width, height), unread = matrix_size(path), Unread()
     else:
         with opened(path) as image:
-            (width, height), pages = image.size, getattr(image, "n_frames", 1)
+            width, height = image.size
+            deep = image.mode.startswith(("RGB", "LA")) and any(";16" in str(tile[3]) for tile in image.tile)
+            unread = Unread(getattr(image, "n_frames", 1) - 1, deep)
     if width * height > most:
         raise ImageError(
             f"{path}: found {width} x {height} = {width * height:,} pixels; index.max_pixels allows {most:,}, raise it"
         )
-    return pages - 1
+    return unread
 
 
 def strips(image: Any) -> Iterator[tuple[slice, Any]]:

@@ -1,9 +1,11 @@
 """List and check the images of a split."""
 
 import logging
-from collections.abc import Iterable, Mapping
+import threading
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,7 +14,7 @@ from pydantic import Field, field_validator
 
 from pipeline.artifact import ArraySpec
 from pipeline.errors import ImageError, ParamsError
-from pipeline.images import check_pixels, file_checksum, image_size, label_table
+from pipeline.images import Unread, check_header, file_checksum, image_size, label_table
 from pipeline.params import Params
 from pipeline.stage import Execution, Inputs, Stage
 from pipeline.truth import check_truth
@@ -79,19 +81,21 @@ class Row:
 
 def check_file(
     name: str, path: Path, label: Path | None, root: Path, params: IndexParams, shared: Mapping[Path, str]
-) -> tuple[Row, int]:
-    """Decode one image and its truth; returns how many pages behind the first they have too.
+) -> tuple[Row, Unread]:
+    """Decode one image and its truth; returns what is not read of their files, too.
 
     `shared` has the checksums of files with the truth of many.
 
     Raises:
         ImageError: unreadable, too large, sizes that differ, or a label value that no class has.
     """
-    pages = check_pixels(path, params.max_pixels)
+    unread = check_header(path, params.max_pixels)
     height, width = image_size(path)
     labels = None
     if label is not None:
-        pages += 0 if label.suffix.lower() in (".xml", ".json") else check_pixels(label, params.max_pixels)
+        if label.suffix.lower() not in (".xml", ".json"):
+            pages = check_header(label, params.max_pixels).pages
+            unread = replace(unread, pages=unread.pages + pages)
         labels = check_truth(label, path.name, (height, width)).labels
     if labels is not None:
         allowed = {*range(len(params.classes)), *params.ignore}
@@ -109,12 +113,17 @@ def check_file(
         file_checksum(path),
         (shared.get(label) or file_checksum(label)) if label else "",
     )
-    return row, pages
+    return row, unread
 
 
 def below(root: Path, path: Path) -> str:
     """The path as the index has it: relative to root, or absolute where it is elsewhere."""
     return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+
+
+def shown(paths: Sequence[str]) -> str:
+    """The first path, and how many more there are."""
+    return f"{paths[0]}{f' and {len(paths) - 1} more' if len(paths) > 1 else ''}" if paths else ""
 
 
 def run(params: IndexParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
@@ -146,7 +155,11 @@ def run(params: IndexParams, inputs: Inputs, images: range, execution: Execution
         )
     shared = {path: file_checksum(path) for path in set(labels.files.values()) if path.suffix.lower() == ".json"}
 
-    def checked(name: str) -> tuple[Row, int] | ImageError:
+    reading = threading.local()  # the file that each thread reads
+    complaints: dict[str, None] = {}
+
+    def checked(name: str) -> tuple[Row, Unread] | ImageError:
+        reading.path = files[name]
         if name in bare:
             return ImageError(f"{files[name]}: no label file for it")
         try:
@@ -156,37 +169,42 @@ def run(params: IndexParams, inputs: Inputs, images: range, execution: Execution
 
     rows: list[Row] = []
     errors: list[ImageError] = []
-    pages: dict[str, int] = {}
-    with ThreadPoolExecutor(execution.workers) as pool:
+    unread: dict[str, Unread] = {}
+    with warnings.catch_warnings(), ThreadPoolExecutor(execution.workers) as pool:
+        warnings.simplefilter("always")
+        warnings.showwarning = lambda message, *_: complaints.update(
+            {f"{getattr(reading, 'path', root)}: {message}": None}
+        )
         for done, result in enumerate(pool.map(checked, files), start=1):
             if isinstance(result, ImageError):
                 errors.append(result)
             else:
                 rows.append(result[0])
-                pages |= {result[0].path: result[1]} if result[1] else {}
+                unread[result[0].path] = result[1]
             execution.progress(done, len(files))
     if errors and (params.on_error == "fail" or not rows):
         more = f" (and {len(errors) - 1} more bad files)" if len(errors) > 1 else ""
         raise ImageError(f"{errors[0]}{more}; mend or remove it, or set index.on_error: skip")
     for note in selection.notes:
         log.info("%s: %s", title, note)
+    for complaint in complaints:
+        log.warning("%s: %s", title, " ".join(complaint.split()))
     for error in errors:
         log.warning("%s: skipped: %s", title, error)
-    outside = [row.path for row in rows if row.path.startswith(("/", "../"))]
+    pages = {path: one.pages for path, one in unread.items() if one.pages}
+    deep = [path for path, one in unread.items() if one.lower_bits]
+    outside = [path for path in unread if path.startswith(("/", "../"))]
+    if deep:
+        log.warning("%s: only the upper 8 of 16 bits a colour are read (%s)", title, shown(deep))
     if outside:
-        number = "1 file" if len(outside) == 1 else f"{len(outside)} files"
-        log.warning(
-            "%s: %s, such as %s, not below index.root: dvc does not see a change there", title, number, outside[0]
-        )
-    unlisted = len(found.files) - len(files) - len(selection.flagged)
+        log.warning("%s: not below index.root, so that dvc does not see a change (%s)", title, shown(outside))
     left = {
-        f"not in {split.ids}": unlisted,
+        f"not in {split.ids}": len(found.files) - len(files) - len(selection.flagged),
         f"with the flag -1 in {split.ids}": len(selection.flagged),
         "unreadable (skipped)": len(errors),
-        f"pages behind the first (in {min(pages, default='')}"
-        f"{f' and {len(pages) - 1} more' if len(pages) > 1 else ''})": sum(pages.values()),
+        f"pages behind the first ({shown(list(pages))})": sum(pages.values()),
     }
-    log.info("%s: %s", title, account([Path(row.path) for row in rows], found, left, labels))
+    log.info("%s: %s", title, account([Path(path) for path in unread], found, left, labels))
     return arrays(rows)
 
 

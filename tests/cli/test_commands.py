@@ -163,3 +163,11 @@ def test_dataset(finished, usseg, tmp_path: Path) -> None:
     )
     assert usseg(tmp_path, "dataset", "apply", "voc", "--layout", "voc2012").returncode == 0
     assert read_params(tmp_path)["index"]["classes"][15] == "person"
+
+
+def test_a_warning_of_python_is_one_line(tmp_path: Path) -> None:
+    code = (
+        "import warnings; from cli import one_line_errors\nwith one_line_errors(False): warnings.warn('one\\n  line')"
+    )
+    process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert process.stderr == "one line\n"

@@ -6,6 +6,7 @@ import shutil
 import socket
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -126,8 +127,39 @@ def test_pages_behind_the_first_are_counted(tiny_project, caplog, draw_photo) ->
         pages[0].save(data / name, save_all=True, append_images=pages[1:])
     use(tiny_project, ["*.tif", "*.gif", "images/train/photo0.png"])
     assert closing(tiny_project, caplog) == (
-        "index@train: 3 images (1 .gif, 1 .png, 1 .tif); left out: 4 pages behind the first (in a.tif and 1 more)"
+        "index@train: 3 images (1 .gif, 1 .png, 1 .tif); left out: 4 pages behind the first (a.tif and 1 more)"
     )
+
+
+def test_what_pillow_warns_of_names_the_file(tiny_project, caplog, recwarn, draw_photo) -> None:
+    """EXIF that ends too early, in two files."""
+    for name in ("a", "b"):
+        exif = Image.Exif()
+        exif[0x010E] = "description" * 4
+        path = tiny_project.path / f"data/{name}.jpg"
+        Image.fromarray(draw_photo(0)).save(path, exif=exif)
+        content = path.read_bytes()
+        start = content.index(b"Exif\0\0")
+        length = int.from_bytes(content[start - 2 : start], "big")
+        rest = content[start : start + length - 22] + content[start + length - 2 :]
+        path.write_bytes(content[: start - 2] + (length - 20).to_bytes(2, "big") + rest)
+    use(tiny_project, "*.jpg")
+    for workers in (1, 3):
+        caplog.clear()
+        tiny_project.run("index", workers=workers)
+        data = tiny_project.path / "data"
+        for name in ("a", "b"):
+            assert f"index@train: {data / name}.jpg: Truncated File Read" in caplog.messages
+        assert not recwarn.list
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_colours_of_16_bits_are_told(tiny_project, caplog, suffix: str, channels: int) -> None:
+    cv2.imwrite(str(tiny_project.path / f"data/deep.{suffix}"), np.full((8, 9, channels), 40_000, np.uint16))
+    use(tiny_project, [f"deep.{suffix}", "images/train"])
+    tiny_project.run("index")
+    assert f"index@train: only the upper 8 of 16 bits a colour are read (deep.{suffix})" in caplog.messages
 
 
 def test_the_limit_of_pixels_can_be_raised(tiny_project, caplog) -> None:
@@ -152,7 +184,7 @@ def test_images_elsewhere_are_told(tiny_project, caplog, monkeypatch, save_image
         index = tiny_project.run("index")
         assert index["id"] == ["a"]
         assert (tiny_project.path / "data" / index["path"][0]).exists()
-        assert any("1 file, such as" in line and "not below index.root" in line for line in caplog.messages)
+        assert any("not below index.root, so that dvc does not see" in line for line in caplog.messages)
     use(tiny_project, "pictures/*", root="~")
     tiny_project.run("index")
     assert tiny_project.run("features").num_images == 1

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import ImageError
-from pipeline.images import check_pixels, read_image, read_labels
+from pipeline.images import Unread, check_header, read_image, read_labels
 
 GREY = np.array([[3, 64, 128], [160, 192, 237]], np.uint8)
 SHARED = Path(__file__).resolve().parents[3] / "shared/faults"
@@ -91,14 +91,14 @@ def test_the_first_page_is_read_and_the_others_are_counted(tmp_path: Path, suffi
     first, *others = [Image.fromarray(color) for color in COLORS]
     first.save(tmp_path / f"a.{suffix}", save_all=True, append_images=others)
     path = (tmp_path / f"a.{suffix}").rename(tmp_path / "a.jpg" if suffix == "mpo" else tmp_path / f"a.{suffix}")
-    assert check_pixels(path, 1000) == 2
+    assert check_header(path, 1000).pages == 2
     np.testing.assert_allclose(read_image(path), COLORS[0], atol=8)
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp", "bmp", "gif", "ppm", "jp2", "avif"])
 def test_every_format_is_read(tmp_path: Path, suffix: str) -> None:
     path = saved(tmp_path / f"a.{suffix}", COLORS[0])
-    assert check_pixels(path, 1000) == 0
+    assert check_header(path, 1000) == Unread()
     np.testing.assert_allclose(read_image(path), COLORS[0], atol=8)
 
 
@@ -127,6 +127,13 @@ def test_heic_names_the_package_that_reads_it(tmp_path: Path, brand: bytes) -> N
     (tmp_path / "photo.HEIC").write_bytes(b"\0\0\0\x18ftyp" + brand + bytes(40))
     with pytest.raises(ImageError, match=r"photo\.HEIC: HEIC; run: pip install pillow-heif, or convert it to JPEG$"):
         read_image(tmp_path / "photo.HEIC")
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="no ../shared/faults beside the clone")
+def test_the_given_eps_starts_no_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("subprocess.Popen", None)
+    with pytest.raises(ImageError, match=r"eps_named\.png: not an image that Pillow can read, found PostScript"):
+        read_image(SHARED / "files/eps_named.png")
 
 
 def no_file(path: Path, kind: str) -> None:
@@ -174,8 +181,8 @@ def test_the_limit_of_pixels_is_held_against_the_header(tmp_path: Path) -> None:
     with pytest.raises(
         ImageError, match=r"large\.png: found 20000 x 10000 = 200,000,000 pixels; index\.max_pixels allows"
     ):
-        check_pixels(path, 178_956_970)
-    assert check_pixels(path, 200_000_000) == 0
+        check_header(path, 178_956_970)
+    assert check_header(path, 200_000_000) == Unread()
 
 
 @pytest.mark.parametrize(
