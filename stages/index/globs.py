@@ -57,7 +57,7 @@ def candidates(
         wanted = [Part(part, None if part == "**" else names_of(part)) for part in through]
         for path in matching(fixed, [*wanted, Part(last, names)], left, where, above):
             if is_folder and path.suffix[1:].lower() not in kinds:
-                left[path] = OTHER
+                left[path] = OTHER if is_text(path.name) else NO_TEXT
                 continue
             match = names.fullmatch(nfc(path.name))
             name = match["id"] if match and "{id}" in last else path.stem

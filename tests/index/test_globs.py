@@ -208,7 +208,8 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
         touch(tmp_path, "i/caf\udce9.txt")
     except OSError:
         pytest.skip("this file system takes only UTF-8 names")
-    assert r"1 file whose name is not UTF-8 " in counted(files_of(tmp_path, "i/*.png", "w").left)
+    for spelling in ("i/*.png", "i"):
+        assert r"1 file whose name is not UTF-8 (" in counted(files_of(tmp_path, spelling, "w").left)
     (tmp_path / "i/deep").rename(tmp_path / "i/d\udcffp")
     for spelling in ("i", "i/**/*.png", "i/*/*.png", "i/*"):
         with pytest.raises(
