@@ -184,7 +184,7 @@ def run(params: IndexParams, inputs: Inputs, images: range, execution: Execution
             execution.progress(done, len(files))
     if errors and (params.on_error == "fail" or not rows):
         more = f" (and {len(errors) - 1} more bad files)" if len(errors) > 1 else ""
-        raise ImageError(f"{errors[0]}{more}; mend or remove it, or set index.on_error: skip")
+        raise ImageError(f"{title}: {errors[0]}{more}; mend or remove it, or set index.on_error: skip")
     for note in selection.notes:
         log.info("%s: %s", title, note)
     for complaint in complaints:

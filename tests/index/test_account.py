@@ -80,7 +80,8 @@ def test_a_bad_half_skips_the_pair(tiny_project, caplog, monkeypatch, side: str,
     monkeypatch.chdir(tiny_project.path)
     spoilt(tiny_project.path / f"data/{side}/train/photo1.png", kind)
     with pytest.raises(
-        ImageError, match=rf"{side}/train/photo1\.png: .*; mend or remove it, or set index\.on_error: skip$"
+        ImageError,
+        match=rf"^index@train: .*{side}/train/photo1\.png: .*; mend or remove it, or set index\.on_error: skip$",
     ):
         tiny_project.run("index")
     tiny_project.set({"index.on_error": "skip"})
