@@ -6,7 +6,7 @@ import importlib.util
 import os
 import stat
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -229,22 +229,6 @@ def full_scale(most: float, mode: str, declared: float | None) -> float:
     return next((2.0**bits - 1 for bits in (8, 10, 12, 14, 16) if most < 2**bits), most)
 
 
-def read_labels(path: Path) -> npt.NDArray[np.int64]:
-    """Read a label map as int64 (height, width): grey values or palette indices, as stored.
-
-    Raises:
-        ImageError: unreadable, more than one channel, or no integers.
-    """
-    if path.suffix.lower() == ".mat":
-        values, found = read_matrix(path), "a MATLAB array"
-    else:
-        image = open_upright(path)
-        values, found = np.asarray(image), f"mode {image.mode}"
-    if values.ndim != 2 or values.dtype.kind not in "biu":
-        raise ImageError(f"{path}: found {found}; labels need one channel of integers (grey or palette)")
-    return values.astype(np.int64)
-
-
 def read_matrix(path: Path) -> npt.NDArray[Any]:
     """The one array of a MATLAB file.
 
@@ -280,33 +264,6 @@ def matrix_size(path: Path) -> tuple[int, int]:
         raise ImageError(f"{path}: {' '.join(str(error).split())}") from None
     height, width = max((shape[:2] for shape in shapes), key=np.prod, default=(0, 0))
     return width, height
-
-
-def label_table(label_values: Sequence[str]) -> dict[int, int]:
-    """Raw label value -> class, of one entry a class such as `7` or `0-3, 9`.
-
-    Raises:
-        ValueError: no number or range, or a value named twice.
-    """
-    table: dict[int, int] = {}
-    for position, entry in enumerate(label_values):
-        for part in entry.split(","):
-            first, dash, last = part.strip().partition("-")
-            if not first.isdigit() or (dash and not last.isdigit()):
-                raise ValueError(f"{entry!r}: values such as '7' or '0-3, 9' are allowed")
-            for value in range(int(first), int(last or first) + 1):
-                if value in table:
-                    raise ValueError(f"value {value} is named twice")
-                table[value] = position
-    return table
-
-
-def to_classes(labels: npt.NDArray[np.int64], table: Mapping[int, int]) -> npt.NDArray[np.int64]:
-    """Raw label values -> classes; -1 where no class has the value."""
-    out = np.full(labels.shape, -1, np.int64)
-    for value in np.unique(labels).tolist():
-        out[labels == value] = table.get(value, -1)
-    return out
 
 
 def file_checksum(path: Path) -> str:

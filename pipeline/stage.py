@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.artifact import ArraySpec, Artifact, write_file
-from pipeline.images import label_table, read_image, to_classes
+from pipeline.images import read_image
+from pipeline.labels import LabelValues
 from pipeline.params import Params, refused
 from pipeline.truth import Truth, read_truth
 
@@ -107,16 +108,16 @@ class Inputs:
         return read_image(self.file(i, "path", split))
 
     def truth(self, i: int, split: str | None = None) -> Truth | None:
-        """What is known of image `i`: in a label image -1 where no class has the value; None where nothing is known."""
-        path = self.file(i, "label_path", split)
-        if path == self.root:
+        """What is known of image `i`: in a label image -1 where a pixel is never scored; None where nothing is known."""
+        index: Artifact = self.artifacts["index"] if split is None else self.artifacts["index"][split]
+        label = str(index["label_path"][i])
+        if not label:
             return None
-        truth = read_truth(path, self.file(i, "path", split).name)
-        table = label_table(self.index_params.get("label_values", []))
-        return Truth(labels=to_classes(truth.labels, table)) if table and truth.labels is not None else truth
+        height, width = index["size"][i].tolist()
+        return read_truth(self.root, label, str(index["path"][i]), (height, width), LabelValues.of(self.index_params))
 
     def labels(self, i: int, split: str | None = None) -> npt.NDArray[np.int64] | None:
-        """Label values of image `i`, int64 (height, width), -1 where no class has the value; None where it has no label image."""
+        """Classes of image `i`, int64 (height, width), -1 where a pixel is never scored; None where it has no label image."""
         truth = self.truth(i, split)
         return None if truth is None else truth.labels
 

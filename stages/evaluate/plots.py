@@ -1,12 +1,19 @@
 """The scores as a table, and pictures of what is behind them; equal numbers give equal bytes."""
 
 import csv
+import functools
 import io
-from collections.abc import Mapping, Sequence
+import logging
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+log = logging.getLogger("usseg")
+DRAWN = 60  # classes, and clusters, in the picture of a confusion matrix
+LONGEST = 40  # letters of a name in it
 
 
 def scores_csv(rows: Sequence[tuple[str, float]]) -> str:
@@ -31,20 +38,73 @@ def png(figure: Any) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     out = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(out, metadata={"Software": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # `font_families` says so in one line
+        FigureCanvasAgg(figure).print_png(out, metadata={"Software": None})
     return out.getvalue()
 
 
+def font_families(names: Iterable[str]) -> list[str]:
+    """Font families that draw the names: the usual one, and where it lacks letters those installed ones that have most of them.
+
+    Letters that no installed font has are drawn as boxes, with a line.
+    """
+    from matplotlib.font_manager import FontProperties, findfont, fontManager
+
+    usual = FontProperties().get_name()
+    chosen, lacking = [usual], set("".join(names)) - letters_of(findfont(usual)) - set("\n\t\r")
+    fonts = {font.name: font.fname for font in fontManager.ttflist if not font.name.startswith("Last Resort")}
+    while lacking:
+        best = max(sorted(fonts), key=lambda name: len(lacking & letters_of(fonts[name])))
+        found = lacking & letters_of(fonts[best])
+        if not found:
+            shown = ", ".join(sorted(lacking)[:5])
+            log.warning(
+                "no installed font has %s: drawn as boxes; install a font that has, such as Noto Sans CJK", shown
+            )
+            break
+        chosen.append(best)
+        lacking -= found
+    return chosen
+
+
+@functools.cache
+def letters_of(font: str) -> frozenset[str]:
+    """The letters that a font file has."""
+    from matplotlib.font_manager import get_font
+
+    return frozenset(map(chr, get_font(font).get_charmap()))
+
+
+def largest(pixels: npt.NDArray[np.int64]) -> list[int]:
+    """The places of the DRAWN rows with most pixels, in order."""
+    return sorted(np.argsort(-pixels, kind="stable")[:DRAWN].tolist())
+
+
 def confusion_png(confusion_KN: npt.NDArray[np.int64], names: Sequence[str], clusters: Sequence[str]) -> bytes:
-    """Share of each class's pixels by cluster."""
-    share = confusion_KN / np.maximum(confusion_KN.sum(axis=0, keepdims=True), 1)
-    figure, axes = figure_of(2 + 0.36 * len(names), 1.6 + 0.36 * len(clusters))
+    """Share of each class's pixels by cluster. Of many classes or clusters those with most pixels are drawn, and the title says so."""
+    rows, columns = largest(confusion_KN.sum(axis=1)), largest(confusion_KN.sum(axis=0))
+    share = (confusion_KN / np.maximum(confusion_KN.sum(axis=0, keepdims=True), 1))[np.ix_(rows, columns)]
+    figure, axes = figure_of(2 + 0.36 * len(columns), 1.6 + 0.36 * len(rows))
     if share.size:
         axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    axes.set_xticks(range(len(names)), names, rotation=60, ha="right", fontsize=8)
-    axes.set_yticks(range(len(clusters)), clusters, fontsize=8)
+    drawn = [
+        [name if len(name) <= LONGEST else f"{name[:LONGEST]}..." for name in part]
+        for part in ([names[column] for column in columns], [clusters[row] for row in rows])
+    ]
+    written: dict[str, Any] = {"fontsize": 8, "parse_math": False}
+    families = font_families([name for part in drawn for name in part])
+    if len(families) > 1:
+        written["fontfamily"] = families
+    axes.set_xticks(range(len(columns)), drawn[0], rotation=60, ha="right", **written)
+    axes.set_yticks(range(len(rows)), drawn[1], **written)
     axes.set_xlabel("class")
     axes.set_ylabel("cluster (class it is matched to)")
+    if share.shape != confusion_KN.shape:
+        axes.set_title(
+            f"{len(columns)} of {len(names)} classes, {len(rows)} of {len(clusters)} clusters: those with most pixels",
+            fontsize=8,
+        )
     return png(figure)
 
 

@@ -23,6 +23,8 @@ class Scores:
 def scores(confusion_KN: I64, matching_K: I64, *, absent: str = "drop", extra_row: bool = False) -> Scores:
     """Score a confusion matrix under a matching.
 
+    A matrix without a pixel has nothing to score: its mean and accuracy of 0 mean nothing.
+
     Pixels of unmatched clusters count as errors: they stay in the denominators of their true class and of the accuracy.
 
     Args:

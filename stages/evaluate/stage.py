@@ -10,6 +10,7 @@ from pydantic import Field
 
 from pipeline.artifact import ArraySpec, Artifact
 from pipeline.errors import ParamsError
+from pipeline.labels import LabelTally, LabelValues
 from pipeline.params import Params, refused
 from pipeline.stage import Execution, Input, Inputs, Stage
 
@@ -66,8 +67,8 @@ def check_classes(params: EvaluateParams, inputs: Inputs) -> None:
         )
 
 
-def scored_images(params: EvaluateParams, inputs: Inputs, execution: Execution) -> Iterator[Any]:
-    """The maps of the split with their truth, image by image, those without one left out.
+def scored_images(params: EvaluateParams, inputs: Inputs, execution: Execution, tally: LabelTally) -> Iterator[Any]:
+    """The maps of the split with their truth, image by image, those without one left out; the tally counts label images.
 
     Raises:
         ParamsError: a truth that the method cannot use.
@@ -76,8 +77,7 @@ def scored_images(params: EvaluateParams, inputs: Inputs, execution: Execution) 
     from stages.evaluate.scored import ScoredImage
 
     allowed = METHODS[params.method].TRUTH
-    refine, ignored = inputs["refine"], list(inputs.index_params["ignore"])
-    named = len(inputs.index_params["classes"])
+    refine = inputs["refine"]
     sizes = refine["size"][:].tolist()
     soft = refine["foreground"].shape[1] > 0
     kind = ""
@@ -99,14 +99,11 @@ def scored_images(params: EvaluateParams, inputs: Inputs, execution: Execution) 
                 raise ParamsError(
                     "params.yaml: evaluate.protocol: found 'crop320'; native is allowed where the truth is boxes"
                 )
-            labels = truth.labels
-            if labels is not None:
-                beyond = (labels >= named) if named else np.zeros(labels.shape, np.bool_)
-                labels = np.where((labels < 0) | beyond | np.isin(labels, ignored), -1, labels)
+            tally.add(truth.counts)
             yield ScoredImage(
                 map=refine["maps"][i, :height, :width],
                 foreground=refine["foreground"][i, :height, :width] if soft else None,
-                labels=labels,
+                labels=truth.labels,
                 partitions=truth.partitions,
                 boxes=truth.boxes,
             )
@@ -134,11 +131,17 @@ def run(params: EvaluateParams, inputs: Inputs, images: range, execution: Execut
 
     check_classes(params, inputs)
     split, labelled = inputs.split, any(inputs["index"]["label_path"])
-    scored = scored_images(params, inputs, execution)
+    tally = LabelTally(LabelValues.of(inputs.index_params))
+    scored = scored_images(params, inputs, execution, tally)
     result = METHODS[params.method].score(scored, params, map_labels(params, inputs))
     metrics = {"labelled": labelled, "num_images": len(images), **(result.metrics if labelled else {})}
     if not labelled:
         log.info("evaluate@%s: no labels, nothing to score", split)
+    for line in tally.lines(split):
+        log.warning("evaluate@%s: %s", split, line)
+    undefined = [name for name, value in metrics.items() if value is None]
+    if undefined:
+        log.warning("evaluate@%s: nothing to score for %s: null in metrics/%s.json", split, ", ".join(undefined), split)
     files: dict[str, str | bytes] = {
         f"metrics/{split}.json": json.dumps(metrics, indent=1, allow_nan=False) + "\n",
         f"plots/{split}/scores.csv": scores_csv(result.rows),

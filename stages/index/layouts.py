@@ -296,7 +296,7 @@ def settings_of(layout: Layout, root: Path) -> dict[str, dict[str, Any]]:
         "splits": splits,
         "classes": list(layout.classes),
         "label_values": list(layout.classes.values()),
-        "ignore": [255],
+        "ignore": [] if layout.classes == OBJECT else [255],
     }
     fit = {"fit_split": "train" if "train" in splits else min(splits)}
     return {"index": index, "cluster": fit, **{section: dict(keys) for section, keys in layout.scoring.items()}}

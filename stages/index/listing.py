@@ -5,8 +5,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipeline.coco import coco_file
 from pipeline.errors import ParamsError
-from pipeline.truth import coco_images
 from stages.index.globs import BACK, EMPTY, HIDDEN_FILE, HIDDEN_FOLDER, IMAGES, NO_TEXT, OTHER, candidates, is_text, nfc
 
 TRUTHS = {*IMAGES, "xml", "json"}
@@ -70,8 +70,8 @@ def files_of(root: Path, spelling: Spelling, where: str, kinds: Collection[str] 
     return Listing(files, {path: kind for path, kind in left.items() if path not in ids})
 
 
-def truth_files(root: Path, spelling: Spelling, names: Iterable[str], where: str) -> Listing:
-    """The file with the truth of each image, by id; a .json file has that of all of them.
+def truth_files(root: Path, spelling: Spelling, names: Iterable[str], where: str, *, outlines: bool = False) -> Listing:
+    """The file with the truth of each image, by id; a .json file has that of all of them, read with outlines or without.
 
     Raises:
         ParamsError: as `files_of`, or several .json files.
@@ -85,7 +85,7 @@ def truth_files(root: Path, spelling: Spelling, names: Iterable[str], where: str
         raise ParamsError(
             f"{where}: {spelling!r} matches {len(listing.files)} files; of .json one file with all images is needed"
         )
-    coco_images(whole[0])
+    coco_file(whole[0], outlines=outlines)
     return Listing(dict.fromkeys(names, whole[0]), listing.left)
 
 

@@ -8,16 +8,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from unicodedata import normalize
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from pipeline.artifact import ArraySpec
 from pipeline.errors import ImageError, ParamsError
-from pipeline.images import Unread, check_header, file_checksum, image_size, label_table
+from pipeline.images import Unread, check_header, file_checksum, image_size
+from pipeline.labels import LabelCounts, LabelTally, LabelValues, label_table, raw_value
 from pipeline.params import Params
 from pipeline.stage import Execution, Inputs, Stage
-from pipeline.truth import check_truth
+from pipeline.truth import read_truth
 
 log = logging.getLogger("usseg")
 
@@ -42,9 +44,11 @@ class IndexParams(Params):
     classes: list[str] = Field(description="class names; the position is the label value")
     label_values: list[str] = Field(
         [],
-        description="raw label values a class, such as '7' or '0-3, 9', the others never scored; []: values are classes",
+        description="raw values of each class, such as '7', '0-3, 9' or '#804080', others never scored; []: values are classes",
     )
-    ignore: list[Annotated[int, Field(ge=-(2**31), lt=2**32)]] = Field([255], description="label values never scored")
+    ignore: list[Annotated[int, Field(ge=-(2**31), lt=2**32)] | str] = Field(
+        [255], description="raw values never scored, such as 255 or '#000000'"
+    )
     on_error: Literal["fail", "skip"] = Field("fail", description="what an unreadable image or label does")
     max_pixels: int = Field(178_956_970, ge=1, le=2**36, description="an image or label with more pixels is unreadable")
 
@@ -59,12 +63,45 @@ class IndexParams(Params):
             raise ValueError("at least one split is needed")
         return splits
 
+    @field_validator("classes")
+    @classmethod
+    def names_of_their_own(cls, classes: list[str]) -> list[str]:
+        """A name stands for one class."""
+        seen: dict[str, str] = {}
+        for name in classes:
+            same = normalize("NFC", name).strip()
+            if not same:
+                raise ValueError("a class without a name; write one")
+            if same in seen:
+                raise ValueError(f"{name!r} is named twice; a name of its own for each class is needed")
+            seen[same] = name
+        return classes
+
     @field_validator("label_values")
     @classmethod
-    def each_value_once(cls, label_values: list[str]) -> list[str]:
-        """A value belongs to one class."""
+    def each_value_once(cls, label_values: list[str], info: ValidationInfo) -> list[str]:
+        """One entry for each class, and a value belongs to one class."""
         label_table(label_values)
+        classes = info.data.get("classes")
+        if label_values and classes is not None and len(label_values) != len(classes):
+            raise ValueError(
+                f"{len(label_values)} entries for the {len(classes)} of index.classes; one for each class, or [], is needed"
+            )
         return label_values
+
+    @field_validator("ignore")
+    @classmethod
+    def raw_values(cls, ignore: list[int | str], info: ValidationInfo) -> list[int | str]:
+        """Values as the label files have them: colours where label_values are colours."""
+        colors = any("#" in entry for entry in info.data.get("label_values", []))
+        for value in ignore:
+            raw_value(value)
+            if isinstance(value, str) != colors and ignore != [255]:
+                raise ValueError(
+                    f"{value!r} is {'no colour' if colors else 'a colour'}, and label_values are "
+                    f"{'colours' if colors else 'numbers'}; the same is needed here"
+                )
+        return ignore
 
 
 @dataclass(frozen=True)
@@ -79,41 +116,48 @@ class Row:
     label_checksum: str
 
 
+@dataclass(frozen=True)
+class Checked:
+    """What is kept of a file that was checked: its row, and what the split's lines tell."""
+
+    row: Row
+    unread: Unread
+    counts: LabelCounts | None
+    remark: str
+
+
 def check_file(
     name: str, path: Path, label: Path | None, root: Path, params: IndexParams, shared: Mapping[Path, str]
-) -> tuple[Row, Unread]:
-    """Decode one image and its truth; returns what is not read of their files, too.
-
-    `shared` has the checksums of files with the truth of many.
+) -> Checked:
+    """Decode one image and its truth; `shared` has the checksums of files with the truth of many.
 
     Raises:
-        ImageError: unreadable, too large, sizes that differ, or a label value that no class has.
+        ImageError: unreadable, too large, a truth that does not fit, or a label value that no class has.
     """
     unread = check_header(path, params.max_pixels)
     height, width = image_size(path)
-    labels = None
+    image, label_path, truth = below(root, path), below(root, label) if label else "", None
+    whole = label_path.lower().endswith((".xml", ".json"))
     if label is not None:
-        if label.suffix.lower() not in (".xml", ".json"):
-            pages = check_header(label, params.max_pixels).pages
-            unread = replace(unread, pages=unread.pages + pages)
-        labels = check_truth(label, path.name, (height, width)).labels
-    if labels is not None:
-        allowed = {*range(len(params.classes)), *params.ignore}
-        strange = sorted(set(np.unique(labels).tolist()) - allowed)
-        if params.classes and strange and not params.label_values:
+        if not whole:
+            unread = replace(unread, pages=unread.pages + check_header(label, params.max_pixels).pages)
+        values = LabelValues.of(params.model_dump())
+        truth = read_truth(root, label_path, image, (height, width), values)
+        strange = sorted(truth.counts.unscored.keys() - values.ignored) if truth.counts else []
+        if strange and params.classes and not params.label_values and not whole:
             raise ImageError(
                 f"{label}: found label value {strange[0]}; index.classes declares 0 to {len(params.classes) - 1} "
                 f"and index.ignore {params.ignore}"
             )
     row = Row(
         name,
-        below(root, path),
-        below(root, label) if label else "",
+        image,
+        label_path,
         (height, width),
         file_checksum(path),
         (shared.get(label) or file_checksum(label)) if label else "",
     )
-    return row, unread
+    return Checked(row, unread, truth.counts if truth else None, truth.remark if truth else "")
 
 
 def below(root: Path, path: Path) -> str:
@@ -135,7 +179,9 @@ def run(params: IndexParams, inputs: Inputs, images: range, execution: Execution
     root = inputs.root
     where, title = f"params.yaml: index.splits.{inputs.split}", f"index@{inputs.split}"
     found = files_of(root, split.images, f"{where}.images")
-    labels = truth_files(root, split.labels, found.files, f"{where}.labels") if split.labels is not None else Listing()
+    labels = Listing()
+    if split.labels is not None:
+        labels = truth_files(root, split.labels, found.files, f"{where}.labels", outlines=bool(params.classes))
     selection = Selection(list(found.files), [], set(), [])
     if split.ids is not None:
         selection = listed(root, split.ids, f"{where}.ids", found.files)
@@ -158,7 +204,7 @@ def run(params: IndexParams, inputs: Inputs, images: range, execution: Execution
     reading = threading.local()  # the file that each thread reads
     complaints: dict[str, None] = {}
 
-    def checked(name: str) -> tuple[Row, Unread] | ImageError:
+    def checked(name: str) -> Checked | ImageError:
         reading.path = files[name]
         if name in bare:
             return ImageError(f"{files[name]}: no label file for it")
@@ -170,6 +216,8 @@ def run(params: IndexParams, inputs: Inputs, images: range, execution: Execution
     rows: list[Row] = []
     errors: list[ImageError] = []
     unread: dict[str, Unread] = {}
+    remarks: list[str] = []
+    tally = LabelTally(LabelValues.of(params.model_dump()))
     with warnings.catch_warnings(), ThreadPoolExecutor(execution.workers) as pool:
         warnings.simplefilter("always")
         warnings.showwarning = lambda message, *_: complaints.update(
@@ -179,8 +227,10 @@ def run(params: IndexParams, inputs: Inputs, images: range, execution: Execution
             if isinstance(result, ImageError):
                 errors.append(result)
             else:
-                rows.append(result[0])
-                unread[result[0].path] = result[1]
+                rows.append(result.row)
+                unread[result.row.path] = result.unread
+                remarks += [result.remark] if result.remark else []
+                tally.add(result.counts)
             execution.progress(done, len(files))
     if errors and (params.on_error == "fail" or not rows):
         more = f" (and {len(errors) - 1} more bad files)" if len(errors) > 1 else ""
@@ -191,6 +241,10 @@ def run(params: IndexParams, inputs: Inputs, images: range, execution: Execution
         log.warning("%s: %s", title, " ".join(complaint.split()))
     for error in errors:
         log.warning("%s: skipped: %s", title, error)
+    if remarks:
+        log.warning("%s: %s%s", title, remarks[0], f" (and {len(remarks) - 1} more)" if len(remarks) > 1 else "")
+    for line in tally.lines(inputs.split):
+        log.warning("%s: %s", title, line)
     pages = {path: one.pages for path, one in unread.items() if one.pages}
     deep = [path for path, one in unread.items() if one.lower_bits]
     outside = [path for path in unread if path.startswith(("/", "../"))]

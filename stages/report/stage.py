@@ -15,6 +15,7 @@ from pipeline.stage import Execution, Input, Inputs, Stage
 
 SIDE = 320  # pixels of a picture on the page
 BACKGROUND = (60, 60, 66)
+SHOWN = 100  # classes with most pixels, and clusters, in the tables
 TITLES = {
     **{"miou": "mIoU", "accuracy": "pixel accuracy", "iou": "IoU", "dataset_iou": "IoU over all images"},
     **{"max_f": "maxF, β² = 0.3", "max_f_selfmask": "maxF as SelfMask has it", "corloc": "CorLoc"},
@@ -150,7 +151,7 @@ def truth_picture(inputs: Inputs, i: int, split: str, class_colors: npt.NDArray[
     if truth.boxes is not None:
         return data_uri(fit_within(draw_boxes(inputs.image(i, split), truth.boxes), side))
     if truth.labels is not None:
-        labels = np.where(np.isin(truth.labels, inputs.index_params["ignore"]), -1, truth.labels)
+        labels = truth.labels
         largest = int(labels.max(initial=0))
         if inputs["evaluate"][split].params["method"] == "objects":  # those of the maps
             colors = on_background(largest)
@@ -169,11 +170,18 @@ def score_view(inputs: Inputs, split: str, names: list[str], class_colors: npt.N
     main = [(TITLES[name], f"{value:.3f}") for name, value in zip(artifact["name"], artifact["score"][:], strict=True)]
     confusion, matching = artifact["confusion"][:], artifact["matching"][:]
     if not confusion.sum():
-        return {"scores": main if artifact.params["method"] != "classes" else []}
+        labelled = any(inputs["index"][split]["label_path"])
+        return {"scores": main, "unscored": "nothing to score" if labelled else "no labels"}
     result = artifact.call("scores_of")
     share = 100 * confusion / np.maximum(confusion.sum(axis=0, keepdims=True), 1)
     offset = first_label(inputs, split)
-    order = sorted(range(len(matching)), key=lambda k: (matching[k] < 0, matching[k]))
+    order = sorted(range(len(matching)), key=lambda k: (matching[k] < 0, matching[k]))[:SHOWN]
+    shown_classes = sorted(np.argsort(-confusion.sum(axis=0), kind="stable")[:SHOWN].tolist())
+    left_out = [
+        f"{count - SHOWN} more {kind}"
+        for count, kind in ((len(names), "classes"), (len(matching), "clusters"))
+        if count > SHOWN
+    ]
 
     def shown(value: float) -> str:
         return "–" if math.isnan(value) else f"{value:.3f}"
@@ -182,18 +190,19 @@ def score_view(inputs: Inputs, split: str, names: list[str], class_colors: npt.N
         "scores": main,
         "classes": [
             {
-                "name": name,
+                "name": names[c],
                 "color": css(class_colors[c]),
                 "iou": shown(result.iou[c]),
                 "accuracy": shown(result.class_accuracy[c]),
                 "width": 0 if math.isnan(result.iou[c]) else round(100 * result.iou[c], 1),
             }
-            for c, name in enumerate(names)
+            for c in shown_classes
         ],
+        "left_out": f"not shown: {' and '.join(left_out)}" if left_out else "",
         "confusion": [
             {
                 "name": f"{k + offset} → {names[matching[k]] if matching[k] >= 0 else 'none'}",
-                "shares": [round(v) for v in share[k].tolist()],
+                "shares": [round(v) for v in share[k, shown_classes].tolist()],
             }
             for k in order
         ],

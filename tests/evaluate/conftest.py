@@ -65,11 +65,12 @@ def evaluate(tmp_path: Path) -> Callable[..., dict[str, Any]]:
         padded = np.full((len(maps), *sizes.max(axis=0)), -1, np.int16)
         foreground = np.zeros((len(maps), *(sizes.max(axis=0) if soft else (0, 0))), np.uint8)
         for i, found in enumerate(maps):
+            Image.new("L", found.shape[::-1]).save(tmp_path / f"{i}.jpg")
             padded[i, : sizes[i][0], : sizes[i][1]] = found
             if soft:
                 foreground[i, : sizes[i][0], : sizes[i][1]] = soft[i]
         artifacts = {
-            "index": Held({}, path=[f"{i}.jpg" for i in range(len(maps))], label_path=names),
+            "index": Held({}, path=[f"{i}.jpg" for i in range(len(maps))], label_path=names, size=sizes),
             "segments": Held({"background": background}),
             "refine": Held({"source": source}, maps=padded, foreground=foreground, size=sizes),
         }

@@ -41,8 +41,9 @@ def test_images_with_nothing_to_score_give_valid_json(finished_project) -> None:
     finished_project.set({"index.ignore": [255, 0, 1]})
     finished_project.run("evaluate")
     found = metrics(finished_project)
-    assert found["miou"] == found["accuracy"] == 0
+    assert found["miou"] is found["accuracy"] is None
     assert found["per_class"] == {"left": None, "right": None}
+    assert set(map(str, found["conventions"].values())) == {"{'miou': None, 'accuracy': None}"}
 
 
 @pytest.mark.filterwarnings("error::UserWarning")

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import ImageError
-from pipeline.images import Unread, check_header, read_image, read_labels
+from pipeline.images import Unread, check_header, read_image
+from pipeline.labels import read_labels
 
 GREY = np.array([[3, 64, 128], [160, 192, 237]], np.uint8)
 SHARED = Path(__file__).resolve().parents[3] / "shared/faults"

@@ -80,7 +80,7 @@ def other_size(project) -> None:
 
 
 def colored_label(project) -> None:
-    Image.fromarray(np.zeros((48, 64, 3), np.uint8)).save(project.path / "data/labels/train/photo1.png")
+    Image.fromarray(np.full((48, 64, 3), (1, 2, 3), np.uint8)).save(project.path / "data/labels/train/photo1.png")
 
 
 BAD_FILES = [

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from pipeline.images import label_table, read_image, read_labels, to_classes
+from pipeline.images import read_image
+from pipeline.labels import LabelValues, label_table, read_labels
 from pipeline.params import read_params
 from pipeline.recipes import write_settings
 from pipeline.stage import Inputs
@@ -153,7 +154,7 @@ def test_coco_groups() -> None:
     sizes = np.bincount(list(table.values()), minlength=27).tolist()
     assert sizes == [6, 6, 10, 10, 8, 8, 8, 10, 6, 1, 10, 8, 2, 6, 4, 11, 4, 11, 7, 2, 6, 11, 9, 2, 6, 5, 5]
     assert sum(fine * coarse for fine, coarse in table.items()) == 253_662
-    found = to_classes(np.array([0, 1, 90, 91, 105, 181, 255]), table)
+    found = LabelValues(tuple(COCO_27), tuple(COCO_27.values())).to_classes(np.array([0, 1, 90, 91, 105, 181, 255]))
     np.testing.assert_array_equal(found, [9, 11, 4, 17, 23, 24, -1])
 
 
@@ -168,8 +169,8 @@ def test_coco_groups() -> None:
     ],
 )
 def test_label_values(name: str, raw: list[int], classes: list[int]) -> None:
-    table = label_table(list(LAYOUTS[name].classes.values()))
-    np.testing.assert_array_equal(to_classes(np.array(raw), table), classes)
+    index = settings_of(find_layout(name), Path("public"))["index"]
+    np.testing.assert_array_equal(LabelValues.of(index).to_classes(np.array(raw)), classes)
 
 
 @pytest.mark.parametrize("entries", [["x"], ["1-"], ["-1"], ["3", "1-4"], [""]])

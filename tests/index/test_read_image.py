@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import ImageError
-from pipeline.images import read_image, read_labels
+from pipeline.images import read_image
+from pipeline.labels import read_labels
 
 GREY = np.array([[0, 64, 128], [160, 192, 255]], np.uint8)
 COLOR = np.stack([GREY, 255 - GREY, np.full_like(GREY, 90)], axis=2)

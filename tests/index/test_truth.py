@@ -5,14 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.io import savemat
 
 from pipeline.errors import ImageError, ParamsError
 from pipeline.images import file_checksum
+from pipeline.labels import LabelValues
 from pipeline.stage import Inputs
-from pipeline.truth import check_truth, read_truth
+from pipeline.truth import Truth, read_truth
 
 SIZE = (48, 64)
+PLAIN = LabelValues()
 THING = (
     "<object><name>cat</name><bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox>{}</object>"
 )
@@ -50,18 +53,26 @@ def people(path: Path, *maps: np.ndarray) -> Path:
     return path
 
 
+def read(path: Path, image: str = "a.jpg", values: LabelValues = PLAIN) -> Truth:
+    """The truth that a file has of an upright grey photo beside it."""
+    photo = path.parent / image
+    photo.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", SIZE[::-1]).save(photo)
+    return read_truth(path.parent, path.name, image, SIZE, values)
+
+
 def test_boxes_of_voc_begin_at_one_and_keep_hard_objects(tmp_path: Path) -> None:
     part = "<part><name>head</name><bndbox><xmin>9</xmin><ymin>9</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></part>"
     things = [
         thing(1, 1, 64, 48, extra="<difficult>1</difficult>"),
         thing(10.4, 20, 30.7, 41, extra=f"<truncated>1</truncated>{part}"),
     ]
-    truth = read_truth(voc(tmp_path / "a.xml", *things), "a.jpg")
+    truth = read(voc(tmp_path / "a.xml", *things))
     np.testing.assert_array_equal(truth.boxes, [[0, 0, 64, 48], [9, 19, 31, 41]])
     assert truth.kind == "boxes"
     assert truth.labels is None
     assert truth.partitions is None
-    assert read_truth(voc(tmp_path / "b.xml"), "b.jpg").boxes.shape == (0, 4)
+    assert read(voc(tmp_path / "b.xml")).boxes.shape == (0, 4)
 
 
 def test_boxes_of_coco_are_rounded_and_crowds_left_out(tmp_path: Path) -> None:
@@ -74,22 +85,22 @@ def test_boxes_of_coco_are_rounded_and_crowds_left_out(tmp_path: Path) -> None:
     }
     path = coco(tmp_path / "instances.json", found)
     # 1.4 + 10.2 = 11.6 and 2.6 + 5.3 = 7.9: the far corner is rounded, not the width.
-    np.testing.assert_array_equal(read_truth(path, "a.jpg").boxes, [[1, 3, 12, 8]])
-    assert read_truth(path, "b.jpg").boxes.shape == (0, 4)
-    with pytest.raises(ImageError, match=r"instances\.json: it knows no image 'c\.jpg'"):
-        read_truth(path, "c.jpg")
+    np.testing.assert_array_equal(read(path, "train2014/a.jpg").boxes, [[1, 3, 12, 8]])
+    assert read(path, "b.jpg").boxes.shape == (0, 4)
+    with pytest.raises(ImageError, match=r"instances\.json: it knows no image 'c\.jpg'; add it"):
+        read(path, "c.jpg")
 
 
 def test_a_coco_file_that_changes_is_read_again(tmp_path: Path) -> None:
     path = coco(tmp_path / "instances.json", {"a.jpg": [{"bbox": [0, 0, 5, 5]}]})
-    assert len(read_truth(path, "a.jpg").boxes) == 1
+    assert len(read(path, "a.jpg").boxes) == 1
     coco(path, {"a.jpg": [{"bbox": [0, 0, 5, 5]}, {"bbox": [1, 1, 5, 5]}]})
-    assert len(read_truth(path, "a.jpg").boxes) == 2
+    assert len(read(path, "a.jpg").boxes) == 2
 
 
 def test_segmentations_of_several_people(tmp_path: Path) -> None:
     one, two = np.ones(SIZE, np.uint16), np.arange(48 * 64, dtype=np.uint16).reshape(SIZE)
-    truth = read_truth(people(tmp_path / "a.mat", one, two), "a.jpg")
+    truth = read(people(tmp_path / "a.mat", one, two))
     assert truth.kind == "segmentations"
     for found, given in zip(truth.partitions, (one, two), strict=True):
         assert found.dtype == np.int64
@@ -110,12 +121,18 @@ def spoiled(path: Path) -> list[tuple[Path, str]]:
     return [
         (path / "text.xml", "no annotations of VOC: syntax error"),
         (path / "html.xml", "no annotations of VOC: found <html>"),
-        (voc(path / "word.xml", thing("x", 1, 2, 3)), "no annotations of VOC: could not convert string to float"),
-        (voc(path / "bare.xml", "<object></object>"), "no annotations of VOC: could not convert string to float"),
+        (
+            voc(path / "word.xml", thing("x", 1, 2, 3)),
+            "object 1 ('cat'): xmin: found 'x'; a number of pixels is needed",
+        ),
+        (
+            voc(path / "bare.xml", "<object></object>"),
+            "object 1 (None): xmin: found nothing; a number of pixels is needed",
+        ),
         (path / "text.json", "no instances of COCO: Expecting property name"),
-        (path / "list.json", "no instances of COCO: list indices"),
-        (path / "bare.json", "no instances of COCO: no 'annotations'"),
-        (path / "strange.json", "no instances of COCO: no 7"),
+        (path / "list.json", "no instances of COCO: found []; images and annotations are needed"),
+        (path / "bare.json", "no instances of COCO: no 'annotations'; annotations must be a list"),
+        (path / "strange.json", "annotations[0]: image_id: found 7; no image has this id"),
         (path / "cells.mat", "found no segmentations; cells with a map `Segmentation` each are needed"),
         (path / "floats.mat", "found no segmentations"),
         *((path / f"gone.{suffix}", "no such file") for suffix in ("xml", "json", "mat")),
@@ -125,7 +142,7 @@ def spoiled(path: Path) -> list[tuple[Path, str]]:
 def test_broken_files_are_one_line(tmp_path: Path) -> None:
     for path, line in spoiled(tmp_path / "bad"):
         with pytest.raises(ImageError) as error:
-            read_truth(path, "a.jpg")
+            read(path, "a.jpg")
         assert f"{path}: {line}" in str(error.value)
         assert "\n" not in str(error.value)
 
@@ -139,12 +156,12 @@ def test_what_does_not_fit_the_image(tmp_path: Path) -> None:
     ]
     for path, line in cases:
         with pytest.raises(ImageError, match=line):
-            check_truth(path, "a.jpg", SIZE)
+            read(path)
     for fine in (
         voc(tmp_path / "e.xml", thing(1, 1, 64, 48), width=0, height=0),
         voc(tmp_path / "f.xml", width=48, height=64),
     ):
-        assert check_truth(fine, "a.jpg", SIZE).boxes is not None
+        assert read(fine).boxes is not None
 
 
 def use(project, labels: str, **edits) -> None:
@@ -181,7 +198,7 @@ def test_the_index_takes_one_file_for_all(tiny_project) -> None:
     inputs = Inputs("train", {"index": index}, {"root": "data"}, tiny_project.path)
     np.testing.assert_array_equal(inputs.truth(3).boxes, [[3, 0, 8, 5]])
     coco(path, {name: found for name, found in boxes.items() if name != "photo2.png"})
-    with pytest.raises(ImageError, match=r"instances\.json: it knows no image 'photo2\.png'; mend"):
+    with pytest.raises(ImageError, match=r"instances\.json: it knows no image 'images/train/photo2\.png'; add"):
         tiny_project.run("index")
     coco(data / "more.json", boxes)
     use(tiny_project, "*.json")

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from stages.evaluate.matching import confusion_matrix, match
 from stages.evaluate.plots import confusion_png
 from stages.evaluate.scored import MapLabels, ScoredImage, SplitScores
-from stages.evaluate.scores import scores
+from stages.evaluate.scores import Scores, scores
 
 TRUTH = ("a label image",)
 CONVENTIONS = {
@@ -32,14 +32,13 @@ def score(images: Iterable[ScoredImage], params: Any, labels: MapLabels) -> Spli
             image.map - labels.first, image.labels, num_clusters=labels.clusters, num_classes=len(names)
         )
     matching = np.full(labels.clusters, -1, np.int64)
-    if labelled:
+    if confusion.any():
         matching = match(confusion, matching=params.matching, surplus=params.surplus)
     result = scores(confusion, matching, absent=params.absent)
     metrics: dict[str, Any] = {}
     if labelled:
         metrics = {
-            "miou": result.miou,
-            "accuracy": result.accuracy,
+            **main_scores(confusion, result),
             "per_class": by_name(names, result.iou),
             "per_class_accuracy": by_name(names, result.class_accuracy),
             "convention": params.model_dump(include={"matching", "absent", "surplus"}),
@@ -52,10 +51,15 @@ def score(images: Iterable[ScoredImage], params: Any, labels: MapLabels) -> Spli
 
 def convention_scores(
     confusion: npt.NDArray[np.int64], *, matching: str, absent: str, surplus: str
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """mIoU and accuracy under one published convention."""
     result = scores(confusion, match(confusion, matching=matching, surplus=surplus), absent=absent)
-    return {"miou": result.miou, "accuracy": result.accuracy}
+    return main_scores(confusion, result)
+
+
+def main_scores(confusion: npt.NDArray[np.int64], found: Scores) -> dict[str, float | None]:
+    """mIoU and accuracy; None where no pixel is scored."""
+    return {"miou": found.miou, "accuracy": found.accuracy} if confusion.any() else {"miou": None, "accuracy": None}
 
 
 def by_name(names: Sequence[str], values: npt.NDArray[np.float64]) -> dict[str, float | None]:

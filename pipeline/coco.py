@@ -1,0 +1,278 @@
+"""A COCO file of instances: the images of a split, and the boxes or outlines of the objects in them.
+
+An image is known by its path. The path in the file fits where it is the end of the image's path, or where the image's path below
+`index.root` is the end of it; the path that agrees in the most folders is taken.
+"""
+
+import functools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unicodedata import normalize
+from urllib.parse import unquote
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.errors import ImageError
+from pipeline.images import check_regular
+from pipeline.labels import CROWD, UNCOVERED
+from pipeline.outlines import outline_mask, shown
+
+I64 = npt.NDArray[np.int64]
+KEYS = {"images", "annotations", "categories", "id", "file_name", "width", "height", "image_id", "bbox", "iscrowd"}
+OUTLINE_KEYS = {"category_id", "segmentation", "size", "counts", "name"}
+LARGEST = 10**6  # pixels; a number beyond is no place in an image
+
+
+@dataclass(frozen=True)
+class CocoObject:
+    """One annotation. `outline` is the segmentation as the file has it: polygons of x, y pairs, or run lengths."""
+
+    where: str  # in words, for messages
+    category: int | None
+    crowd: bool
+    bbox: tuple[float, float, float, float] | None  # x, y, width, height
+    outline: Any
+
+
+@dataclass(frozen=True)
+class CocoImage:
+    """One image: its name, width and height as the file declares them, and its objects in the file's order."""
+
+    name: str
+    size: tuple[int, int]
+    objects: list[CocoObject] = field(default_factory=list)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The folders and the file name; both slashes separate."""
+        return path_parts(self.name)
+
+
+@dataclass(frozen=True)
+class CocoFile:
+    """What a file says. `by_name` finds images by their last part, in NFC."""
+
+    path: Path
+    categories: Mapping[int, str]
+    by_name: Mapping[str, Sequence[CocoImage]]
+    outlined: bool  # whether an object has an outline
+
+    def find(self, root: Path, image: str) -> CocoImage:
+        """The image at this path below root.
+
+        Raises:
+            ImageError: the file knows no such image, or several fit equally well.
+        """
+        below, whole = path_parts(image), path_parts((root.absolute() / image).as_posix())
+        fitting: dict[int, list[CocoImage]] = {}
+        for found in self.by_name.get(below[-1], ()):
+            for parts in dict.fromkeys((found.parts, path_parts(unquote(found.name)))):
+                common = agreeing(parts, whole)
+                if common and common >= min(len(parts), len(below)):
+                    fitting.setdefault(common, []).append(found)
+                    break
+        best = fitting[max(fitting)] if fitting else []
+        if len(best) > 1:
+            names = " and ".join(repr(one.name) for one in best[:2])
+            raise ImageError(
+                f"{self.path}: {names} fit the image {image!r} equally well; write its folders in file_name"
+            )
+        if not best:
+            near = self.by_name.get(below[-1], ())
+            other = f", only {near[0].name!r}" if near else ""
+            raise ImageError(
+                f"{self.path}: it knows no image {image!r}{other}; add it, or take the image out of the split"
+            )
+        return best[0]
+
+    def boxes(self, image: CocoImage) -> I64:
+        """Boxes (box, 4): xmin, ymin, xmax, ymax, half open and rounded; crowds are left out.
+
+        Raises:
+            ImageError: an object without a usable box.
+        """
+        corners = []
+        for one in image.objects:
+            if one.crowd:
+                continue
+            if one.bbox is None:
+                raise ImageError(f"{self.path}: {one.where}: no bbox; [x, y, width, height] is needed")
+            x, y, width, height = one.bbox
+            if width <= 0 or height <= 0:
+                raise ImageError(
+                    f"{self.path}: {one.where}: the box {list(one.bbox)} of {image.name!r} has no area; "
+                    "[x, y, width, height] with sides above 0 is needed"
+                )
+            corners.append([round(x), round(y), round(x + width), round(y + height)])
+        return np.array(corners, np.int64).reshape(-1, 4)
+
+    def category_map(self, image: CocoImage, size: tuple[int, int]) -> I64:
+        """The category of every pixel, int64 (height, width): `UNCOVERED` where no object is, `CROWD` where only a crowd is.
+
+        Where objects overlap, the later in the file is in front.
+
+        Raises:
+            ImageError: an object without an outline or category, or an outline that does not fit.
+        """
+        out = np.full(size, UNCOVERED, np.int64)
+        for crowd in (True, False):
+            for one in image.objects:
+                if one.crowd != crowd:
+                    continue
+                where = f"{self.path}: {one.where}"
+                if one.category is None or one.category not in self.categories:
+                    raise ImageError(f"{where}: category_id: found {one.category!r}; an id in categories is needed")
+                out[outline_mask(one.outline, size, where)] = CROWD if crowd else one.category
+        return out
+
+
+def path_parts(path: str) -> tuple[str, ...]:
+    """The parts of a path in NFC, without empty ones and dots."""
+    parts = normalize("NFC", path).replace("\\", "/").split("/")
+    return tuple(part for part in parts if part not in ("", "."))
+
+
+def agreeing(first: Sequence[str], second: Sequence[str]) -> int:
+    """How many parts at the end of two paths agree."""
+    pairs = zip(reversed(first), reversed(second), strict=False)
+    return next((number for number, (a, b) in enumerate(pairs) if a != b), min(len(first), len(second)))
+
+
+def coco_file(path: Path, *, outlines: bool) -> CocoFile:
+    """Read a file, with the outlines of objects or without; parsed once, as long as it stays as it is.
+
+    Raises:
+        ImageError: unreadable, or no instances of COCO; one line with the object.
+    """
+    check_regular(path)
+    state = path.stat()
+    return parsed(path, state.st_mtime_ns, state.st_size, outlines)
+
+
+@functools.lru_cache(maxsize=4)
+def parsed(path: Path, changed: int, length: int, outlines: bool) -> CocoFile:
+    """As `coco_file`, of a file of this time and length."""
+    keys = KEYS | OUTLINE_KEYS if outlines else KEYS
+    try:
+        content = json.loads(path.read_bytes(), object_hook=lambda one: kept(one, keys))
+    except (ValueError, OSError, RecursionError, OverflowError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())[:200]
+        raise ImageError(f"{path}: no instances of COCO: {reason}") from None
+    if not isinstance(content, dict):
+        raise ImageError(f"{path}: no instances of COCO: found {shown(content)}; images and annotations are needed")
+    images: dict[int | str, CocoImage] = {}
+    for where, one in entries(content, "images", path):
+        number = identity(one, "id", where)
+        if number in images:
+            raise ImageError(
+                f"{where}: the id {number!r} is taken by {images[number].name!r}; an id belongs to one image"
+            )
+        name = one.get("file_name")
+        if not isinstance(name, str) or not path_parts(name):
+            raise ImageError(f"{where}: file_name: found {shown(name)}; a path is needed")
+        width, height = (whole(one.get(side), f"{where}: {side}") for side in ("width", "height"))
+        images[number] = CocoImage(name, (width, height))
+    categories: dict[int, str] = {}
+    for where, one in entries(content, "categories", path) if outlines and "categories" in content else ():
+        category = whole(one.get("id"), f"{where}: id", lowest=0)
+        if category in categories or not isinstance(one.get("name"), str):
+            raise ImageError(
+                f"{where}: found id {category} and name {shown(one.get('name'))}; an id of its own and a name are needed"
+            )
+        categories[category] = one["name"]
+    outlined = False
+    for where, one in entries(content, "annotations", path):
+        owner = images.get(identity(one, "image_id", where))
+        if owner is None:
+            raise ImageError(f"{where}: image_id: found {one['image_id']!r}; no image has this id")
+        found = coco_object(one, where, path)
+        outlined = outlined or bool(found.outline)
+        owner.objects.append(found)
+    by_name: dict[str, list[CocoImage]] = {}
+    for image in images.values():
+        for last in {image.parts[-1], (path_parts(unquote(image.name)) or image.parts)[-1]}:
+            by_name.setdefault(last, []).append(image)
+    return CocoFile(path, categories, by_name, outlined)
+
+
+def kept(one: dict[str, Any], keys: set[str]) -> dict[str, Any]:
+    """The parts of a JSON object that are read, coordinates in arrays: together, lists of numbers take gigabytes."""
+    found = {key: one[key] for key in keys & one.keys()}
+    outline = found.get("segmentation")
+    if isinstance(outline, list) and all(isinstance(corners, list) for corners in outline):
+        found["segmentation"] = [
+            np.array(corners, np.float64)
+            if all(type(place) in (int, float) for place in corners) and corners
+            else corners
+            for corners in outline
+        ]
+    return found
+
+
+def entries(content: Mapping[str, Any], key: str, path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The objects of a list, each with its place in words.
+
+    Raises:
+        ImageError: no list, or something else in it.
+    """
+    if not isinstance(content.get(key), list):
+        found = f"found {shown(content[key])}" if key in content else f"no {key!r}"
+        raise ImageError(f"{path}: no instances of COCO: {found}; {key} must be a list")
+    for place, one in enumerate(content[key]):
+        where = f"{path}: {key}[{place}]"
+        if not isinstance(one, dict):
+            raise ImageError(f"{where}: found {shown(one)}; an object is needed")
+        yield where + (f" (id {one['id']!r:.40})" if "id" in one and place != one["id"] else ""), one
+
+
+def coco_object(one: Mapping[str, Any], where: str, path: Path) -> CocoObject:
+    """One annotation, checked.
+
+    Raises:
+        ImageError: a value of another kind than the key asks for.
+    """
+    crowd, bbox, outline = one.get("iscrowd", 0), one.get("bbox"), one.get("segmentation")
+    if crowd not in (0, 1) or isinstance(crowd, float):
+        raise ImageError(f"{where}: iscrowd: found {shown(crowd)}; 0 or 1 is allowed")
+    if bbox is not None and (not isinstance(bbox, list) or len(bbox) != 4 or not all(map(is_place, bbox))):
+        raise ImageError(f"{where}: bbox: found {shown(bbox)}; four finite numbers [x, y, width, height] are needed")
+    category = one.get("category_id")
+    if category is not None:
+        whole(category, f"{where}: category_id", lowest=0)
+    relative = where.removeprefix(f"{path}: ")
+    box = None if bbox is None else (bbox[0], bbox[1], bbox[2], bbox[3])
+    return CocoObject(relative, category, bool(crowd), box, outline)
+
+
+def is_place(value: Any) -> bool:
+    """Whether a value is a number that a place in an image may have; true and false are none."""
+    return type(value) in (int, float) and -LARGEST <= value <= LARGEST
+
+
+def whole(value: Any, where: str, *, lowest: int = 1) -> int:
+    """A whole number from `lowest` on.
+
+    Raises:
+        ImageError: something else.
+    """
+    if type(value) not in (int, float) or not lowest <= value < 1 << 53 or value != int(value):
+        raise ImageError(f"{where}: found {shown(value)}; a whole number from {lowest} on is needed")
+    return int(value)
+
+
+def identity(one: Mapping[str, Any], key: str, where: str) -> int | str:
+    """The value of a key that names an image: a whole number or a string.
+
+    Raises:
+        ImageError: missing, or something else.
+    """
+    if key not in one:
+        raise ImageError(f"{where}: no {key!r}; it must name an image")
+    value = one[key]
+    if type(value) not in (int, str):
+        raise ImageError(f"{where}: {key}: found {shown(value)}; a number or a string is needed")
+    return value
