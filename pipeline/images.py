@@ -64,6 +64,11 @@ def foreign(path: Path) -> str:
     return f"not an image that Pillow can read{f', found {found}' if found else ''}; {NAMES}"
 
 
+def reason(error: Exception) -> str:
+    """What an error says, in one line; its name where it says nothing, as MemoryError does."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
     """Open an image file with Pillow; the pixels of its first page or frame are not decoded yet.
@@ -83,7 +88,7 @@ def opened(path: Path) -> Iterator[Any]:
     except UnidentifiedImageError:
         raise ImageError(f"{path}: {foreign(path)}") from None
     except Exception as error:  # the decoders raise a different type for each way a file can be broken
-        raise ImageError(f"{path}: {' '.join(str(error).split())}") from None
+        raise ImageError(f"{path}: {reason(error)}") from None
 
 
 def open_upright(path: Path) -> Any:
@@ -242,7 +247,7 @@ def read_matrix(path: Path) -> npt.NDArray[Any]:
         with path.open("rb") as stream:
             arrays = {name: value for name, value in loadmat(stream).items() if not name.startswith("__")}
     except Exception as error:  # as above
-        raise ImageError(f"{path}: {' '.join(str(error).split())}") from None
+        raise ImageError(f"{path}: {reason(error)}") from None
     if len(arrays) != 1:
         raise ImageError(f"{path}: found the arrays {sorted(arrays)}; a file with one is needed")
     return np.asarray(next(iter(arrays.values())))
@@ -261,7 +266,7 @@ def matrix_size(path: Path) -> tuple[int, int]:
         with path.open("rb") as stream:
             shapes = [shape for _, shape, _ in whosmat(stream)]
     except Exception as error:  # as above
-        raise ImageError(f"{path}: {' '.join(str(error).split())}") from None
+        raise ImageError(f"{path}: {reason(error)}") from None
     height, width = max((shape[:2] for shape in shapes), key=np.prod, default=(0, 0))
     return width, height
 

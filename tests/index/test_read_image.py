@@ -122,12 +122,17 @@ def test_a_decoder_that_fails_in_its_own_way_is_one_line(tmp_path: Path, monkeyp
     """AVIF raises RuntimeError."""
     Image.fromarray(COLOR).save(tmp_path / "a.png")
 
-    def broken(self: Image.Image) -> None:
-        raise RuntimeError("Conversion from YUV failed:\nReformat failed")
+    for error, line in (
+        (RuntimeError("Conversion from YUV failed:\nReformat failed"), "Conversion from YUV failed: Reformat failed"),
+        (MemoryError(), "MemoryError"),
+    ):
 
-    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", broken)
-    with pytest.raises(ImageError, match=r"a\.png: Conversion from YUV failed: Reformat failed$"):
-        read_image(tmp_path / "a.png")
+        def broken(self: Image.Image, error: Exception = error) -> None:
+            raise error
+
+        monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", broken)
+        with pytest.raises(ImageError, match=rf"a\.png: {line}$"):
+            read_image(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize(
