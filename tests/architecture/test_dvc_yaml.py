@@ -52,7 +52,10 @@ def test_the_deps_are_what_the_stage_declares(name: str) -> None:
 def test_the_params_are_those_of_the_stage_and_the_format(name: str) -> None:
     params = entry(name)["params"]
     assert {"pipeline/format.py": ["FORMAT"]} in params
-    if name != "index":
+    if name == "index":
+        assert {f"index.{key}" for key in STAGES[name].params.model_fields} - {"index.splits"} <= {*params[1:]}
+        assert "index.splits.${key}" in params
+    else:
         assert name in params
     if any(item.labels for item in STAGES[name].inputs):
         assert {"index.classes", "index.label_values", "index.ignore"} <= {
