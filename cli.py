@@ -223,10 +223,10 @@ def recipe_apply(
 @dataset_app.command("list")
 def dataset_list() -> None:
     """List the known datasets with one line each."""
-    from stages.index.layouts import LAYOUTS
+    from stages.index.layouts import SUMMARIES
 
-    for layout in LAYOUTS.values():
-        typer.echo(f"{layout.name:<16} {layout.summary}")
+    for name, summary in SUMMARIES.items():
+        typer.echo(f"{name:<16} {summary}")
 
 
 @dataset_app.command("check")
@@ -235,7 +235,7 @@ def dataset_check(folder: Path, layout: LayoutOption, debug: DebugOption = False
     from stages.index.layouts import check, find_layout
 
     with one_line_errors(debug):
-        found = list(check(find_layout(layout), folder))
+        found = list(check(find_layout(layout, folder), folder))
         for line, _ in found:
             typer.echo(line)
         if not all(fine for _, fine in found):
@@ -253,7 +253,7 @@ def dataset_apply(
     from stages.index.layouts import find_layout, settings_of
 
     with one_line_errors(debug):
-        settings = settings_of(find_layout(layout), folder)
+        settings = settings_of(find_layout(layout, folder), folder)
         for change in write_settings(project.resolve(), settings, check=partial(check_sections, STAGES)):
             typer.echo(change)
 

@@ -260,14 +260,22 @@ LAYOUTS = {
 }
 
 
-def find_layout(name: str) -> Layout:
-    """A layout by name.
+CVAT = {"cvat": "segmentation masks as CVAT exports them, classes and colours from labelmap.txt"}
+SUMMARIES = {**{layout.name: layout.summary for layout in LAYOUTS.values()}, **CVAT}
+
+
+def find_layout(name: str, root: Path | None = None) -> Layout:
+    """A layout by name; one whose classes the folder itself tells needs the folder.
 
     Raises:
-        ParamsError: no such layout.
+        ParamsError: no such layout, or the folder does not tell.
     """
+    if name in CVAT and root is not None:
+        from stages.index.cvat import cvat_layout
+
+        return cvat_layout(root)
     if name not in LAYOUTS:
-        raise ParamsError(f"no dataset {name!r}{nearest(name, LAYOUTS)} (known: {', '.join(LAYOUTS)})")
+        raise ParamsError(f"no dataset {name!r}{nearest(name, SUMMARIES)} (known: {', '.join(SUMMARIES)})")
     return LAYOUTS[name]
 
 

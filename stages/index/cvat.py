@@ -1,0 +1,62 @@
+"""An export of CVAT as segmentation masks: classes and colours from its labelmap.txt, splits from the lists in ImageSets/Segmentation."""
+
+import re
+from pathlib import Path
+
+from pipeline.errors import ParamsError
+from stages.index.layouts import Layout
+
+LISTS = "ImageSets/Segmentation"
+NAMES = {"default": "train", "train": "train", "validation": "val", "val": "val", "test": "test"}  # of the lists
+NUMBER = re.compile(r" *[0-9]{1,3} *")
+
+
+def cvat_layout(root: Path) -> Layout:
+    """The layout of an export below root.
+
+    Raises:
+        ParamsError: no labelmap.txt, or none of CVAT.
+    """
+    lists = sorted((root / LISTS).glob("*.txt"))
+    splits = {
+        NAMES.get(path.stem.lower(), path.stem): {
+            "images": "JPEGImages", "labels": "SegmentationClass", "ids": f"{LISTS}/{path.name}",
+        }
+        for path in lists
+    }  # fmt: skip
+    everything: dict[str, dict[str, str | None]] = {
+        "train": {"images": "JPEGImages", "labels": "SegmentationClass", "ids": None}
+    }
+    return Layout("cvat", "CVAT", (splits or everything,), classes=labelmap_classes(root / "labelmap.txt"))
+
+
+def labelmap_classes(path: Path) -> dict[str, str]:
+    """Class -> colour such as #804080, of a file whose lines are `name:red,green,blue:parts:actions`; # begins a comment.
+
+    Raises:
+        ParamsError: unreadable, another line, or a name or colour that stands there twice.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise ParamsError(f"{path}: {reason}; the labelmap.txt of CVAT's export is needed") from None
+    classes: dict[str, str] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        name, _, rest = line.partition(":")
+        parts = rest.split(":")[0].split(",")
+        if not name.strip() or len(parts) != 3 or not all(NUMBER.fullmatch(part) and int(part) < 256 for part in parts):
+            raise ParamsError(
+                f"{path}: line {number}: found {line[:80]!r}; name:red,green,blue:parts:actions is needed"
+            )
+        color = "#{:02x}{:02x}{:02x}".format(*map(int, parts))
+        if name.strip() in classes or color in classes.values():
+            raise ParamsError(
+                f"{path}: line {number}: the name or the colour of {line[:80]!r} is taken; each class needs its own"
+            )
+        classes[name.strip()] = color
+    if not classes:
+        raise ParamsError(f"{path}: found no class; lines name:red,green,blue:parts:actions are needed")
+    return classes
