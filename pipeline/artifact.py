@@ -17,6 +17,12 @@ from pipeline.errors import ArtifactError
 
 BLOCK = 32  # images per shard: a worker owns whole shards, so the size is part of the format
 SMALL = 65_536  # bytes an image below which an array needs no chunk per image
+GROUP = "zarr.json"  # the file with the attributes
+ATTRIBUTES = {
+    **{"stage": str, "version": int, "split": str, "params": dict, "num_images": int, "arrays": dict},
+    **{"files": dict, "content": str, "digest": str},
+}
+REMEDY = "remove it and run its stage again"
 
 
 @dataclass(frozen=True)
@@ -85,18 +91,30 @@ def artifact_path(project: Path, stage: str, split: str) -> Path:
     return project / "artifacts" / stage / f"{split}.zarr"
 
 
-def open_artifact(path: Path, *, functions: Mapping[str, Callable[..., Any]] | None = None) -> Artifact:
-    """Open a published artifact.
+def open_artifact(
+    path: Path, *, functions: Mapping[str, Callable[..., Any]] | None = None, remedy: str = REMEDY
+) -> Artifact:
+    """Open a published artifact. Its attributes are checked; pipeline/integrity.py compares the bytes of its arrays.
 
     Raises:
-        ArtifactError: it is missing, or no artifact of usseg.
+        ArtifactError: it is missing, or no artifact of usseg; `remedy` says what to do.
     """
+    damaged = f"{path}: its {GROUP} is damaged; {remedy}"
     try:
-        attrs = json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]["usseg"]
+        content = json.loads((path / GROUP).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
-        raise ArtifactError(f"no artifact at {path}") from None
-    except (KeyError, TypeError, ValueError):
-        raise ArtifactError(f"{path} is not an artifact of usseg; remove it and run its stage again") from None
+        more = f": it has no {GROUP}; {remedy}" if path.exists() else ""
+        raise ArtifactError(f"no artifact at {path}{more}") from None
+    except (OSError, ValueError, RecursionError):
+        raise ArtifactError(damaged) from None
+    try:
+        attrs = content["attributes"]["usseg"]
+    except (LookupError, TypeError):
+        raise ArtifactError(f"{path} is not an artifact of usseg; {REMEDY}") from None
+    if not isinstance(attrs, dict) or not all(isinstance(attrs.get(key), kind) for key, kind in ATTRIBUTES.items()):
+        raise ArtifactError(damaged)
+    if not all(isinstance(one, dict) and {"axes", "dtype", "doc"} <= one.keys() for one in attrs["arrays"].values()):
+        raise ArtifactError(damaged)
     return Artifact(path, attrs, functions or {})
 
 
@@ -131,6 +149,14 @@ def write_rows(folder: Path, name: str, rows: slice, values: npt.NDArray[Any]) -
         zarr.open_array(str(folder / name), mode="r+")[rows] = values
 
 
+def sync_rows(folder: Path, name: str, start: int) -> None:
+    """Bring the shard of the block that begins at image `start` to the disk."""
+    shard = folder / name / "c" / str(start // BLOCK)
+    if shard.exists():  # a shard of nothing but the fill value is not written
+        sync(shard)
+        sync(shard.parent, deep=False)
+
+
 def check_block(name: str, spec: ArraySpec, dtype: str, shape: tuple[int, ...], values: Any) -> npt.NDArray[Any]:
     """Check what a stage returned against its declaration; a mismatch is our own mistake."""
     array = np.asarray(values)
@@ -148,44 +174,98 @@ def encode_strings(values: Any) -> npt.NDArray[np.uint8]:
     return np.frombuffer(b"".join(row.ljust(width, b"\0") for row in encoded), np.uint8).reshape(-1, width)
 
 
-def content_digest(folder: Path) -> str:
-    """SHA-256 over names and contents of all array files."""
+def array_files(folder: Path) -> dict[str, Path]:
+    """The files of all arrays, by their path below the artifact, sorted. Hidden files are no part of an artifact."""
+    found = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
+    hidden = {name for name in found if any(part.startswith(".") for part in name.split("/"))}
+    return {name: found[name] for name in sorted(found.keys() - hidden - {GROUP})}
+
+
+def content_digest(files: Mapping[str, str]) -> str:
+    """SHA-256 over names and contents of array files, which are given by their digests."""
     digest = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p != folder / "zarr.json"):
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
-        with path.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    for name in sorted(files):
+        digest.update(name.encode() + b"\0" + bytes.fromhex(files[name]))
     return digest.hexdigest()
 
 
+def attributes_digest(attrs: Mapping[str, Any]) -> str:
+    """SHA-256 over all attributes but itself."""
+    named = {name: value for name, value in attrs.items() if name != "digest"}
+    return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
+
+
 def seal(folder: Path, attrs: Mapping[str, Any]) -> str:
-    """Complete the group in `folder`; returns its content digest."""
+    """Complete the group in `folder` with the digests of all files, and bring all to the disk; returns its content digest."""
     for stray in [*folder.rglob("*.partial"), *folder.rglob(".*.new")]:  # left by writes that were killed
         stray.unlink()
-    content = content_digest(folder)
-    group = {"zarr_format": 3, "node_type": "group", "attributes": {"usseg": {**attrs, "content": content}}}
-    write_file(folder / "zarr.json", json.dumps(group, indent=1).encode())
-    return content
+    files = {}
+    for name, path in array_files(folder).items():
+        with path.open("rb") as stream:
+            files[name] = hashlib.file_digest(stream, "sha256").hexdigest()
+    whole = {**attrs, "files": files, "content": content_digest(files)}
+    whole["digest"] = attributes_digest(whole)
+    group = {"zarr_format": 3, "node_type": "group", "attributes": {"usseg": whole}}
+    write_file(folder / GROUP, json.dumps(group, indent=1).encode())
+    sync(folder)
+    return str(whole["content"])
 
 
 def publish(folder: Path, target: Path) -> None:
-    """Move a sealed group to `target` by rename."""
+    """Move a sealed group to `target` by rename. Killed in between, `recover` ends it."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    old = target.with_name(f".{target.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
+    old = replaced_path(target)
     if target.exists():
         os.rename(target, old)
     os.rename(folder, target)
+    sync(target.parent, deep=False)
     shutil.rmtree(old, ignore_errors=True)
 
 
+def replaced_path(target: Path) -> Path:
+    """Where an artifact stands while another takes its place."""
+    return target.with_name(f".{target.name}.old")
+
+
+def recover(target: Path) -> None:
+    """Bring back the artifact of a publication that was killed, or remove what it replaced; and half-written files beside it."""
+    old = replaced_path(target)
+    if old.exists() and not target.exists():
+        os.rename(old, target)
+    for left in [old, *target.parent.glob(f".{target.stem}.*.dropped")]:
+        shutil.rmtree(left, ignore_errors=True)
+    for stray in target.parent.glob(f"..{target.stem}.*.new"):
+        stray.unlink(missing_ok=True)
+
+
+def drop(folder: Path) -> None:
+    """Remove a partial folder so that no kill leaves a part of it under its name."""
+    dropped = folder.with_suffix(".dropped")
+    os.rename(folder, dropped)
+    shutil.rmtree(dropped)
+
+
+def sync(path: Path, *, deep: bool = True) -> None:
+    """Bring a file, or a folder and all below it, to the disk, so that it outlives a loss of power."""
+    for part in [*(path.rglob("*") if deep else ()), path]:
+        handle = os.open(part, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
+    """Write a file whole or not at all, and bring it to the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.new")
     try:
-        temporary.write_bytes(content)
+        with temporary.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
         os.replace(temporary, path)
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
+    sync(path.parent, deep=False)

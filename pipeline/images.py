@@ -275,3 +275,21 @@ def file_checksum(path: Path) -> str:
     """SHA-256 of a file."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def current_checksum(path: Path) -> str:
+    """SHA-256 of an image or label file, computed once in a process for each size and time of change.
+
+    Raises:
+        ImageError: no regular file.
+        FileNotFoundError: no file.
+    """
+    state = path.stat()
+    check_regular(path)
+    return remembered_checksum(path, state.st_mtime_ns, state.st_size)
+
+
+@functools.lru_cache(maxsize=4096)
+def remembered_checksum(path: Path, changed: int, length: int) -> str:
+    """As `file_checksum`, of a file of this time and length."""
+    return file_checksum(path)

@@ -49,7 +49,7 @@ def open_inputs(stages: Table, stage: Stage, split: str, content: Mapping[str, A
             artifacts[item.stage] = {name: opened(name) for name in content["index"]["splits"]}
         else:
             artifacts[item.stage] = opened(split if item.split == "same" else fit_split(content))
-    return Inputs(split, artifacts, content["index"], project)
+    return Inputs(split, artifacts, content["index"], project, compare=True)
 
 
 def open_checked(
@@ -58,11 +58,11 @@ def open_checked(
     """Open one input and hold it against its producer's specification and the params of today."""
     path = artifact_path(project, producer.name, split)
     shown = path.relative_to(project)
-    remedy = f"run: usseg stage {producer.name} --split {split}"
+    remedy = remedy_for(producer.name, split)
     functions = {name: producer.offers[name] for name in item.calls}
     if not path.exists():
         raise ArtifactError(f"{stage.name} needs {shown}; {remedy}")
-    artifact = open_artifact(path, functions=functions)
+    artifact = open_artifact(path, functions=functions, remedy=remedy)
     if artifact.attrs.get("empty"):
         raise ArtifactError(f"{stage.name} needs {shown}, left empty by --if-needed; {remedy}")
     if artifact.attrs["stage"] != producer.name or artifact.attrs["version"] != producer.version:
@@ -84,6 +84,11 @@ def open_checked(
         if found is None or found["axes"] != list(spec.axes) or found["dtype"] not in spec.dtype.split("|"):
             raise ArtifactError(f"{shown}: array {name}: found {found}; {spec.axes} {spec.dtype} is needed; {remedy}")
     return artifact
+
+
+def remedy_for(stage: str, split: str) -> str:
+    """What makes an artifact anew."""
+    return f"run: usseg stage {stage}" if split == "all" else f"run: usseg stage {stage} --split {split}"
 
 
 def input_artifacts(inputs: Inputs) -> dict[str, Artifact]:

@@ -3,20 +3,22 @@
 import functools
 import hashlib
 import json
+import logging
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifact import Artifact, content_digest, open_artifact
+from pipeline.artifact import Artifact, content_digest, drop, open_artifact, sync
 from pipeline.errors import ArtifactError
 from pipeline.format import FORMAT
 from pipeline.images import file_checksum
 from pipeline.inputs import Table, input_artifacts
+from pipeline.integrity import verify_artifact
 from pipeline.params import parse_section
 from pipeline.stage import Inputs, Stage
 
+log = logging.getLogger("usseg")
 SOURCES = (".py", ".j2")  # suffixes of what a stage's folder may hold
 NOTE = "run.json"  # the sidecar while it waits in the partial folder for its artifact to be published
 
@@ -39,7 +41,8 @@ def sources(folder: Path) -> list[Path]:
 
 def images_digest(index: Artifact) -> str:
     """The part of an index that is about images; dvc.yaml depends on the same arrays."""
-    return "".join(content_digest(index.path / name) for name in ("id", "checksum"))
+    files = index.attrs["files"]
+    return content_digest({name: files[name] for name in files if name.startswith(("id/", "checksum/"))})
 
 
 def run_key(stages: Table, stage: Stage, split: str, inputs: Inputs, content: Mapping[str, Any]) -> str:
@@ -82,16 +85,27 @@ def sidecar_path(target: Path) -> Path:
 
 
 def is_current(target: Path, key: str, project: Path) -> bool:
-    """Whether the artifact was made by a run with this key, and its files still stand."""
+    """Whether the artifact was made by a run with this key, and all of its bytes and files still stand."""
     try:
         sidecar = json.loads(sidecar_path(target).read_text(encoding="utf-8"))
-        artifact = open_artifact(target)
-    except (OSError, ValueError, ArtifactError):
+        made_by, content, files = sidecar["key"], sidecar["content"], dict(sidecar["files"])
+    except (OSError, ValueError, TypeError, LookupError):
         return False
-    if sidecar["key"] != key or sidecar["content"] != artifact.attrs["content"]:
+    if made_by != key or not target.exists():
         return False
+    try:
+        artifact = open_artifact(target, remedy="making it anew")
+        if artifact.attrs["content"] != content:
+            return False
+        verify_artifact(target, remedy="making it anew")
+    except ArtifactError as error:
+        log.warning("%s", error)
+        return False
+    changed = [name for name in files if not (project / name).is_file() or file_checksum(project / name) != files[name]]
+    if changed:
+        log.warning("%s is missing or has been changed; making it anew", project / changed[0])
     # The index reads files that no digest of an input covers.
-    return artifact.attrs["stage"] != "index" and all((project / name).exists() for name in sidecar["files"])
+    return artifact.attrs["stage"] != "index" and not changed
 
 
 def settle(folder: Path, target: Path, project: Path) -> None:
@@ -105,5 +119,7 @@ def settle(folder: Path, target: Path, project: Path) -> None:
         if (folder / "files" / path).exists():
             (project / path).parent.mkdir(parents=True, exist_ok=True)
             os.replace(folder / "files" / path, project / path)
+            sync((project / path).parent, deep=False)
     os.replace(folder / NOTE, sidecar_path(target))
-    shutil.rmtree(folder)
+    sync(target.parent, deep=False)
+    drop(folder)

@@ -16,20 +16,23 @@ from typing import Any
 
 from pipeline.artifact import (
     BLOCK,
-    Artifact,
     artifact_path,
     check_block,
-    content_digest,
     create_arrays,
+    drop,
     encode_strings,
-    open_artifact,
     publish,
+    recover,
     seal,
+    sync,
+    sync_rows,
     write_file,
     write_rows,
 )
 from pipeline.errors import ArtifactError, ParamsError
-from pipeline.inputs import Table, fit_split, input_artifacts, needed_stages, open_inputs, split_images
+from pipeline.images import file_checksum
+from pipeline.inputs import Table, fit_split, input_artifacts, needed_stages, open_inputs, remedy_for, split_images
+from pipeline.integrity import remember_written, verify_artifact
 from pipeline.parallel import map_blocks, one_thread
 from pipeline.params import Params, nearest, parse_section
 from pipeline.provenance import NOTE, is_current, run_key, settle
@@ -68,14 +71,20 @@ def bring_up_to_date(stages: Table, stage: Stage, split: str, execution: Executi
     check_split(stage, split, content)
     target = artifact_path(execution.project, stage.name, split)
     with locked(target):
+        recover(target)
         if if_needed and stage.name not in needed_stages(stages, content):
             leave_empty(stage, split, target, execution.project)
             return target
         inputs = open_inputs(stages, stage, split, content, execution.project)
+        for artifact in input_artifacts(inputs).values():
+            made_by = remedy_for(artifact.attrs["stage"], artifact.attrs["split"])
+            verify_artifact(artifact.path, remedy=made_by)
         key = run_key(stages, stage, split, inputs, content)
         folder = partial_folder(target, key)
         settle(folder, target, execution.project)
         if is_current(target, key, execution.project):
+            if folder.exists():  # killed when all was done
+                drop(folder)
             log.info("%s@%s is up to date", stage.name, split)
             return target
         started = time.perf_counter()
@@ -146,7 +155,7 @@ def partial_folder(target: Path, key: str) -> Path:
     folder = target.parent / f".{target.stem}.{key[:16]}.partial"
     for other in target.parent.glob(f".{target.stem}.*.partial"):
         if other != folder:
-            shutil.rmtree(other)
+            drop(other)
     return folder
 
 
@@ -179,6 +188,7 @@ def compute_block(task: BlockTask) -> int:
         shape = (len(task.images), *task.shapes[name][1:])
         array = check_block(name, spec, task.dtypes[name], shape, values[name])
         write_rows(task.folder / "data", name, slice(task.images.start, task.images.stop), array)
+        sync_rows(task.folder / "data", name, task.images.start)
     write_file(task.folder / "done" / f"{task.images.start:09d}", b"")
     return len(task.images)
 
@@ -201,6 +211,7 @@ def run_blocks(
     if not ((folder / "done").exists() and (folder / "data").exists()):
         shutil.rmtree(folder, ignore_errors=True)
         create_arrays(folder / "data", stage.arrays, dtypes, shapes)
+        sync(folder)
         (folder / "done").mkdir()
     blocks = [range(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK)]
     todo = [block for block in blocks if not (folder / "done" / f"{block.start:09d}").exists()]
@@ -237,9 +248,13 @@ def run_whole(
         shutil.rmtree(folder / name, ignore_errors=True)
     (folder / NOTE).unlink(missing_ok=True)
     saved = folder / "checkpoint"
-    if saved.exists():
+    checkpoint = Checkpoint(saved)
+    if checkpoint.load() is not None:
         log.info("%s@%s: continuing from its checkpoint", stage.name, inputs.split)
-    execution = replace(execution, checkpoint=Checkpoint(saved))
+    elif saved.exists():
+        log.warning("%s@%s: its checkpoint is damaged and is discarded; beginning anew", stage.name, inputs.split)
+        saved.unlink()
+    execution = replace(execution, checkpoint=checkpoint)
     count = 0 if stage.name == "index" or stage.scope == "all" else split_images(inputs)
     values = dict(one_thread(partial(stage.run, params, inputs, range(count)), execution))
     files: Mapping[str, str | bytes] = values.pop("files", {})
@@ -300,13 +315,14 @@ def publish_run(
     sidecar = {
         "key": key,
         "content": seal(folder / "data", attrs),
-        "files": sorted(files),
+        "files": {path: file_checksum(folder / "files" / path) for path in sorted(files)},
         "seconds": round(time.perf_counter() - started, 3),
         "device": execution.device,
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
     write_file(folder / NOTE, json.dumps(sidecar, indent=1).encode())
     publish(folder / "data", target)
+    remember_written(target)
     settle(folder, target, execution.project)
     log.info(
         "%s@%s: %d images in %.1f s -> %s",
@@ -316,11 +332,3 @@ def publish_run(
         sidecar["seconds"],
         os.path.relpath(target, execution.project),
     )
-
-
-def verify_artifact(path: Path) -> Artifact:
-    """Open an artifact and compare its bytes with the digest it carries."""
-    artifact = open_artifact(path)
-    if content_digest(path) != artifact.attrs["content"]:
-        raise ArtifactError(f"{path}: its bytes do not match its digest; remove it and run its stage again")
-    return artifact

@@ -1,5 +1,6 @@
 """What a stage is: its params, inputs, arrays and functions. The declaration, nothing else."""
 
+import hashlib
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,12 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.artifact import ArraySpec, Artifact, write_file
-from pipeline.images import read_image
+from pipeline.errors import ImageError
+from pipeline.images import current_checksum, read_image
 from pipeline.labels import LabelValues
 from pipeline.params import Params, refused
 from pipeline.truth import Truth, read_truth
 
 Scope = Literal["each", "fit", "all"]
+
+
+DIGEST_BYTES = hashlib.sha256().digest_size  # of a checkpoint, before its content
 
 
 def always(params: Any) -> bool:
@@ -55,14 +60,19 @@ class Checkpoint:
         self.path, self.due = path, 0.0
 
     def load(self) -> bytes | None:
-        """What was saved last."""
-        return self.path.read_bytes() if self.path and self.path.exists() else None
+        """What was saved last; None where nothing was, or where it is not what was written."""
+        if self.path is None or not self.path.is_file():
+            return None
+        content = self.path.read_bytes()
+        digest, state = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
+        return state if hashlib.sha256(state).digest() == digest else None
 
     def save(self, state: Callable[[], bytes]) -> None:
         """Keep `state()` in place of what was saved before, or do nothing where saving would take over a twentieth of the time."""
         started = time.monotonic()
         if self.path and started >= self.due:
-            write_file(self.path, state())
+            content = state()
+            write_file(self.path, hashlib.sha256(content).digest() + content)
             self.due = time.monotonic() + 19 * (time.monotonic() - started)
 
 
@@ -98,6 +108,7 @@ class Inputs:
     artifacts: Mapping[str, Any]
     index_params: Mapping[str, Any]
     project: Path
+    compare: bool = False  # every file that is read with its checksum in the index
 
     def __getitem__(self, stage: str) -> Any:
         """The input artifact; a dict split -> artifact where it was declared with split="all"."""
@@ -105,14 +116,15 @@ class Inputs:
 
     def image(self, i: int, split: str | None = None) -> npt.NDArray[np.uint8]:
         """Image `i` of the split as uint8 RGB (height, width, 3), upright."""
-        return read_image(self.file(i, "path", split))
+        return read_image(self.unchanged(i, "path", "checksum", split))
 
     def truth(self, i: int, split: str | None = None) -> Truth | None:
         """What is known of image `i`: in a label image -1 where a pixel is never scored; None where nothing is known."""
-        index: Artifact = self.artifacts["index"] if split is None else self.artifacts["index"][split]
+        index = self.index(split)
         label = str(index["label_path"][i])
         if not label:
             return None
+        self.unchanged(i, "label_path", "label_checksum", split)
         height, width = index["size"][i].tolist()
         return read_truth(self.root, label, str(index["path"][i]), (height, width), LabelValues.of(self.index_params))
 
@@ -137,8 +149,29 @@ class Inputs:
 
     def file(self, i: int, array: str, split: str | None) -> Path:
         """The file that the index names for image `i`."""
+        return self.root / str(self.index(split)[array][i])
+
+    def index(self, split: str | None) -> Artifact:
+        """The index of a split, or of the only one."""
         index: Artifact = self.artifacts["index"] if split is None else self.artifacts["index"][split]
-        return self.root / str(index[array][i])
+        return index
+
+    def unchanged(self, i: int, array: str, checksum: str, split: str | None) -> Path:
+        """The file that the index names for image `i`.
+
+        Raises:
+            ImageError: it is gone, or it is not the file that the index has listed.
+        """
+        path = self.file(i, array, split)
+        if self.compare:
+            remedy = f"run: usseg stage index --split {split or self.split}"
+            try:
+                found = current_checksum(path)
+            except FileNotFoundError:
+                raise ImageError(f"{path}: no such file, but index has listed it; {remedy}") from None
+            if found != self.index(split)[checksum][i]:
+                raise ImageError(f"{path} has changed since index; {remedy}")
+        return path
 
 
 Sizes = Callable[[Any, Inputs], Mapping[str, int]]

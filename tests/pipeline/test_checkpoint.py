@@ -127,3 +127,14 @@ def test_saving_takes_a_twentieth_of_the_time(tmp_path: Path, monkeypatch: pytes
         checkpoint.save(state)
     assert kept[:3] == [103, 143, 183]
     assert checkpoint.load() == str(kept[-1]).encode()
+
+
+@pytest.mark.parametrize("content", [b"", b"half", b"\0" * 40, None])
+def test_a_damaged_checkpoint_is_discarded(project: Path, caplog: pytest.LogCaptureFixture, content) -> None:
+    run(project, killed=True)
+    (path,) = (project / "artifacts/sum").glob(".val.*.partial/checkpoint")
+    path.write_bytes(path.read_bytes()[:-1] if content is None else content)
+    run(project, killed=True)
+    assert "sum@val: its checkpoint is damaged and is discarded; beginning anew" in caplog.text
+    run(project)
+    assert found == [None, None, b"half"]
