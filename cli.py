@@ -5,17 +5,16 @@ import logging
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from pipeline.errors import ParamsError, UssegError
+from pipeline.errors import UssegError
 
 if TYPE_CHECKING:
     from pipeline.stage import Execution, Stage
@@ -136,27 +135,11 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
         yield update
 
 
-def resolve_device(name: str, *, elsewhere: bool = False) -> str:
-    """`auto` -> the first GPU where there is one; an absent device is refused, unless workers elsewhere compute on theirs."""
-    kind, _, index = name.partition(":")
-    if name not in ("auto", "cpu") and (kind != "cuda" or not (index or "0").isdigit()):
-        raise ParamsError(f"--device: found {name!r}; auto, cpu, cuda or cuda:N is allowed")
-    no_driver = not any(Path(node).exists() for node in ("/dev/nvidiactl", "/dev/dxg"))
-    if name == "cpu" or (name == "auto" and no_driver):  # spares the seconds that importing torch takes
-        return "cpu"
-    import torch
-
-    if name == "auto":
-        return "cuda:0" if torch.cuda.is_available() else "cpu"
-    if not elsewhere and int(index or 0) >= torch.cuda.device_count():
-        raise ParamsError(f"--device: found {name!r}; this machine has {torch.cuda.device_count()} CUDA devices")
-    return f"cuda:{int(index or 0)}"
-
-
 def execution_of(
     project: Path, device: str, batch_size: int, workers: int, scheduler: str | None, *, stage: "Stage | None" = None
 ) -> "Execution":
     """The options that change no result. Of a stage that works image by image, a scheduler's workers do the work."""
+    from pipeline.machine import resolve_device
     from pipeline.stage import Execution
 
     elsewhere = scheduler is not None and stage is not None and stage.sizes is not None
@@ -194,6 +177,15 @@ def stages_of_the_pipeline() -> None:
     """Run one stage for one split."""
 
 
+def check_params(content: Mapping[str, Any]) -> None:
+    """Refuse what does not go together, and say where there would be fewer labels than classes."""
+    from pipeline.sections import check_sections
+    from stages import STAGES
+    from stages.evaluate.stage import warn_of_few_clusters
+
+    warn_of_few_clusters(check_sections(STAGES, content))
+
+
 @recipe_app.command("list")
 def recipe_list() -> None:
     """List the recipes with one line each."""
@@ -210,13 +202,12 @@ def recipe_apply(
     project: ProjectOption = Path(),
     debug: DebugOption = False,
 ) -> None:
-    """Write a recipe's settings into params.yaml; comments and other keys stay."""
+    """Write a recipe into params.yaml: every param but seeds, weights, images and report; comments stay."""
     from pipeline.recipes import apply_recipe
-    from pipeline.sections import check_sections
     from stages import STAGES
 
     with one_line_errors(debug):
-        for change in apply_recipe(project.resolve(), name, root=root, check=partial(check_sections, STAGES)):
+        for change in apply_recipe(STAGES, project.resolve(), name, root=root, check=check_params):
             typer.echo(change)
 
 
@@ -247,14 +238,13 @@ def dataset_apply(
     folder: Path, layout: LayoutOption, project: ProjectOption = Path(), debug: DebugOption = False
 ) -> None:
     """Write a dataset's splits, classes and label values into the index section of params.yaml."""
+    from pipeline.params import read_params
     from pipeline.recipes import write_settings
-    from pipeline.sections import check_sections
-    from stages import STAGES
     from stages.index.layouts import find_layout, settings_of
 
     with one_line_errors(debug):
-        settings = settings_of(find_layout(layout, folder), folder)
-        for change in write_settings(project.resolve(), settings, check=partial(check_sections, STAGES)):
+        settings = settings_of(find_layout(layout, folder), folder, read_params(project.resolve()))
+        for change in write_settings(project.resolve(), settings, check=check_params):
             typer.echo(change)
 
 

@@ -11,6 +11,23 @@ from pipeline.sections import read_sections
 from pipeline.stage import Stage
 
 
+def resolve_device(name: str, *, elsewhere: bool = False) -> str:
+    """`auto` -> the first GPU where there is one; an absent device is refused, unless workers elsewhere compute on theirs."""
+    kind, _, index = name.partition(":")
+    if name not in ("auto", "cpu") and (kind != "cuda" or not (index or "0").isdigit()):
+        raise ParamsError(f"--device: found {name!r}; auto, cpu, cuda or cuda:N is allowed")
+    no_driver = not any(Path(node).exists() for node in ("/dev/nvidiactl", "/dev/dxg"))
+    if name == "cpu" or (name == "auto" and no_driver):  # spares the seconds that importing torch takes
+        return "cpu"
+    import torch
+
+    if name == "auto":
+        return "cuda:0" if torch.cuda.is_available() else "cpu"
+    if not elsewhere and int(index or 0) >= torch.cuda.device_count():
+        raise ParamsError(f"--device: found {name!r}; this machine has {torch.cuda.device_count()} CUDA devices")
+    return f"cuda:{int(index or 0)}"
+
+
 def findings(stages: Mapping[str, Stage], project: Path) -> Iterator[tuple[str, str]]:
     """What `doctor` says, line by line."""
     import psutil

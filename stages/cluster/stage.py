@@ -1,5 +1,6 @@
 """Cluster the segments of the fit split."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
@@ -14,6 +15,7 @@ from pipeline.params import Params, Seed, nearest, refused, validate
 from pipeline.stage import Execution, Input, Inputs, Stage
 
 F32 = npt.NDArray[np.float32]
+log = logging.getLogger("usseg")
 IMAGES = 256  # read at a time
 LARGEST = 32766  # cluster whose label an int16 map can hold
 
@@ -80,6 +82,9 @@ def run(params: ClusterParams, inputs: Inputs, images: range, execution: Executi
         raise ParamsError(
             f"cluster: split {params.fit_split!r} has no foreground segment; set segments.background: none"
         )
+    classes = len(inputs.index_params["classes"])
+    if params.k + 1 < classes:  # the background may be a label of its own
+        log.warning("cluster@%s: found cluster.k: %d for %d classes of index.classes", inputs.split, params.k, classes)
     channels = crops["features"].shape[2]
     if len(params.channel_weights) not in (0, channels):
         raise ParamsError(

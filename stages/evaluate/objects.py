@@ -104,22 +104,23 @@ def object_scores(counts: Sequence[MaskCounts]) -> ObjectScores:
 
 
 def object_box(mask: npt.NDArray[np.bool_], *, pick: str = "box") -> tuple[int, int, int, int] | None:
-    """The box (xmin, ymin, xmax, ymax), half open, of one 4-connected piece of a mask (row, column); None where it is empty.
+    """The box (xmin, ymin, xmax, ymax), half open, of one connected piece of a mask (row, column); None where it is empty.
 
     Args:
         mask: bool (row, column).
-        pick: `box`: the piece with the largest box (paper); `area`: with most pixels (FOUND's code). The first of equals.
+        pick: `box`: the 4-connected piece with the largest box (paper); `area`: with most pixels (FOUND's code); `area8`: the
+            8-connected piece with most pixels, the whole image where the mask is empty (DSM's code). The first of equals.
     """
     from scipy.ndimage import find_objects, label
 
-    if pick not in ("box", "area"):
-        raise ValueError(f"object: pick: found {pick!r}; box or area is allowed")
-    pieces, count = label(mask)
+    if pick not in ("box", "area", "area8"):
+        raise ValueError(f"object: pick: found {pick!r}; box, area or area8 is allowed")
+    pieces, count = label(mask, np.ones((3, 3)) if pick == "area8" else None)
     if not count:
-        return None
+        return (0, 0, mask.shape[1], mask.shape[0]) if pick == "area8" else None
     areas = np.bincount(pieces.reshape(-1))[1:]
     spans = [(rows.start, rows.stop, columns.start, columns.stop) for rows, columns in find_objects(pieces)]
-    sizes = areas if pick == "area" else [(y1 - y0) * (x1 - x0) for y0, y1, x0, x1 in spans]
+    sizes = [(y1 - y0) * (x1 - x0) for y0, y1, x0, x1 in spans] if pick == "box" else areas
     y0, y1, x0, x1 = spans[int(np.argmax(sizes))]
     return x0, y0, x1, y1
 

@@ -31,8 +31,10 @@ class EvaluateParams(Params):
     protocol: Literal["native", "crop320"] = Field(
         "native", description="objects: masks at full size, or 320 x 320 from the middle of a shorter side of 335"
     )
-    pick: Literal["box", "area"] = Field(
-        "box", description="objects: the piece held against boxes has the largest box, or most pixels"
+    pick: Literal["box", "area", "area8"] = Field(
+        "box",
+        description="objects: the piece held against boxes has the largest box, or most pixels; area8: of 8-connected pieces, the whole "
+        "image where there is none, as DSM",
     )
 
 
@@ -110,18 +112,45 @@ def scored_images(params: EvaluateParams, inputs: Inputs, execution: Execution, 
         execution.progress(i + 1, len(sizes))
 
 
+def label_rows(clusters: int, background: str, *, collision: bool) -> tuple[int, int]:
+    """Rows of the confusion matrix for so many clusters, and the label of the first.
+
+    Without a background rule label 0 never occurs, and clusters are the rows; with DSM's collision it is that of the first cluster.
+    """
+    first = 1 if background == "none" and not collision else 0
+    return (clusters if first or collision else clusters + 1), first
+
+
+def few_clusters(rows: int, classes: int) -> str | None:
+    """What to say where there are fewer labels than classes: some classes cannot be found, whatever the maps; None elsewhere."""
+    if rows >= classes:
+        return None
+    return (
+        f"cluster.k: {rows} labels for {classes} classes: {classes - rows} of them cannot be found; "
+        f"add {classes - rows} to cluster.k"
+    )
+
+
+def warn_of_few_clusters(sections: Mapping[str, Any]) -> None:
+    """Log a line where the params ask for fewer labels than there are classes to score."""
+    clusters, collision = sections["cluster"].k, sections["assign"].background_collision
+    rows, _ = label_rows(clusters, sections["segments"].background, collision=collision)
+    if sections["evaluate"].method == "classes" and (line := few_clusters(rows, len(sections["index"].classes))):
+        log.warning("params.yaml: %s", line)
+
+
 def map_labels(params: EvaluateParams, inputs: Inputs) -> Any:
     """What the labels of the maps stand for."""
     from stages.evaluate.scored import MapLabels
 
     if not needs_clusters(params):
         return MapLabels([], 0, 0)
-    number = inputs["cluster"]["centers"].shape[0]
-    collision = bool(inputs["assign"].params["background_collision"])
-    # Without a background rule label 0 never occurs, and clusters are the rows.
-    first = 1 if inputs["segments"].params["background"] == "none" and not collision else 0
-    clusters = number if first or collision else number + 1
-    return MapLabels(list(inputs.index_params["classes"]), clusters, first)
+    rows, first = label_rows(
+        inputs["cluster"]["centers"].shape[0],
+        inputs["segments"].params["background"],
+        collision=bool(inputs["assign"].params["background_collision"]),
+    )
+    return MapLabels(list(inputs.index_params["classes"]), rows, first)
 
 
 def run(params: EvaluateParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
@@ -132,8 +161,10 @@ def run(params: EvaluateParams, inputs: Inputs, images: range, execution: Execut
     check_classes(params, inputs)
     split, labelled = inputs.split, any(inputs["index"]["label_path"])
     tally = LabelTally(LabelValues.of(inputs.index_params))
-    scored = scored_images(params, inputs, execution, tally)
-    result = METHODS[params.method].score(scored, params, map_labels(params, inputs))
+    scored, labels = scored_images(params, inputs, execution, tally), map_labels(params, inputs)
+    if labelled and (line := few_clusters(labels.clusters, len(labels.classes))):
+        log.warning("evaluate@%s: %s", split, line)
+    result = METHODS[params.method].score(scored, params, labels)
     metrics = {"labelled": labelled, "num_images": len(images), **(result.metrics if labelled else {})}
     if not labelled:
         log.info("evaluate@%s: no labels, nothing to score", split)

@@ -115,7 +115,7 @@ LAYOUTS = {
     for layout in (
         Layout(
             "voc2012",
-            "PASCAL VOC 2012 (VOCdevkit/VOC2012), 21 classes with background",
+            "PASCAL VOC 2012 (VOCdevkit/VOC2012), 21 classes with background; fitted on all images, as DSM is",
             (
                 {
                     split: {
@@ -124,10 +124,11 @@ LAYOUTS = {
                         "ids": f"ImageSets/Segmentation/{split}.txt",
                     }
                     for split in ("train", "val")
-                },
+                }
+                | {"unlabelled": {"images": "JPEGImages/*.jpg", "labels": None}},
             ),
             classes=numbered(VOC),
-            published={"train": 1464, "val": 1449},
+            published={"train": 1464, "val": 1449, "unlabelled": 17125},
         ),
         Layout(
             "voc2012-objects",
@@ -296,8 +297,12 @@ def splits_at(layout: Layout, root: Path) -> Splits:
     return layout.places[0]
 
 
-def settings_of(layout: Layout, root: Path) -> dict[str, dict[str, Any]]:
-    """What params.yaml says of a dataset at root: the index section, a split to fit on, and how it is scored."""
+def settings_of(layout: Layout, root: Path, content: Settings | None = None) -> dict[str, dict[str, Any]]:
+    """What params.yaml says of a dataset at root: the index section, how it is scored, and what is clustered.
+
+    The split to fit on is the one without labels, else `train`, else the first. Where classes are scored there is a cluster for each;
+    none for the class `background` where, by the content of params.yaml, the background of an image has a label of its own.
+    """
     splits = {name: dict(split) for name, split in splits_at(layout, root).items()}
     index = {
         "root": str(root),
@@ -306,8 +311,14 @@ def settings_of(layout: Layout, root: Path) -> dict[str, dict[str, Any]]:
         "label_values": list(layout.classes.values()),
         "ignore": [] if layout.classes == OBJECT else [255],
     }
-    fit = {"fit_split": "train" if "train" in splits else min(splits)}
-    return {"index": index, "cluster": fit, **{section: dict(keys) for section, keys in layout.scoring.items()}}
+    bare = [name for name, split in splits.items() if not split["labels"]]
+    cluster: dict[str, Any] = {"fit_split": [*bare, *(name for name in splits if name == "train"), min(splits)][0]}
+    if layout.scoring is CLASSES:
+        found = content or {}
+        own_label = found.get("segments", {}).get("background") == "border"
+        own_label &= not found.get("assign", {}).get("background_collision", False)
+        cluster["k"] = len(layout.classes) - (own_label and "background" in layout.classes)
+    return {"index": index, "cluster": cluster, **{section: dict(keys) for section, keys in layout.scoring.items()}}
 
 
 def check(layout: Layout, root: Path) -> Iterator[tuple[str, bool]]:

@@ -162,7 +162,26 @@ def test_dataset(finished, usseg, tmp_path: Path) -> None:
         "usseg: no dataset 'vok2012'"
     )
     assert usseg(tmp_path, "dataset", "apply", "voc", "--layout", "voc2012").returncode == 0
-    assert read_params(tmp_path)["index"]["classes"][15] == "person"
+    content = read_params(tmp_path)
+    assert content["index"]["classes"][15] == "person"
+    assert (content["cluster"]["fit_split"], content["cluster"]["k"]) == ("unlabelled", 21)
+
+
+def test_fewer_clusters_than_classes_get_a_line(usseg, tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    assert "cannot be found" not in usseg(tmp_path, "dataset", "apply", "city", "--layout", "cityscapes27").stderr
+    assert read_params(tmp_path)["cluster"]["k"] == 27
+    done = usseg(tmp_path, "recipe", "apply", "dsm")
+    assert done.returncode == 0
+    assert done.stderr == (
+        "params.yaml: cluster.k: 21 labels for 27 classes: 6 of them cannot be found; add 6 to cluster.k\n"
+    )
+    assert usseg(tmp_path, "dataset", "apply", "voc", "--layout", "voc2012").stderr == ""
+    assert read_params(tmp_path)["cluster"]["k"] == 20  # and the background
+    assert "21 labels for 21" not in usseg(tmp_path, "recipe", "apply", "otc").stderr
+    assert usseg(tmp_path, "dataset", "apply", "voc", "--layout", "voc2012").stderr == ""
+    assert read_params(tmp_path)["cluster"]["k"] == 21  # one of them is the background's label too
+    assert usseg(tmp_path, "recipe", "apply", "dsm-objects").stderr == ""
 
 
 def test_a_warning_of_python_is_one_line(tmp_path: Path) -> None:

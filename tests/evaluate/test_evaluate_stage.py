@@ -106,6 +106,23 @@ def test_rows_are_labels(finished_project, background: str, collision: bool) -> 
         assert confusion[row, 0] == ((maps == row + offset) & (labels == 0)).sum()
 
 
+def test_fewer_labels_than_classes_get_a_line(finished_project, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    finished_project.set({"index.classes": ["left", "right", "up", "down", "in", "out"]})
+    finished_project.run("evaluate")
+    assert (
+        "evaluate@train: cluster.k: 2 labels for 6 classes: 4 of them cannot be found; add 4 to cluster.k"
+        in caplog.text
+    )
+    finished_project.set({"cluster.k": 3})
+    finished_project.run("cluster")
+    assert "cluster@train: found cluster.k: 3 for 6 classes of index.classes" in caplog.text
+    caplog.clear()
+    finished_project.set({"index.classes": ["left", "right"]})
+    finished_project.run_all("assign", "refine", "evaluate")
+    assert "cluster.k" not in caplog.text
+
+
 def test_plots_are_equal_bytes(finished_project) -> None:
     before = finished_project.files("plots")
     for name in ("artifacts/evaluate/train.run.json", "plots/train/details.png"):

@@ -101,8 +101,21 @@ def test_which_piece_is_the_object() -> None:
     assert object_box(mask, pick="area") == (12, 2, 17, 7)
     assert object_box(np.eye(5, dtype=bool)) == (0, 0, 1, 1)  # five pieces by four neighbours
     assert object_box(np.zeros((4, 4), bool)) is None
-    with pytest.raises(ValueError, match="box or area"):
+    with pytest.raises(ValueError, match="box, area or area8"):
         object_box(mask, pick="best")
+
+
+def test_the_piece_of_dsm() -> None:
+    """8-connected, most pixels, the whole image where there is none."""
+    mask = np.zeros((8, 20), np.bool_)
+    mask[:5, :5] = np.eye(5)
+    mask[6:8, 10:12] = True
+    assert object_box(mask, pick="area8") == (0, 0, 5, 5)
+    assert object_box(mask, pick="area") == (10, 6, 12, 8)
+    assert object_box(np.zeros((8, 20), np.bool_), pick="area8") == (0, 0, 20, 8)
+    assert object_box(np.zeros((8, 20), np.bool_), pick="area") is None
+    with pytest.raises(ValueError, match="found 'area4'; box, area or area8 is allowed"):
+        object_box(mask, pick="area4")
 
 
 def test_boxes() -> None:

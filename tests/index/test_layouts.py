@@ -13,7 +13,7 @@ from pipeline.labels import LabelValues, label_table, read_labels
 from pipeline.params import read_params
 from pipeline.recipes import write_settings
 from pipeline.stage import Inputs
-from stages.index.layouts import COCO_27, LAYOUTS, PARTITIONS, Layout, check, find_layout, settings_of
+from stages.index.layouts import CLASSES, COCO_27, LAYOUTS, PARTITIONS, Layout, check, find_layout, settings_of
 
 SIZE = (24, 32)
 BOXES = {"voc2007-objects", "voc2012-objects", "coco20k"}
@@ -100,6 +100,12 @@ def test_every_layout_is_found_and_read(tiny_project, name: str) -> None:
     write_settings(tiny_project.path, settings_of(layout, Path("public")))
     for split in layout.places[0]:
         index = tiny_project.run("index", split)
+        if layout.places[0][split]["labels"] is None:
+            assert {f"{s}_{i}" for s in layout.places[0] for i in (1, 2, "unlisted")} >= set(index["id"])
+            assert len(index["id"]) == 3 * len(layout.places[0]) - 1
+            assert not any(index["label_path"])
+            assert read_params(tiny_project.path)["cluster"]["fit_split"] == split
+            continue
         assert [Path(i).name for i in index["id"]] == [f"{split}_1", f"{split}_2"]
         np.testing.assert_array_equal(index["size"], [SIZE, SIZE])
         inputs = Inputs(split, {"index": index}, read_params(tiny_project.path)["index"], tiny_project.path)
@@ -129,6 +135,28 @@ def test_a_dataset_brings_its_scoring(tiny_project) -> None:
     assert (content["evaluate"]["method"], content["refine"]["source"]) == ("classes", "assign")
 
 
+@pytest.mark.parametrize(
+    ("name", "background", "k"),
+    [
+        ("voc2012", False, 21),
+        ("voc2012", True, 20),
+        ("cityscapes27", False, 27),
+        ("cityscapes27", True, 27),
+        ("potsdam3", True, 3),
+    ],
+)
+def test_a_dataset_brings_a_cluster_for_each_class(name: str, background: bool, k: int) -> None:
+    content = {"segments": {"background": "border" if background else "none"}}
+    assert settings_of(find_layout(name), Path("public"), content)["cluster"]["k"] == k
+    collision = {**content, "assign": {"background_collision": True}}
+    assert settings_of(find_layout(name), Path("public"), collision)["cluster"]["k"] == len(LAYOUTS[name].classes)
+
+
+def test_a_dataset_without_classes_leaves_the_clusters() -> None:
+    for layout in LAYOUTS.values():
+        assert ("k" in settings_of(layout, Path("public"))["cluster"]) == (layout.scoring is CLASSES)
+
+
 def test_a_nested_archive_is_found(tmp_path: Path) -> None:
     layout = find_layout("dut-omron")
     write_tree(tmp_path, layout, 0, place=1)
@@ -142,10 +170,11 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     (tmp_path / "JPEGImages/val_2.jpg").unlink()
     (tmp_path / "SegmentationClass/train_1.png").unlink()
     found = dict(check(layout, tmp_path))
-    train, val = found
+    train, val, unlabelled = found
+    assert unlabelled == "unlabelled: 7 images, published 17125"
     assert train == ("train: 2 images, published 1464; 1 have no file in SegmentationClass/*.png, such as 'train_1'")
     assert val == ("val: 1 images, published 1449; 1 of ImageSets/Segmentation/val.txt are missing, such as 'val_2'")
-    assert not any(found.values())
+    assert (found[train], found[val]) == (False, False)
 
 
 def test_coco_groups() -> None:

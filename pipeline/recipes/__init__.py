@@ -1,0 +1,134 @@
+"""Recipes: named sets of params that reproduce one published system, written into params.yaml with comments kept.
+
+A recipe is a file of this folder, `<name>.toml`. Its first lines say what it is (`summary`), where its numbers are from (`source`) and which
+scores the source states (`claims`). A table a section holds params, on top of those of the recipe that `based_on` names.
+"""
+
+import io
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.artifact import write_file
+from pipeline.errors import ParamsError
+from pipeline.params import PARAMS_FILE, nearest, read_params
+
+if TYPE_CHECKING:
+    from pipeline.stage import Stage
+
+FOLDER = Path(__file__).parent
+USERS = (
+    "seed",
+    "weights",
+    "fit_split",
+)  # keys that no recipe sets to a default: they belong to the images and the machine
+USERS_SECTIONS = ("index", "report")
+Settings = Mapping[str, Mapping[str, Any]]
+Check = Callable[[Mapping[str, Any]], object]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A published system: its settings by section; params that it does not name have their defaults."""
+
+    name: str
+    summary: str
+    source: str
+    claims: str
+    settings: Settings
+
+    def complete(self, stages: "Mapping[str, Stage]") -> dict[str, dict[str, Any]]:
+        """Every param that decides a result, by section; seeds, weights, the images and the report stay the user's."""
+        full = {section: dict(keys) for section, keys in self.settings.items() if section in USERS_SECTIONS}
+        for section, stage in stages.items():
+            if section not in USERS_SECTIONS:
+                defaults = {
+                    name: field.get_default(call_default_factory=True)
+                    for name, field in stage.params.model_fields.items()
+                    if name not in USERS
+                }
+                full[section] = {**defaults, **self.settings.get(section, {})}
+        return full
+
+
+@cache
+def read_recipe(name: str) -> Recipe:
+    """Read a recipe's file, and those it is based on."""
+    content = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
+    own = {section: keys for section, keys in content.items() if isinstance(keys, dict)}
+    base: Settings = read_recipe(content["based_on"]).settings if "based_on" in content else {}
+    settings = {section: {**base.get(section, {}), **own.get(section, {})} for section in {**base, **own}}
+    return Recipe(name, content["summary"], content["source"], content["claims"], settings)
+
+
+RECIPES: dict[str, Recipe] = {name: read_recipe(name) for name in sorted(path.stem for path in FOLDER.glob("*.toml"))}
+
+
+def apply_recipe(
+    stages: "Mapping[str, Stage]", project: Path, name: str, *, root: str | None = None, check: Check | None = None
+) -> Iterator[str]:
+    """Write a recipe into params.yaml, and where the images are if `root` is given; yields a line per changed key.
+
+    Whatever was there before, the sections but `index` and `report` are then those of the recipe, seeds, weights and `fit_split` aside.
+
+    Raises:
+        ParamsError: no such recipe, or no usable params.yaml.
+    """
+    if name not in RECIPES:
+        raise ParamsError(f"no recipe {name!r}{nearest(name, RECIPES)} (known: {', '.join(RECIPES)})")
+    settings = RECIPES[name].complete(stages)
+    if root is not None:
+        settings.setdefault("index", {})["root"] = root
+    yield from write_settings(project, settings, check=check) or [f"params.yaml already holds recipe {name}"]
+
+
+def laid_out(value: Any) -> Any:
+    """Lists and mappings of scalars as YAML on one line."""
+    from ruamel.yaml.comments import CommentedMap, CommentedSeq
+
+    if not isinstance(value, list | Mapping):
+        return value
+    items = value if isinstance(value, list) else list(value.values())
+    seq_or_map: Any = (
+        CommentedSeq(map(laid_out, value))
+        if isinstance(value, list)
+        else CommentedMap({key: laid_out(item) for key, item in value.items()})
+    )
+    if not any(isinstance(item, list | Mapping) for item in items):
+        seq_or_map.fa.set_flow_style()
+    return seq_or_map
+
+
+def write_settings(project: Path, settings: Settings, *, check: Check | None = None) -> list[str]:
+    """Write settings by section into params.yaml, comments and other keys kept; returns a line per changed key.
+
+    Raises:
+        ParamsError: no usable params.yaml, or what `check` refuses of the new content; nothing is written.
+    """
+    from ruamel.yaml import YAML
+
+    read_params(project)
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 120
+    yaml.representer.add_representer(
+        type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
+    path = project / PARAMS_FILE
+    content = yaml.load(path.read_text(encoding="utf-8"))
+    changes = []
+    for section, keys in settings.items():
+        for key, value in keys.items():
+            before = content.setdefault(section, {}).get(key)
+            if before != value or key not in content[section]:
+                content[section][key] = laid_out(value)
+                changes.append(f"{section}.{key}: {before!r} -> {value!r}")
+    text = io.StringIO()
+    yaml.dump(content, text)
+    if check:
+        check(YAML(typ="safe").load(text.getvalue()))
+    write_file(path, text.getvalue().encode())
+    return changes
