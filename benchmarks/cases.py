@@ -77,7 +77,7 @@ def features(folder: Path, photos: Sequence[Path], patch: int, rounds: int) -> I
     tokens = (scenes.HEIGHT // patch) * (scenes.WIDTH // patch) + 1
 
     def theirs(i: int) -> Any:
-        return reference.forward(state, torch.from_numpy(normalized(whole_patches(photos[i], patch))[None]))[1]
+        return reference.forward(state, normalized([whole_patches(photos[i], patch)]))[1]
 
     for precision in ("float32", "bfloat16"):
         params = vit_params(folder, patch, precision=precision)
@@ -142,7 +142,7 @@ def crops(folder: Path, photos: Sequence[Path]) -> Iterator[Case]:
     grid = (scenes.HEIGHT // 16, scenes.WIDTH // 16)
     maps = [scenes.segment_map(path, grid) for path in photos]
     boxes = [segment_boxes(segments)[1] for segments in maps]
-    pixels = [torch.from_numpy(normalized(whole_patches(path, 16))[None]) for path in photos]
+    pixels = [normalized([whole_patches(path, 16)]) for path in photos]
     stored = [{name: values[0].clone() for name, values in image_features(model, x, "k").items()} for x in pixels]
 
     def theirs(i: int) -> Any:

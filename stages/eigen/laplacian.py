@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from stages.eigen import lanczos
 from stages.eigen.signs import component_indicators, fix_signs
-from stages.eigen.solvers import largest, largest_batched
+from stages.eigen.solvers import largest, largest_batched, load_linear_algebra
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -74,6 +74,8 @@ def normalized_laplacian_batch(
     if solver in ("batched", "block_lanczos"):
         import torch
 
+        if device != "cpu":
+            load_linear_algebra(device)
         there = torch.from_numpy(np.stack(weights)).to(device) if isinstance(weights, list) else weights
         return in_blocks(there, k=k) if solver == "block_lanczos" else by_eigh(there, k=k)
     graphs = weights if isinstance(weights, list) else list(weights.cpu().numpy())

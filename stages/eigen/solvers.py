@@ -1,5 +1,6 @@
 """The K largest eigenpairs of a symmetric matrix, in float64."""
 
+import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
 
 F64 = npt.NDArray[np.float64]
 SOLVERS = ("auto", "dense", "iterative", "batched")
+LOADING = threading.Lock()
+LOADED: set[str] = set()  # devices whose linear algebra torch has loaded
 DENSE_BELOW = 400  # nodes under which LAPACK beats ARPACK here
 
 
@@ -37,6 +40,8 @@ def largest(
     if solver == "batched":
         import torch
 
+        if device != "cpu":
+            load_linear_algebra(device)
         return list(zip(*largest_batched(torch.from_numpy(np.stack(matrices)).to(device), k=k), strict=True))
     if solver == "dense":
         return [largest_dense(matrix, k=k) for matrix in matrices]
@@ -69,6 +74,19 @@ def largest_iterative(matrix_NN: F64, *, k: int, start_N: F64) -> tuple[F64, F64
     values, vectors = eigsh(matrix_NN, k=k, which="LA", v0=start, ncv=min(n, max(2 * k + 1, 40)), tol=0, rng=rng)
     order = np.argsort(values)[::-1]
     return values[order], np.ascontiguousarray(vectors[:, order].T)
+
+
+def load_linear_algebra(device: str) -> None:
+    """Have torch load the linear algebra of a GPU, once a process.
+
+    The first call does it, and fails in one of two threads that make it at once ("lazy wrapper should be called at most once").
+    """
+    import torch
+
+    with LOADING:
+        if device not in LOADED:
+            torch.linalg.eigh(torch.eye(2, device=device))
+            LOADED.add(device)
 
 
 def largest_batched(matrices_BNN: "Tensor", *, k: int) -> tuple[F64, F64]:

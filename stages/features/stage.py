@@ -192,7 +192,7 @@ def embed_crops(
     from stages.features.class_tokens import can_pack, crop_class_features
 
     model = vit_of(params, project, device)
-    whole = torch.from_numpy(normalized(pixels)[None]).to(device)
+    whole = normalized([pixels], device)
     out = np.zeros((len(boxes), channels), np.float32)
     with arithmetic(params, device):
         if can_pack(model):

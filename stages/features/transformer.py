@@ -56,6 +56,7 @@ def describe(
 
     Returns:
         `patches` (image, token, channel), `cls` (image, channel); `values` and `class_state` as `image_features` gives them.
+        Patches and values of a ViT have the params' `dtype`, all else is float32.
     """
     if params["backbone"] == "lowlevel":
         from stages.features import lowlevel
@@ -72,7 +73,7 @@ def describe(
     model = vit_of(params, project, device)
     side = model.patch_size
     height, width = (length // side * side for length in pixels[0].shape[:2])
-    batch = torch.from_numpy(np.stack([normalized(image[:height, :width]) for image in pixels])).to(device)
+    batch = normalized([image[:height, :width] for image in pixels], device)
     facet = {"key": "k", "query": "q", "value": "v", "token": "tokens"}[params["facet"]]
     with arithmetic(params, device):
         if can_pack(model) and facet != "tokens":
@@ -82,7 +83,9 @@ def describe(
                 raise ParamsError(f"params.yaml: features.attention: not available for {params['backbone']}; set false")
             facets = extract(model, batch)
             found = {"patches": facets[facet][:, model.num_prefix :], "cls": facets["tokens"][:, 0]}
-    return {name: values.float().cpu().numpy() for name, values in found.items()}
+    stored = torch.float16 if params["dtype"] == "float16" else torch.float32
+    kinds = {"patches": stored, "values": stored}
+    return {name: values.to(kinds.get(name, torch.float32)).cpu().numpy() for name, values in found.items()}
 
 
 def arithmetic(params: Mapping[str, Any], device: str) -> Any:

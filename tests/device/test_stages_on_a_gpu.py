@@ -1,5 +1,7 @@
 """Every stage that computes on a GPU, on a simulated one and on the machine's own, beside the CPU."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ import torch
 from pipeline.stage import no_gpu
 from stages import STAGES
 from stages.cluster.methods import abc
+from stages.eigen import solvers
 
 VIT = {"features.backbone": "checkpoint", "features.weights": "weights.pth", "features.num_heads": 3}
 CLOSE = {"rtol": 0, "atol": 1e-4}
@@ -43,7 +46,8 @@ def check_alike(project, gpu):
             if "eigenvectors" in values:  # whose sign is a matter of rounding where half of the tokens are positive
                 values["eigenvectors"] = np.abs(values["eigenvectors"])
         for name, values in here.items():
-            np.testing.assert_allclose(there[name], values, **CLOSE, err_msg=f"{stage}: {name}")
+            close = {"rtol": 1e-3, "atol": 1e-4} if values.dtype == np.float16 else CLOSE  # one step of float16 is 1e-3
+            np.testing.assert_allclose(there[name], values, **close, err_msg=f"{stage}: {name}")
 
     return check
 
@@ -106,6 +110,23 @@ def test_eigenpairs(project, check_alike, edits: dict[str, Any]) -> None:
     project.set(edits)
     project.run("features")
     check_alike("eigen")
+
+
+def test_the_first_call_of_linear_algebra_on_a_gpu_is_made_by_one_thread(monkeypatch) -> None:
+    """PyTorch loads its linear algebra at the first call on a GPU, and fails where two threads make it at once."""
+    inside, calls = [], []
+
+    def eigh(matrix: torch.Tensor) -> None:
+        inside.append(1)
+        time.sleep(0.05)
+        calls.append(len(inside))
+        inside.pop()
+
+    monkeypatch.setattr("torch.linalg.eigh", eigh)
+    monkeypatch.setattr("torch.eye", lambda side, device: torch.zeros(side, side))
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(solvers.load_linear_algebra, ["cuda:7"] * 4))
+    assert calls == [1]
 
 
 @pytest.mark.parametrize("memory", [8 << 30, 0])

@@ -42,7 +42,8 @@ def test_arrays(project) -> None:
 
 def test_an_image_has_the_same_features_in_any_company(project) -> None:
     together = project.run("features", "val")["patches"][:]
-    project.set({"index.splits": {"val": {"images": "images/val/photo1.png", "labels": None}}})
+    splits = {"val": {"images": "images/val/photo1.png", "labels": None}}
+    project.set({"index.splits": splits, "cluster.fit_split": "val"})
     project.run("index", "val")
     np.testing.assert_array_equal(project.run("features", "val")["patches"][0], together[1, :48])
 
@@ -91,8 +92,8 @@ def test_facets_differ(tiny_project, dino_state, facet: str) -> None:
     tiny_project.run("index")
     patches = tiny_project.run("features")["patches"][:]
     assert patches.dtype == np.float16
-    pixels = normalized(read_image(tiny_project.path / "data/images/train/photo0.png"))
-    taps = extract(from_state_dict(dino_state, num_heads=3), torch.from_numpy(pixels)[None])
+    pixels = normalized([read_image(tiny_project.path / "data/images/train/photo0.png")])
+    taps = extract(from_state_dict(dino_state, num_heads=3), pixels)
     expected = taps[{"key": "k", "query": "q", "value": "v", "token": "tokens"}[facet]][0, 1:]
     np.testing.assert_allclose(patches[0], expected.numpy(), atol=5e-3)
 
