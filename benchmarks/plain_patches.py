@@ -39,7 +39,6 @@ def confusion(split, clustering):
     for i, rows in enumerate(patch_rows(split)):
         found = kmeans.predict(clustering, rows, options).reshape(features["grid"][i]).astype(np.int16)
         labels = inputs.labels(i)
-        labels[np.isin(labels, content["index"]["ignore"])] = -1
         prediction = upsample_labels(found, labels.shape, extent=tuple(features["extent"][i].tolist()))
         table += confusion_matrix(prediction, labels, num_clusters=k, num_classes=classes)
     return table

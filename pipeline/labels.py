@@ -144,7 +144,7 @@ def read_labels(path: Path, values: LabelValues = LabelValues()) -> I64:
         with opened(path) as image:
             check_scale(image, path, values)
             raw, found = pixels(upright(image), path, values), f"mode {image.mode}"
-    if raw.ndim == 3:
+    if raw.ndim == 3 and found.removeprefix("mode ") in ("RGB", "RGBA", "P", "PA"):
         if values.colors:
             return np.asarray(raw.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1]), np.int64)
         differing = (raw != raw[:, :, :1]).any(axis=2)

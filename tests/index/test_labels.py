@@ -128,6 +128,14 @@ def test_colors_are_looked_up(tmp_path: Path) -> None:
         read_labels(tmp_path / "rgb.png", GREY)
 
 
+@pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "LAB", "F"])
+@pytest.mark.parametrize("values", [GREY, COLORS])
+def test_other_modes_are_refused_by_name(tmp_path: Path, mode: str, values: LabelValues) -> None:
+    Image.new(mode, (4, 2)).save(tmp_path / "a.tif")
+    with pytest.raises(ImageError, match=rf"a\.tif: found mode {mode}; labels need one channel"):
+        read_labels(tmp_path / "a.tif", values)
+
+
 def test_transparent_labels_are_refused(tmp_path: Path) -> None:
     alpha = np.full((*MASK.shape, 1), 255, np.uint8)
     alpha[0, :2] = 3
