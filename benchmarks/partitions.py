@@ -63,9 +63,7 @@ def write_params(project: Path, edits: dict[str, dict[str, Any]]) -> dict[str, A
 
 def full_size(project: Path, split: str) -> Iterator[np.ndarray]:
     """The segments of every image, each pixel that of its token."""
-    refine = open_artifact(artifact_path(project, "refine", split))
-    for i, (height, width) in enumerate(refine["size"][:].tolist()):
-        yield refine["maps"][i, :height, :width]
+    yield from open_artifact(artifact_path(project, "refine", split))["maps"]
 
 
 def row(name: str, asked: str, maps: Sequence[np.ndarray], truths: Sequence[Sequence[np.ndarray]]) -> str:

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -17,6 +18,10 @@ from pipeline.errors import ArtifactError
 
 BLOCK = 32  # images per shard: a worker owns whole shards, so the size is part of the format
 SMALL = 65_536  # bytes an image below which an array needs no chunk per image
+CHUNK = 1 << 20  # bytes: where an image has more, it has several chunks, so that a small image never fills a large one
+SHARD_CHUNKS = 8  # chunks an image has in one shard
+PIXELS, SHARD_PIXELS = 1 << 18, 1 << 22  # of a chunk and of a shard, along a ragged axis
+RAGGED = ("pixel", "soft_pixel")
 GROUP = "zarr.json"  # the file with the attributes
 ATTRIBUTES = {
     **{"stage": str, "version": int, "split": str, "params": dict, "num_images": int, "arrays": dict},
@@ -27,12 +32,44 @@ REMEDY = "remove it and run its stage again"
 
 @dataclass(frozen=True)
 class ArraySpec:
-    """What an array holds. `dtype` may be "str" (utf-8) or several names joined by "|"."""
+    """What an array holds. `dtype` may be "str" (utf-8) or several names joined by "|".
+
+    The only axis of a ragged array has the pixels of all images, row by row, one image after the other. It stands beside the
+    arrays `start` (as START, which the runner writes) and `size` (height and width).
+    """
 
     axes: tuple[str, ...]
     dtype: str
     doc: str
     fill: float = 0
+
+    @property
+    def ragged(self) -> bool:
+        """Whether images have as many values as pixels, instead of a row each."""
+        return self.axes[0] in RAGGED
+
+
+START = ArraySpec(
+    ("image",), "int64", "where the pixels of the image begin: height x width of them, row by row, belong to it"
+)
+
+
+@dataclass(frozen=True)
+class PixelMaps:
+    """The maps of a split, each of the size of its image: `maps[i]` is (height, width). No map but that one is read."""
+
+    pixels: Any  # zarr (pixel,)
+    starts: npt.NDArray[np.int64]  # (image,)
+    sizes: npt.NDArray[np.int32]  # (image, 2)
+
+    def __len__(self) -> int:
+        return len(self.starts) if self.pixels.shape[0] else 0
+
+    def __getitem__(self, i: int) -> npt.NDArray[Any]:
+        if i >= len(self):
+            raise IndexError(f"map {i} of {len(self)}")
+        start, (height, width) = int(self.starts[i]), self.sizes[i].tolist()
+        return np.asarray(self.pixels[start : start + height * width]).reshape(height, width)
 
 
 @dataclass(frozen=True)
@@ -44,12 +81,17 @@ class Artifact:
     functions: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Any:
-        """The array `name`: a zarr array to slice, or decoded strings."""
+        """The array `name`: a zarr array to slice, decoded strings, or `PixelMaps`."""
         import zarr
 
         if self.attrs["arrays"][name]["dtype"] == "str":
             return read_strings(self.path / name, self.attrs["content"])
-        return zarr.open_array(str(self.path / name), mode="r")
+        array = zarr.open_array(str(self.path / name), mode="r")
+        return (
+            PixelMaps(array, self["start"][:], self["size"][:])
+            if self.attrs["arrays"][name]["axes"][0] in RAGGED
+            else array
+        )
 
     @property
     def names(self) -> list[str]:
@@ -121,40 +163,59 @@ def open_artifact(
 def create_arrays(
     folder: Path, specs: Mapping[str, ArraySpec], dtypes: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]]
 ) -> None:
-    """Create empty arrays: one chunk an image inside one shard a block, or one chunk a block where images are small."""
+    """Create empty arrays. Chunks that hold nothing but the fill value are never stored."""
     import zarr
 
     for name, spec in specs.items():
         shape, dtype = shapes[name], np.dtype(dtypes[name])
-        per_image = int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize
-        rows = min(BLOCK, max(1, shape[0])) if spec.axes[0] == "image" else max(1, shape[0])
-        block = (rows, *(max(1, side) for side in shape[1:]))
-        small = per_image < SMALL or spec.axes[0] != "image"
+        chunks, shards = chunks_of(spec, dtype, shape)
         zarr.create_array(
             str(folder / name),
             shape=shape,
             dtype=dtype,
-            chunks=block if small else (1, *block[1:]),
-            shards=None if small else block,
+            chunks=chunks,
+            shards=shards,
             fill_value=dtype.type(spec.fill),
             dimension_names=spec.axes if len(spec.axes) == len(shape) else (*spec.axes, "byte"),
         )
 
 
-def write_rows(folder: Path, name: str, rows: slice, values: npt.NDArray[Any]) -> None:
-    """Write a block of rows of one array."""
+def chunks_of(
+    spec: ArraySpec, dtype: np.dtype[Any], shape: tuple[int, ...]
+) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
+    """Chunks, and the shards that hold them: some chunks an image, a shard a block; or a chunk a block where images are small.
+
+    The longest axis of an image is cut into chunks.
+    """
+    if spec.ragged:
+        return (PIXELS,), (SHARD_PIXELS,)
+    sides = [max(1, side) for side in shape]
+    per_image = math.prod(sides[1:]) * dtype.itemsize
+    if spec.axes[0] != "image" or per_image < SMALL:
+        return ((min(BLOCK, sides[0]) if spec.axes[0] == "image" else sides[0]), *sides[1:]), None
+    longest = sides.index(max(sides[1:]), 1)
+    number = min(-(-per_image // CHUNK), sides[longest])
+    sides[longest] = -(-sides[longest] // number)
+    shard = [min(BLOCK, sides[0]), *sides[1:]]
+    shard[longest] *= min(number, SHARD_CHUNKS)
+    return (1, *sides[1:]), tuple(shard)
+
+
+def write_rows(folder: Path, name: str, place: slice | tuple[slice, ...], values: npt.NDArray[Any]) -> None:
+    """Write a part of one array."""
     import zarr
 
     if values.size:
-        zarr.open_array(str(folder / name), mode="r+")[rows] = values
+        zarr.open_array(str(folder / name), mode="r+")[place] = values
 
 
-def sync_rows(folder: Path, name: str, start: int) -> None:
-    """Bring the shard of the block that begins at image `start` to the disk."""
-    shard = folder / name / "c" / str(start // BLOCK)
-    if shard.exists():  # a shard of nothing but the fill value is not written
-        sync(shard)
-        sync(shard.parent, deep=False)
+def sync_rows(folder: Path, name: str, shards: range) -> None:
+    """Bring the shards of a block, numbered along the first axis, to the disk."""
+    for number in shards:
+        shard = folder / name / "c" / str(number)
+        if shard.exists():  # a shard of nothing but the fill value is not written
+            sync(shard)
+            sync(shard.parent, deep=False)
 
 
 def check_block(name: str, spec: ArraySpec, dtype: str, shape: tuple[int, ...], values: Any) -> npt.NDArray[Any]:

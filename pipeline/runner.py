@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifact import (
-    BLOCK,
+    START,
     artifact_path,
     check_block,
     create_arrays,
@@ -33,6 +33,7 @@ from pipeline.errors import ArtifactError, ParamsError
 from pipeline.images import file_checksum
 from pipeline.inputs import Table, fit_split, input_artifacts, needed_stages, open_inputs, remedy_for, split_images
 from pipeline.integrity import remember_written, verify_artifact
+from pipeline.layout import Layout, layout_of
 from pipeline.parallel import map_blocks, one_thread
 from pipeline.params import Params, nearest, parse_section
 from pipeline.provenance import NOTE, is_current, run_key, settle
@@ -170,27 +171,32 @@ class BlockTask:
     content: Mapping[str, Any]
     stage: str
     split: str
-    images: range
+    layout: Layout
     folder: Path
     dtypes: Mapping[str, str]
-    shapes: Mapping[str, tuple[int, ...]]
     execution: Execution
 
 
 def compute_block(task: BlockTask) -> int:
-    """Compute one block of images, write its shards, then its marker; returns how many images that were."""
+    """Compute one block of images, write its shards, then its marker; returns how many images that were.
+
+    A block of large images is computed in several parts, so that memory is bounded.
+    """
     stage = task.stages[task.stage]
     inputs = open_inputs(task.stages, stage, task.split, task.content, task.execution.project)
     params = parse_section(task.content, stage.name, stage.params)
-    values = stage.run(params, inputs, task.images, task.execution)
-    assert set(values) == set(stage.arrays), f"{stage.name} returned {sorted(values)}, declared {sorted(stage.arrays)}"
-    for name, spec in stage.arrays.items():
-        shape = (len(task.images), *task.shapes[name][1:])
-        array = check_block(name, spec, task.dtypes[name], shape, values[name])
-        write_rows(task.folder / "data", name, slice(task.images.start, task.images.stop), array)
-        sync_rows(task.folder / "data", name, task.images.start)
-    write_file(task.folder / "done" / f"{task.images.start:09d}", b"")
-    return len(task.images)
+    arrays = {name: spec for name, spec in stage.arrays.items() if spec != START}
+    for part in task.layout.parts(arrays, task.dtypes):
+        values = stage.run(params, inputs, part.images, task.execution)
+        assert set(values) == set(arrays), f"{stage.name} returned {sorted(values)}, declared {sorted(arrays)}"
+        for name, spec in arrays.items():
+            array = check_block(name, spec, task.dtypes[name], part.shape(spec), values.pop(name))
+            write_rows(task.folder / "data", name, part.place(spec), array)
+    for name, spec in arrays.items():
+        sync_rows(task.folder / "data", name, task.layout.shards(spec))
+    images = task.layout.images
+    write_file(task.folder / "done" / f"{images.start:09d}", b"")
+    return len(images)
 
 
 def run_blocks(
@@ -205,23 +211,22 @@ def run_blocks(
     """Run a per-image stage over the blocks that are not finished yet."""
     assert stage.sizes is not None
     count = input_artifacts(inputs)[f"index@{inputs.split}"].num_images
-    sizes = {**stage.sizes(params, inputs), "image": count}
-    shapes = {name: tuple(int(sizes[axis]) for axis in spec.axes) for name, spec in stage.arrays.items()}
+    layout = layout_of(count, stage.sizes(params, inputs))
     dtypes = {name: chosen_dtype(spec.dtype, params) for name, spec in stage.arrays.items()}
     if not ((folder / "done").exists() and (folder / "data").exists()):
         shutil.rmtree(folder, ignore_errors=True)
+        shapes = {name: layout.stored_shape(spec) for name, spec in stage.arrays.items()}
         create_arrays(folder / "data", stage.arrays, dtypes, shapes)
+        for name in (name for name, spec in stage.arrays.items() if spec == START):
+            write_rows(folder / "data", name, slice(None), layout.starts)
         sync(folder)
         (folder / "done").mkdir()
-    blocks = [range(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK)]
-    todo = [block for block in blocks if not (folder / "done" / f"{block.start:09d}").exists()]
-    done = count - sum(map(len, todo))
+    todo = [block for block in layout.blocks() if not (folder / "done" / f"{block.images.start:09d}").exists()]
+    done = count - sum(len(block.images) for block in todo)
     if done:
         log.info("%s@%s: continuing, %d of %d images are done", stage.name, inputs.split, done, count)
     quiet = replace(execution, progress=Execution.progress)
-    tasks = [
-        BlockTask(stages, content, stage.name, inputs.split, block, folder, dtypes, shapes, quiet) for block in todo
-    ]
+    tasks = [BlockTask(stages, content, stage.name, inputs.split, block, folder, dtypes, quiet) for block in todo]
     execution.progress(done, count)
     results = map_blocks(
         compute_block, tasks, workers=execution.workers, scheduler=execution.scheduler, device=execution.device

@@ -174,7 +174,7 @@ class Inputs:
         return path
 
 
-Sizes = Callable[[Any, Inputs], Mapping[str, int]]
+Sizes = Callable[[Any, Inputs], Mapping[str, int | npt.NDArray[np.int64]]]
 Run = Callable[[Any, Inputs, range, Execution], dict[str, Any]]
 
 
@@ -206,7 +206,8 @@ def no_files(params: Params) -> Sequence[str]:
 class Stage:
     """A step that turns artifacts into an artifact.
 
-    A stage with `sizes` works image by image: `run` gets a block of images and returns every array for that block.
+    A stage with `sizes` works image by image: `run` gets some images and returns every array for these, padded to the largest
+    of them. `sizes` gives the length of every axis, an int, or int64 (image,) where it differs from image to image.
     Without, `run` is called once and returns whole arrays. `options` checks the options of the method that the params choose and
     returns them; `check` refuses values that do not go together, of its own section or with those of others: it gets the params
     of every stage by name, before anything runs, and raises ParamsError. `files` are those

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from pipeline.artifact import ArraySpec
@@ -19,11 +20,11 @@ class AssignParams(Params):
     )
 
 
-def sizes(params: AssignParams, inputs: Inputs) -> Mapping[str, int]:
-    """Tokens and segments of the inputs."""
+def sizes(params: AssignParams, inputs: Inputs) -> Mapping[str, int | npt.NDArray[np.int64]]:
+    """Tokens of each image, and segments, at least 1."""
     return {
-        "token": inputs["segments"]["segments"].shape[1],
-        "segment": inputs["crops"]["features"].shape[1],
+        "token": inputs["segments"]["grid"][:].prod(axis=1, dtype=np.int64),
+        "segment": np.maximum(1, inputs["crops"]["num_segments"][:].astype(np.int64)),
         "side": 2,
     }
 
@@ -31,9 +32,9 @@ def sizes(params: AssignParams, inputs: Inputs) -> Mapping[str, int]:
 def run(params: AssignParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
     """Labels of a block of images."""
     block = slice(images.start, images.stop)
-    features = inputs["crops"]["features"][block]
-    counts = inputs["crops"]["num_segments"][block]
-    segments = inputs["segments"]["segments"][block].astype(np.int64)
+    counts, grid = inputs["crops"]["num_segments"][block], inputs["segments"]["grid"][block]
+    features = inputs["crops"]["features"][block, : max(1, counts.max())]
+    segments = inputs["segments"]["segments"][block, : grid.prod(axis=1).max()].astype(np.int64)
     used = np.arange(features.shape[1]) < counts[:, None]
     clusters = np.full(used.shape, -1, np.int16)
     shift = 0 if params.background_collision else 1
@@ -44,7 +45,7 @@ def run(params: AssignParams, inputs: Inputs, images: range, execution: Executio
         [np.zeros((len(images), 1), np.int16), clusters, np.full((len(images), 1), -1, np.int16)], axis=1
     )
     labels = np.take_along_axis(table, np.where(segments < 0, table.shape[1] - 1, segments), axis=1)
-    return {"labels": labels, "segment_labels": clusters, "grid": inputs["segments"]["grid"][block]}
+    return {"labels": labels, "segment_labels": clusters, "grid": grid}
 
 
 STAGE = Stage(

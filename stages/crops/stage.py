@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from pipeline.artifact import ArraySpec
@@ -32,14 +33,18 @@ def check(sections: Mapping[str, Any]) -> None:
         raise refused("crops.method", "masked_image", "it needs features.attention: true, of a ViT")
 
 
-def sizes(params: CropsParams, inputs: Inputs) -> Mapping[str, int]:
-    """Segments of the image that has most, at least 1; channels by method."""
+def sizes(params: CropsParams, inputs: Inputs) -> Mapping[str, int | npt.NDArray[np.int64]]:
+    """Segments of each image, at least 1; channels by method."""
+    counts = inputs["segments"]["num_segments"][:].astype(np.int64)
+    return {"segment": np.maximum(1, counts), "channel": channels_of(params, inputs), "corner": 4}
+
+
+def channels_of(params: CropsParams, inputs: Inputs) -> int:
+    """Length of a segment's features."""
     features = inputs["features"]
     if params.method == "mean":
-        channels = features["patches"].shape[2] * (2 if params.spread else 1)
-    else:
-        channels = features.call("crop_channels", project=inputs.project)
-    return {"segment": max(1, int(inputs["segments"]["num_segments"][:].max())), "channel": channels, "corner": 4}
+        return int(features["patches"].shape[2] * (2 if params.spread else 1))
+    return int(features.call("crop_channels", project=inputs.project))
 
 
 def runs_transformer(params: CropsParams, inputs: Inputs) -> bool:
@@ -54,14 +59,14 @@ def run(params: CropsParams, inputs: Inputs, images: range, execution: Execution
 
     features, source = inputs["features"], inputs["segments"]
     block = slice(images.start, images.stop)
-    width = sizes(params, inputs)
-    maps, grids, counts = source["segments"][block], source["grid"][block], source["num_segments"][block]
+    maps, grids, counts = source["segments"], source["grid"][block], source["num_segments"][block]
     strides = features["stride"][block]
-    patches = features["patches"][block] if params.method == "mean" else None
+    patches = features["patches"] if params.method == "mean" else None
+    most = max(1, int(counts.max()))
     out = {
-        "features": np.zeros((len(images), width["segment"], width["channel"]), np.float32),
-        "boxes": np.zeros((len(images), width["segment"], 4), np.int32),
-        "area": np.zeros((len(images), width["segment"]), np.float32),
+        "features": np.zeros((len(images), most, channels_of(params, inputs)), np.float32),
+        "boxes": np.zeros((len(images), most, 4), np.int32),
+        "area": np.zeros((len(images), most), np.float32),
         "num_segments": counts,
     }
     image_sizes = inputs["index"]["size"][block]
@@ -73,14 +78,14 @@ def run(params: CropsParams, inputs: Inputs, images: range, execution: Execution
         for row in rows:
             h, w = grids[row].tolist()
             count = int(counts[row])
-            segments = maps[row, : h * w].reshape(h, w)
+            segments = maps[images[row], : h * w].reshape(h, w)
             _, boxes, masks = segment_boxes(segments, erode=params.erode, dilate=params.dilate)
             scale = np.tile(strides[row][::-1], 2)
             limits = np.tile(image_sizes[row][::-1], 2)
             out["boxes"][row, :count] = np.clip(np.rint(boxes * scale), 0, limits)
             out["area"][row, :count] = np.bincount(segments.reshape(-1), minlength=count + 1)[1:] / segments.size
             if patches is not None:
-                tokens = patches[row, : h * w]
+                tokens = patches[images[row], : h * w]
                 embedded = pool_segments(tokens, segments.reshape(-1), count=count, spread=params.spread)
             elif params.method == "masked_image":
                 embedded = features.call("embed_segments", images[row], segments.reshape(-1), count, **where)

@@ -18,6 +18,7 @@ from pipeline.stage import Execution, Input, Inputs, Stage
 DEGENERATE = 1 - 1e-6  # a second eigenvalue above this, of the largest degree, means that all tokens look alike
 log = logging.getLogger("usseg")
 LARGE = 1e6  # of a number that has no natural bound
+I64 = npt.NDArray[np.int64]
 GRAPH_BYTES = 16  # an edge, with the copies that a solver makes
 
 
@@ -111,23 +112,24 @@ def check(sections: Mapping[str, Any]) -> None:
         raise refused("eigen.solver", params.solver, "laplacian: plain needs auto, dense, iterative or batched")
 
 
-def sizes(params: EigenParams, inputs: Inputs) -> Mapping[str, int]:
-    """K, and the tokens of the features artifact.
+def sizes(params: EigenParams, inputs: Inputs) -> Mapping[str, int | I64]:
+    """K, and the tokens of each image.
 
     Raises:
         ParamsError: no image has k tokens, or the graph of the largest image does not fit into this machine.
     """
     import psutil
 
-    tokens = inputs["features"]["patches"].shape[1]
-    if params.k > tokens:
+    tokens = inputs["features"]["grid"][:].prod(axis=1, dtype=np.int64)
+    largest = int(tokens.max())
+    if params.k > largest:
         raise refused(
-            "eigen.k", params.k, f"the largest image of {inputs.split} has {tokens} tokens; at most that is allowed"
+            "eigen.k", params.k, f"the largest image of {inputs.split} has {largest} tokens; at most that is allowed"
         )
-    needed, present = GRAPH_BYTES * tokens**2, psutil.virtual_memory().total
+    needed, present = GRAPH_BYTES * largest**2, psutil.virtual_memory().total
     if needed > present:
         raise ParamsError(
-            f"eigen: the largest image has {tokens} tokens, whose graph takes {needed / 2**30:.0f} GiB; this machine has "
+            f"eigen: the largest image has {largest} tokens, whose graph takes {needed / 2**30:.0f} GiB; this machine has "
             f"{present / 2**30:.0f}; set features.resize (pixels of the longer side) or a larger patch"
         )
     return {"eigenvector": params.k, "token": tokens, "side": 2}
@@ -249,9 +251,10 @@ def run(params: EigenParams, inputs: Inputs, images: range, execution: Execution
     source = inputs["features"]
     block = slice(images.start, images.stop)
     grids, extents = source["grid"][block], source["extent"][block]
-    patches = source["patches"][block]
+    patches = source["patches"]
     ids = inputs["index"]["id"]
-    count, tokens = len(images), patches.shape[1]
+    nodes_of = grids.prod(axis=1).tolist()
+    count, tokens = len(images), max(nodes_of)
     out: dict[str, Any] = {
         "eigenvalues": np.zeros((count, params.k), np.float64),
         "eigenvectors": np.zeros((count, params.k, tokens), np.float32),
@@ -263,7 +266,7 @@ def run(params: EigenParams, inputs: Inputs, images: range, execution: Execution
 
     def parts_of(rows: list[int]) -> tuple[list[Any], list[Any], list[Any]]:
         """Features, what is projected of them, and small images."""
-        features = [patches[row, : int(grids[row].prod())] for row in rows]
+        features = [patches[images[row], : nodes_of[row]] for row in rows]
         shapes = [tuple(grids[row].tolist()) for row in rows]
         projected = projections(params, features, shapes, [ids[images[row]] for row in rows], execution.device)
         smalls: list[Any] = [None] * len(rows)
@@ -287,14 +290,14 @@ def run(params: EigenParams, inputs: Inputs, images: range, execution: Execution
 
     groups: dict[int, list[int]] = defaultdict(list)
     for row in range(count):
-        groups[int(grids[row].prod())].append(row)
+        groups[nodes_of[row]].append(row)
     for nodes, rows in groups.items():
         batch = execution.batch_size if execution.device != "cpu" else 1
         for start in range(0, len(rows), batch):
             part = rows[start : start + batch]
             if params.affinity == "svd":
                 for row in part:
-                    features = patches[row, :nodes]
+                    features = patches[images[row], :nodes]
                     pairs = svd_eigenpairs(unit_rows(features) if params.normalize else features, k=params.k)
                     store(row, pairs, one_direction(pairs.values**2))
             elif params.affinity == "affinity":

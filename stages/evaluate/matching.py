@@ -5,6 +5,7 @@ import numpy.typing as npt
 
 I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
+PIXELS = 1 << 22  # counted at a time
 
 
 def confusion_matrix(
@@ -23,14 +24,18 @@ def confusion_matrix(
     """
     if predictions.shape != targets.shape:
         raise ValueError(f"confusion: predictions {predictions.shape} and targets {targets.shape} differ in shape")
-    valid = (targets >= 0) & (targets < num_classes)
-    rows, columns = predictions[valid].astype(np.int64), targets[valid].astype(np.int64)
-    if rows.size and (rows.min() < 0 or rows.max() >= num_clusters):
-        raise ValueError(
-            f"confusion: found prediction {rows.min()} or {rows.max()}; 0 to {num_clusters - 1} is allowed"
-        )
-    counts = np.bincount(rows * num_classes + columns, minlength=num_clusters * num_classes)
-    return counts.reshape(num_clusters, num_classes).astype(np.int64)
+    counts = np.zeros(num_clusters * num_classes, np.int64)
+    for start in range(0, predictions.size, PIXELS):
+        piece = slice(start, start + PIXELS)
+        rows, columns = predictions.reshape(-1)[piece], targets.reshape(-1)[piece]
+        valid = (columns >= 0) & (columns < num_classes)
+        rows, columns = rows[valid].astype(np.int64), columns[valid].astype(np.int64)
+        if rows.size and (rows.min() < 0 or rows.max() >= num_clusters):
+            raise ValueError(
+                f"confusion: found prediction {rows.min()} or {rows.max()}; 0 to {num_clusters - 1} is allowed"
+            )
+        counts += np.bincount(rows * num_classes + columns, minlength=len(counts))
+    return counts.reshape(num_clusters, num_classes)
 
 
 def iou_matrix(confusion_KN: I64) -> F64:

@@ -80,10 +80,9 @@ def scored_images(params: EvaluateParams, inputs: Inputs, execution: Execution, 
 
     allowed = METHODS[params.method].TRUTH
     refine = inputs["refine"]
-    sizes = refine["size"][:].tolist()
-    soft = refine["foreground"].shape[1] > 0
+    maps, foreground = refine["maps"], refine["foreground"]
     kind = ""
-    for i, (height, width) in enumerate(sizes):
+    for i in range(len(maps)):
         truth = inputs.truth(i)
         if truth is not None:
             if truth.kind not in allowed:
@@ -103,13 +102,13 @@ def scored_images(params: EvaluateParams, inputs: Inputs, execution: Execution, 
                 )
             tally.add(truth.counts)
             yield ScoredImage(
-                map=refine["maps"][i, :height, :width],
-                foreground=refine["foreground"][i, :height, :width] if soft else None,
+                map=maps[i],
+                foreground=foreground[i] if len(foreground) else None,
                 labels=truth.labels,
                 partitions=truth.partitions,
                 boxes=truth.boxes,
             )
-        execution.progress(i + 1, len(sizes))
+        execution.progress(i + 1, len(maps))
 
 
 def label_rows(clusters: int, background: str, *, collision: bool) -> tuple[int, int]:

@@ -47,16 +47,16 @@ def is_transformer(params: FeaturesParams, inputs: Inputs) -> bool:
     return params.backbone != "lowlevel"
 
 
-def sizes(params: FeaturesParams, inputs: Inputs) -> Mapping[str, int]:
-    """Tokens of the largest grid, channels of the backbone; values and states only where `attention` asks for them."""
+def sizes(params: FeaturesParams, inputs: Inputs) -> Mapping[str, int | npt.NDArray[np.int64]]:
+    """Tokens of each image, channels of the backbone; values and states only where `attention` asks for them."""
     from stages.features.tokens import resized_size
     from stages.features.transformer import patch_of
 
     patch, channels = patch_of(params.model_dump(), inputs.project)
     grids = [resized_size((h, w), params.resize, patch) for h, w in inputs["index"]["size"][:].tolist()]
-    token = max((h // patch) * (w // patch) for h, w in grids)
-    kept = (token, 2) if params.attention else (0, 0)
-    return {"token": token, "channel": channels, "side": 2, "value": kept[0], "state": kept[1]}
+    token = np.array([(h // patch) * (w // patch) for h, w in grids], np.int64)
+    kept = 1 if params.attention else 0
+    return {"token": token, "channel": channels, "side": 2, "value": kept * token, "state": kept * 2}
 
 
 def run(params: FeaturesParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
@@ -69,21 +69,22 @@ def run(params: FeaturesParams, inputs: Inputs, images: range, execution: Execut
 
     settings = params.model_dump()
     patch, channels = patch_of(settings, inputs.project)
-    shape = sizes(params, inputs)
+    all_sizes = inputs["index"]["size"][images.start : images.stop]
+    resized = [resized_size(tuple(size), params.resize, patch) for size in all_sizes.tolist()]
+    tokens = max((h // patch) * (w // patch) for h, w in resized)
+    kept = 1 if params.attention else 0
     out: dict[str, Any] = {
-        "patches": np.zeros((len(images), shape["token"], channels), params.dtype),
-        "values": np.zeros((len(images), shape["value"], channels), params.dtype),
-        "class_state": np.zeros((len(images), shape["state"], channels), np.float32),
+        "patches": np.zeros((len(images), tokens, channels), params.dtype),
+        "values": np.zeros((len(images), kept * tokens, channels), params.dtype),
+        "class_state": np.zeros((len(images), kept * 2, channels), np.float32),
         "cls": np.zeros((len(images), channels), np.float32),
         "grid": np.zeros((len(images), 2), np.int32),
         "stride": np.zeros((len(images), 2), np.float32),
         "extent": np.zeros((len(images), 2), np.int32),
     }
-    all_sizes = inputs["index"]["size"][images.start : images.stop]
     groups: dict[tuple[int, int], list[int]] = defaultdict(list)
-    for row, size in enumerate(all_sizes.tolist()):
-        groups[resized_size(tuple(size), params.resize, patch)].append(row)
-        used = resized_size(tuple(size), params.resize, patch)
+    for row, (size, used) in enumerate(zip(all_sizes.tolist(), resized, strict=True)):
+        groups[used].append(row)
         out["grid"][row] = [used[0] // patch, used[1] // patch]
         scale = np.asarray(size) / np.asarray(used)
         out["stride"][row] = patch * scale
@@ -228,12 +229,12 @@ def embed_segments(
     model = vit_of(params, project, device)
     nodes = len(segments)
     keys, values, state = (
-        torch.from_numpy(artifact[name][row].astype(np.float32)).to(device)
-        for name in ("patches", "values", "class_state")
+        torch.from_numpy(artifact[name][row, :length].astype(np.float32)).to(device)
+        for name, length in (("patches", nodes), ("values", nodes), ("class_state", 2))
     )
     where = torch.from_numpy(segments.astype(np.int64)).to(device)
     with arithmetic(params, device):
-        found = segment_class_features(model, keys[:nodes], values[:nodes], state, where, count=count)
+        found = segment_class_features(model, keys, values, state, where, count=count)
     embedded: F32 = found.float().cpu().numpy()
     return embedded
 

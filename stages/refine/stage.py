@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
-from pipeline.artifact import ArraySpec
+from pipeline.artifact import START, ArraySpec
 from pipeline.params import Params, validate
 from pipeline.stage import Execution, Input, Inputs, Stage
 
@@ -46,15 +47,14 @@ def reads_segments(params: RefineParams) -> bool:
     return params.source == "segments"
 
 
-def sizes(params: RefineParams, inputs: Inputs) -> Mapping[str, int]:
-    """The largest height and width of the split."""
-    height, width = inputs["index"]["size"][:].max(axis=0).tolist()
-    soft = {"soft_row": height, "soft_column": width} if params.foreground else {"soft_row": 0, "soft_column": 0}
-    return {"row": height, "column": width, "side": 2, **soft}
+def sizes(params: RefineParams, inputs: Inputs) -> Mapping[str, int | npt.NDArray[np.int64]]:
+    """Pixels of each image."""
+    pixels = inputs["index"]["size"][:].prod(axis=1, dtype=np.int64)
+    return {"pixel": pixels, "soft_pixel": pixels if params.foreground else 0, "side": 2}
 
 
 def run(params: RefineParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
-    """Full-size maps of a block of images."""
+    """Full-size maps of some images."""
     from stages.refine.coarse import CoarseMap
     from stages.refine.methods import METHODS
 
@@ -63,29 +63,32 @@ def run(params: RefineParams, inputs: Inputs, images: range, execution: Executio
     size = inputs["index"]["size"][block]
     source = inputs[params.source]
     extent, grid = inputs["features"]["extent"][block], source["grid"][block]
-    labels = source["labels" if reads_clusters(params) else "segments"][block]
-    largest = sizes(params, inputs)
-    maps = np.full((len(images), largest["row"], largest["column"]), -1, np.int16)
-    foreground = np.zeros((len(images), largest["soft_row"], largest["soft_column"]), np.uint8)
-    for row in range(len(images)):
+    labels = source["labels" if reads_clusters(params) else "segments"]
+    maps = np.empty(size.prod(axis=1, dtype=np.int64).sum(), np.int16)
+    foreground = np.empty(len(maps) if params.foreground else 0, np.uint8)
+    start = 0
+    for row, image in enumerate(images):
         h, w = grid[row].tolist()
         height, width = size[row].tolist()
         coarse = CoarseMap(
-            labels=labels[row, : h * w].reshape(h, w),
+            labels=labels[image, : h * w].reshape(h, w),
             size=(height, width),
             extent=tuple(extent[row].tolist()) if params.upsampling == "align" else None,
-            image=inputs.image(images[row]) if method.PIXELS else None,
+            image=inputs.image(image) if method.PIXELS else None,
         )
-        maps[row, :height, :width], soft = method.refine(coarse, options)
+        found, soft = method.refine(coarse, options)
+        pixels = slice(start, start + height * width)
+        maps[pixels] = found.reshape(-1)
         if params.foreground:
-            foreground[row, :height, :width] = soft
+            foreground[pixels] = soft.reshape(-1)
+        start = pixels.stop
     return {"maps": maps, "foreground": foreground, "size": size}
 
 
 STAGE = Stage(
     name="refine",
     summary="Bring label maps to the size of their images.",
-    version=2,
+    version=3,
     params=RefineParams,
     inputs=(
         *(Input("index"), Input("features")),
@@ -93,16 +96,14 @@ STAGE = Stage(
     ),
     arrays={
         "maps": ArraySpec(
-            ("image", "row", "column"),
-            "int16",
-            "label a pixel: 0 background, clusters or segments from 1, -1 outside",
-            fill=-1,
+            ("pixel",), "int16", "label a pixel: 0 background, clusters or segments from 1, -1 between blocks", fill=-1
         ),
         "foreground": ArraySpec(
-            ("image", "soft_row", "soft_column"),
+            ("soft_pixel",),
             "uint8",
             "of 255, rounded up: how sure a pixel is not to be background; no pixels unless the params ask for it",
         ),
+        "start": START,
         "size": ArraySpec(("image", "side"), "int32", "height and width, pixels"),
     },
     sizes=sizes,

@@ -7,7 +7,7 @@ from pipeline.comparison import Pair
 from pipeline.inputs import Table, open_inputs
 from pipeline.metrics import main_scores, read_metrics, shown
 from pipeline.params import read_params
-from stages.report.pictures import color_map, data_uri, fit_within, palette
+from stages.report.pictures import color_map, data_uri, fit_within, nearest_within, palette
 from stages.report.stage import colors_of_labels, spread, truth_picture
 
 SIDE = 200  # pixels of a picture on the page
@@ -30,9 +30,8 @@ def comparison_page(stages: Table, pairs: Sequence[Pair], *, split: str, max_ima
             figures.append(("ground truth", truth))
         for pair, inputs in zip(pairs, opened, strict=True):
             colors = colors_of_labels(inputs, split)
-            height, width = inputs["refine"][split]["size"][i].tolist()
-            prediction = color_map(inputs["refine"][split]["maps"][i, :height, :width], colors)
-            picture = data_uri(fit_within(prediction, SIDE, smooth=False), kind="PNG")
+            prediction = color_map(nearest_within(inputs["refine"][split]["maps"][i], SIDE), colors)
+            picture = data_uri(prediction, kind="PNG")
             figures.append((f"{pair.segments} · {pair.cluster}", picture))
         images.append({"id": index["id"][i], "figures": figures})
     page = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)

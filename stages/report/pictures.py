@@ -2,12 +2,14 @@
 
 import base64
 import io
+from typing import TypeVar
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 U8 = npt.NDArray[np.uint8]
+DType = TypeVar("DType", bound=np.generic)
 
 
 def palette(count: int) -> U8:
@@ -36,12 +38,26 @@ def eigenvector_picture(vectors_KN: npt.NDArray[np.floating], grid: tuple[int, i
     return out.reshape(h, w, 3)
 
 
-def fit_within(image: U8, side: int, *, smooth: bool = True) -> U8:
-    """Scale so that the longer side is `side`."""
-    factor = side / max(image.shape[:2])
-    size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
-    method = (cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR) if smooth else cv2.INTER_NEAREST
-    return np.asarray(cv2.resize(image, size, interpolation=method), np.uint8)
+def fitted_size(size: tuple[int, ...], side: int) -> tuple[int, int]:
+    """Height and width with the longer one at `side`."""
+    factor = side / max(size[:2])
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def fit_within(image: U8, side: int) -> U8:
+    """Scale an image so that the longer side is `side`."""
+    height, width = fitted_size(image.shape, side)
+    method = cv2.INTER_AREA if side < max(image.shape[:2]) else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (width, height), interpolation=method), np.uint8)
+
+
+def nearest_within(values: npt.NDArray[DType], side: int) -> npt.NDArray[DType]:
+    """Take values (row, column, ...) so that the longer side is `side`: of an entry that falls between two, the one before."""
+    picks = [
+        np.minimum((np.arange(new) * (1 / (new / old))).astype(np.int64), old - 1)
+        for new, old in zip(fitted_size(values.shape, side), values.shape, strict=False)
+    ]
+    return values[np.ix_(*picks)]
 
 
 def draw_boxes(image: U8, boxes_B4: npt.NDArray[np.integer], *, color: tuple[int, int, int] = (255, 210, 0)) -> U8:

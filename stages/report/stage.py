@@ -16,6 +16,7 @@ from pipeline.stage import Execution, Input, Inputs, Stage
 SIDE = 320  # pixels of a picture on the page
 BACKGROUND = (60, 60, 66)
 SHOWN = 100  # classes with most pixels, and clusters, in the tables
+DIMMED = (np.arange(256) * 0.35 + 20).astype(np.uint8)  # of each level, where a pixel is not in the segment
 TITLES = {
     **{"miou": "mIoU", "accuracy": "pixel accuracy", "iou": "IoU", "dataset_iou": "IoU over all images"},
     **{"max_f": "maxF, β² = 0.3", "max_f_selfmask": "maxF as SelfMask has it", "corloc": "CorLoc"},
@@ -112,27 +113,25 @@ def split_view(
     label_colors: npt.NDArray[np.uint8],
 ) -> dict[str, Any]:
     """What the page says of one split."""
-    from stages.report.pictures import color_map, data_uri, eigenvector_picture, fit_within
+    from stages.report.pictures import color_map, data_uri, eigenvector_picture, fit_within, nearest_within
 
     index, eigen = inputs["index"][split], inputs.artifacts.get("eigen", {}).get(split)
     segments, refine = inputs["segments"][split], inputs["refine"][split]
-    ids = index["id"]
+    ids, refined = index["id"], refine["maps"]
     shown = []
     for i in spread(index.num_images, params.max_images):
         h, w = segments["grid"][i].tolist()
-        height, width = refine["size"][i].tolist()
         coarse = segments["segments"][i, : h * w].reshape(h, w)
         maps = [
             eigenvector_picture(eigen["eigenvectors"][i, : int(eigen["num_eigenvectors"][i]), : h * w], (h, w))
             if eigen
             else None,
             color_map(coarse, on_background(int(coarse.max(initial=0)))),
-            color_map(refine["maps"][i, :height, :width], label_colors),
+            color_map(nearest_within(refined[i], SIDE), label_colors),
         ]
         pictures: list[str | None] = [data_uri(fit_within(inputs.image(i, split), SIDE))]
         pictures += [
-            None if picture is None else data_uri(fit_within(picture, SIDE, smooth=False), kind="PNG")
-            for picture in maps
+            None if picture is None else data_uri(nearest_within(picture, SIDE), kind="PNG") for picture in maps
         ]
         truth = truth_picture(inputs, i, split, class_colors, SIDE)
         if truth:
@@ -143,7 +142,7 @@ def split_view(
 
 def truth_picture(inputs: Inputs, i: int, split: str, class_colors: npt.NDArray[np.uint8], side: int) -> str | None:
     """What is known of an image as a data URI: labels, ignored values grey; the first person's regions; boxes. None where nothing is."""
-    from stages.report.pictures import color_map, data_uri, draw_boxes, fit_within, palette
+    from stages.report.pictures import color_map, data_uri, draw_boxes, fit_within, nearest_within, palette
 
     truth = inputs.truth(i, split)
     if truth is None:
@@ -151,7 +150,7 @@ def truth_picture(inputs: Inputs, i: int, split: str, class_colors: npt.NDArray[
     if truth.boxes is not None:
         return data_uri(fit_within(draw_boxes(inputs.image(i, split), truth.boxes), side))
     if truth.labels is not None:
-        labels = truth.labels
+        labels = nearest_within(truth.labels, side)
         largest = int(labels.max(initial=0))
         if inputs["evaluate"][split].params["method"] == "objects":  # those of the maps
             colors = on_background(largest)
@@ -159,9 +158,9 @@ def truth_picture(inputs: Inputs, i: int, split: str, class_colors: npt.NDArray[
             colors = class_colors if len(class_colors) else palette(largest + 1)
     else:
         assert truth.partitions is not None
-        labels = truth.partitions[0]
+        labels = nearest_within(truth.partitions[0], side)
         colors = palette(int(labels.max()) + 1)
-    return data_uri(fit_within(color_map(labels, colors), side, smooth=False), kind="PNG")
+    return data_uri(color_map(labels, colors), kind="PNG")
 
 
 def score_view(inputs: Inputs, split: str, names: list[str], class_colors: npt.NDArray[np.uint8]) -> dict[str, Any]:
@@ -231,10 +230,10 @@ def contact_sheet(
             h, w = segments["grid"][i].tolist()
             image = inputs.image(i, split)
             mask = segments["segments"][i, : h * w].reshape(h, w) == s + 1
-            grown = pixel_mask(mask, image.shape[:2], strides[i].tolist())
-            dimmed = np.where(grown[..., None], image, (image * 0.35 + 20).astype(np.uint8))
-            if x1 > x0 and y1 > y0:
-                pictures.append(data_uri(fit_within(np.ascontiguousarray(dimmed[y0:y1, x0:x1]), 96)))
+            grown = pixel_mask(mask, image.shape[:2], strides[i].tolist())[y0:y1, x0:x1]
+            shown = image[y0:y1, x0:x1]
+            if shown.size:
+                pictures.append(data_uri(fit_within(np.where(grown[..., None], shown, DIMMED[shown]), 96)))
         row = label - offset
         matched = names[matching[row]] if 0 <= row < len(matching) and matching[row] >= 0 else ""
         sheets.append(

@@ -65,8 +65,8 @@ def check(sections: Mapping[str, Any]) -> None:
         )
 
 
-def sizes(params: SegmentsParams, inputs: Inputs) -> Mapping[str, int]:
-    """Tokens of the features artifact.
+def sizes(params: SegmentsParams, inputs: Inputs) -> Mapping[str, int | npt.NDArray[np.int64]]:
+    """Tokens of each image.
 
     Raises:
         ParamsError: no image has enough tokens, or the method's graph of the largest one does not fit into this machine.
@@ -75,17 +75,18 @@ def sizes(params: SegmentsParams, inputs: Inputs) -> Mapping[str, int]:
 
     from stages.segments.methods import METHODS
 
-    tokens = inputs["features"]["patches"].shape[1]
-    if params.method in ("spectral", "kmeans") and params.num_segments != "eigengap" and params.num_segments > tokens:
+    tokens = inputs["features"]["grid"][:].prod(axis=1, dtype=np.int64)
+    largest = int(tokens.max())
+    if params.method in ("spectral", "kmeans") and params.num_segments != "eigengap" and params.num_segments > largest:
         raise refused(
             "segments.num_segments",
             params.num_segments,
-            f"the largest image of {inputs.split} has {tokens} tokens; at most that is allowed",
+            f"the largest image of {inputs.split} has {largest} tokens; at most that is allowed",
         )
-    needed, present = METHODS[params.method].PAIR_BYTES * tokens**2, psutil.virtual_memory().total
+    needed, present = METHODS[params.method].PAIR_BYTES * largest**2, psutil.virtual_memory().total
     if needed > present:
         raise ParamsError(
-            f"segments: the largest image has {tokens} tokens, whose graph takes {needed / 2**30:.0f} GiB; this machine has "
+            f"segments: the largest image has {largest} tokens, whose graph takes {needed / 2**30:.0f} GiB; this machine has "
             f"{present / 2**30:.0f}; set features.resize (pixels of the longer side) or a larger patch"
         )
     return {"token": tokens, "side": 2}
@@ -130,22 +131,23 @@ def run(params: SegmentsParams, inputs: Inputs, images: range, execution: Execut
     method, options = METHODS[params.method], options_of(params)
     block = slice(images.start, images.stop)
     grids = inputs["features"]["grid"][block]
-    patches = inputs["features"]["patches"][block]
-    names = ("eigenvalues", "eigenvectors", "num_eigenvectors", "degenerate")
+    patches = inputs["features"]["patches"]
+    names = ("eigenvalues", "num_eigenvectors", "degenerate")
     eigen = {name: inputs["eigen"][name][block] for name in names} if needs_eigenvectors(params) else {}
+    eigenvectors = inputs["eigen"]["eigenvectors"] if eigen else None
     labels_of = partial(inputs["model"].call, "token_labels", device=execution.device) if method.MODEL else no_labels
     ids = inputs["index"]["id"]
-    segments = np.full(patches.shape[:2], -1, np.int16)
+    segments = np.full((len(images), grids.prod(axis=1).max()), -1, np.int16)
     counts = np.zeros(len(images), np.int32)
     for row, image in enumerate(images):
         h, w = grids[row].tolist()
         k = int(eigen["num_eigenvectors"][row]) if eigen else 0
-        features = patches[row, : h * w].astype(np.float32)
+        features = patches[image, : h * w].astype(np.float32)
         tokens = ImageTokens(
             grid=(h, w),
             features=features,
             eigenvalues=eigen["eigenvalues"][row, :k] if eigen else np.zeros(0),
-            eigenvectors=eigen["eigenvectors"][row, :k, : h * w] if eigen else np.zeros((0, h * w), np.float32),
+            eigenvectors=np.zeros((0, h * w), np.float32) if eigenvectors is None else eigenvectors[image, :k, : h * w],
             degenerate=bool(eigen["degenerate"][row]) if eigen else False,
             num_segments=None if params.num_segments == "eigengap" else int(params.num_segments),
             seed=image_seed(params.seed, ids[image]),

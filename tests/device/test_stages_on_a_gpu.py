@@ -85,7 +85,7 @@ def test_a_transformer_is_loaded_once_a_device(project, gpu, monkeypatch) -> Non
     monkeypatch.setattr(
         backbones, "load_vit", lambda name, **options: loaded.append(options["device"]) or load(name, **options)
     )
-    monkeypatch.setattr("pipeline.runner.BLOCK", 2)
+    monkeypatch.setattr("pipeline.layout.BLOCK", 2)
     with gpu():
         project.run("features", device="cuda:0")
     assert loaded == ["cpu", "cuda:0"]

@@ -1,12 +1,18 @@
-"""The peak memory of a stage is bounded by its blocks and workers, not by how many images there are."""
+"""The peak memory of a stage is bounded by its blocks and workers, not by how many images there are, nor by the largest of them."""
 
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from pipeline.artifact import artifact_path, open_artifact
+from pipeline.runner import run_stage
+from pipeline.stage import Execution
 from stages import STAGES
 
 FEW, MANY = 200, 2000
@@ -43,3 +49,62 @@ def peaks(
 def test_ten_times_the_images_need_no_more_memory(stage: str, peaks: dict[int, dict[str, int]]) -> None:
     assert peaks[MANY][stage] <= 1.1 * peaks[FEW][stage]
     assert peaks[FEW][stage] > 1000
+
+
+LARGE = (2000, 3000)
+BYTES_A_PIXEL = 40  # some arrays of the one image at once, and never 33 of its size
+
+
+@pytest.fixture(scope="module")
+def with_one_large(
+    tmp_path_factory: pytest.TempPathFactory, draw_project: Callable[..., Path], edit: Callable[..., None]
+) -> Path:
+    """32 small images with a large one among them; nothing has been run."""
+    project = draw_project(tmp_path_factory.mktemp("large") / "p", 32, [(40, 64), (48, 48)])
+    rows, columns = (np.arange(side) * small // side for side, small in zip(LARGE, (40, 60), strict=True))
+    for kind in ("images", "labels"):
+        small = np.asarray(Image.open(project / f"data/{kind}/photo0000.png"))
+        Image.fromarray(small[np.ix_(rows, columns)]).save(project / f"data/{kind}/photo0007b.png", compress_level=1)
+    edit(project, {"features.resize": 64, "features.stride": 8})
+    return project
+
+
+def allocated(project: Path, stage: str) -> int:
+    """Run a stage and say how many bytes it held at most."""
+    tracemalloc.start()
+    run_stage(STAGES, stage, "train", Execution(project))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+@pytest.fixture(scope="module")
+def refined(with_one_large: Path) -> dict[str, int]:
+    """Stage -> peak, of those that hold pixels."""
+    found = {}
+    for name in ("index", "features", "eigen", "segments", "crops", "cluster", "assign", "refine", "evaluate"):
+        if name in ("features", "refine", "evaluate"):
+            found[name] = allocated(with_one_large, name)
+        else:
+            run_stage(STAGES, name, "train", Execution(with_one_large))
+    return found
+
+
+@pytest.mark.parametrize("stage", ["features", "refine", "evaluate"])
+def test_a_large_image_among_small_ones_needs_its_own_memory_only(stage: str, refined: dict[str, int]) -> None:
+    assert refined[stage] < BYTES_A_PIXEL * LARGE[0] * LARGE[1]
+
+
+def test_every_map_has_its_own_size(refined: dict[str, int], with_one_large: Path) -> None:
+    maps = open_artifact(artifact_path(with_one_large, "refine", "train"))["maps"]
+    assert len(maps) == 33
+    assert sorted({found.shape for found in maps}) == [(40, 64), (48, 48), LARGE]
+
+
+def test_tokens_of_a_large_image_are_in_no_other_images_memory(
+    refined: dict[str, int], with_one_large: Path, edit: Callable[..., None]
+) -> None:
+    """At native size it has a thousand times the tokens of a small one."""
+    edit(with_one_large, {"features.resize": None, "features.stride": 4})
+    own = 4 * 46 * (LARGE[0] // 4) * (LARGE[1] // 4)
+    assert allocated(with_one_large, "features") < 33 * own / 2

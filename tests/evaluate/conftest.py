@@ -61,18 +61,14 @@ def evaluate(tmp_path: Path) -> Callable[..., dict[str, Any]]:
         **params: Any,
     ) -> dict[str, Any]:
         names = ["" if truth is None else write_truth(tmp_path / f"{i:02d}", truth) for i, truth in enumerate(truths)]
-        sizes = np.array([found.shape for found in maps])
-        padded = np.full((len(maps), *sizes.max(axis=0)), -1, np.int16)
-        foreground = np.zeros((len(maps), *(sizes.max(axis=0) if soft else (0, 0))), np.uint8)
         for i, found in enumerate(maps):
             Image.new("L", found.shape[::-1]).save(tmp_path / f"{i}.jpg")
-            padded[i, : sizes[i][0], : sizes[i][1]] = found
-            if soft:
-                foreground[i, : sizes[i][0], : sizes[i][1]] = soft[i]
+        sizes = np.array([found.shape for found in maps])
+        kept = {"maps": [found.astype(np.int16) for found in maps], "foreground": list(soft or [])}
         artifacts = {
             "index": Held({}, path=[f"{i}.jpg" for i in range(len(maps))], label_path=names, size=sizes),
             "segments": Held({"background": background}),
-            "refine": Held({"source": source}, maps=padded, foreground=foreground, size=sizes),
+            "refine": Held({"source": source}, **kept, size=sizes),
         }
         settings = {"root": ".", "classes": [], "ignore": [255], "label_values": [], **(index or {})}
         inputs = Inputs("val", artifacts, settings, tmp_path)

@@ -99,7 +99,7 @@ def test_rows_are_labels(finished_project, background: str, collision: bool) -> 
     confusion = finished_project.run("evaluate")["confusion"][:]
     clusters = finished_project.artifact("cluster")["centers"].shape[0]
     assert len(confusion) == clusters + (background == "border" and not collision)
-    maps = finished_project.artifact("refine")["maps"][:]
+    maps = np.stack(list(finished_project.artifact("refine")["maps"]))
     labels = np.asarray(Image.open(finished_project.path / "data/labels/train/photo0.png"))
     offset = 1 if background == "none" and not collision else 0
     for row in range(len(confusion)):

@@ -158,10 +158,10 @@ def test_full_disk_is_one_line_and_loses_nothing(project: Path, monkeypatch: pyt
     run(project, "index")
     real = runner.write_rows
 
-    def full(folder, name, rows, values):
-        if rows.start == 64:
+    def full(folder, name, place, values):
+        if place[0].start == 64:
             raise OSError(errno.ENOSPC, "No space left on device")
-        real(folder, name, rows, values)
+        real(folder, name, place, values)
 
     monkeypatch.setattr(runner, "write_rows", full)
     with pytest.raises(ArtifactError, match=r"power@val: the disk of .* is full; free some space"):

@@ -9,7 +9,7 @@ from stages.refine.methods import crf
 from stages.refine.methods import guided_filter as guided_filter_method
 from stages.refine.methods.bilateral_solver import bilateral_space, object_kept, solve
 from stages.refine.methods.crf import dense_crf, softmax
-from stages.refine.methods.guided_filter import box_mean, gray_guide, guided_filter
+from stages.refine.methods.guided_filter import box_means, gray_guide, guided_filter
 
 
 def test_an_impulse_under_a_constant_guide_is_averaged_twice() -> None:
@@ -20,7 +20,8 @@ def test_an_impulse_under_a_constant_guide_is_averaged_twice() -> None:
     np.testing.assert_allclose(
         found, [[0.173611, edge, 0.173611], [edge, 0.197531, edge], [0.173611, edge, 0.173611]], atol=1e-6
     )
-    np.testing.assert_allclose(found, box_mean(box_mean(impulse, radius=1), radius=1))
+    mean = box_means((3, 3), radius=1)
+    np.testing.assert_allclose(found, mean(mean(impulse)))
 
 
 @pytest.mark.parametrize(("eps", "low"), [(0.25, 0.25), (1e-3, 0.001992)])
@@ -73,7 +74,9 @@ def test_the_filter_overshoots_and_its_labels_do_not(monkeypatch: pytest.MonkeyP
     assert soft.max() > 1.1
     seen = []
     monkeypatch.setattr(
-        guided_filter_method, "strongest_label", lambda labels, smooth: seen.append(smooth(labels == 1)) or labels
+        guided_filter_method,
+        "strongest_label",
+        lambda labels, smooth: seen.append(smooth(labels == 1)) or (labels, labels),
     )
     given = CoarseMap(noisy.astype(np.int16), noisy.shape, None, image)
     guided_filter_method.refine(given, guided_filter_method.Options())
@@ -274,3 +277,17 @@ def test_the_mean_field_is_that_of_the_exact_kernels() -> None:
     assert np.abs(found - beliefs).mean() < 0.03
     before, after = ((v.argmax(axis=1) != right.reshape(-1)).mean() for v in (given, found))
     assert after < before / 3
+
+
+@pytest.mark.parametrize("guide", ["gray", "color"])
+def test_tiles_change_no_label(monkeypatch: pytest.MonkeyPatch, guide: str) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (90, 50, 3)).astype(np.uint8)
+    labels = np.random.default_rng(1).integers(0, 4, (9, 5)).astype(np.int16)
+    labels[6:] = 2  # some tiles have one label
+    options = guided_filter_method.Options(radius=2, guide=guide)
+    whole = guided_filter_method.refine(CoarseMap(labels, (90, 50), None, image), options)
+    monkeypatch.setattr(guided_filter_method, "TILE", 16)
+    assert len(list(guided_filter_method.tiles((90, 50), side=16, margin=4))) == 6 * 4
+    tiled = guided_filter_method.refine(CoarseMap(labels, (90, 50), None, image), options)
+    for found, expected in zip(tiled, whole, strict=True):
+        np.testing.assert_array_equal(found, expected)

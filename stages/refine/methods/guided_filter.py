@@ -1,5 +1,8 @@
 """Guided filter: each label's mask becomes, window by window, a linear function of the image. H x W pixels."""
 
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import product
 from typing import Literal
 
 import numpy as np
@@ -11,6 +14,7 @@ from stages.refine.coarse import CoarseMap
 from stages.refine.voting import U8, strongest_label
 
 PIXELS = True
+TILE = 1024  # pixels a side that are filtered at a time
 F64 = npt.NDArray[np.float64]
 
 
@@ -26,8 +30,8 @@ class Options(Params):
     guide: Literal["gray", "color"] = Field("gray", description="the mean of R, G and B, or all three")
 
 
-def box_mean(values: F64, *, radius: int) -> F64:
-    """Mean over the part of each window that lies in the image: (H, W) or (H, W, channel)."""
+def box_means(size: tuple[int, ...], *, radius: int) -> Callable[[F64], F64]:
+    """What gives the mean over the part of each window that lies in an image of this size: of (H, W) or (H, W, channel)."""
     import cv2
 
     side = (2 * radius + 1, 2 * radius + 1)
@@ -35,9 +39,13 @@ def box_mean(values: F64, *, radius: int) -> F64:
     def total(array: F64) -> F64:
         return np.asarray(cv2.boxFilter(array, cv2.CV_64F, side, normalize=False, borderType=cv2.BORDER_CONSTANT))
 
-    counts = total(np.ones(values.shape[:2]))
-    sums = total(np.ascontiguousarray(values)).reshape(values.shape)
-    return sums / (counts[..., None] if values.ndim == 3 else counts)
+    counts = total(np.ones(size))
+
+    def mean(values: F64) -> F64:
+        sums = total(np.ascontiguousarray(values)).reshape(values.shape)
+        return sums / (counts[..., None] if values.ndim == 3 else counts)
+
+    return mean
 
 
 def guided_filter(
@@ -56,36 +64,76 @@ def guided_filter(
 
     Source: He et al., Guided Image Filtering (PAMI 2013), equations 11 to 13, 14 for three channels.
     """
-    mask: F64 = np.asarray(mask_HW, np.float64)
+    return mask_filter(guide, radius=radius, eps=eps)(mask_HW)
+
+
+def mask_filter(
+    guide: npt.NDArray[np.floating], *, radius: int, eps: float
+) -> Callable[[npt.NDArray[np.floating]], F64]:
+    """`guided_filter` as a function of the mask: what depends on the guide alone is computed once."""
     pixels: F64 = np.asarray(guide, np.float64)
-
-    def mean(values: F64) -> F64:
-        return box_mean(values, radius=radius)
-
+    mean = box_means(pixels.shape[:2], radius=radius)
+    mean_guide = mean(pixels)
     if pixels.ndim == 2:
-        mean_guide, mean_mask = mean(pixels), mean(mask)
-        variance = np.maximum(mean(pixels * pixels) - mean_guide**2, 0.0)
-        slope = (mean(pixels * mask) - mean_guide * mean_mask) / (variance + eps)
-        return mean(slope) * pixels + mean(mean_mask - slope * mean_guide)
-    mean_guide, mean_mask = mean(pixels), mean(mask)
-    products = mean((pixels[..., :, None] * pixels[..., None, :]).reshape(*mask.shape, 9)).reshape(*mask.shape, 3, 3)
-    spread = products - mean_guide[..., :, None] * mean_guide[..., None, :] + eps * np.eye(3)
-    joint = mean(pixels * mask[..., None]) - mean_guide * mean_mask[..., None]
-    slopes: F64 = np.asarray(np.linalg.solve(spread, joint[..., None])[..., 0], np.float64)
-    offset = mean_mask - (slopes * mean_guide).sum(axis=2)
-    return np.asarray((mean(slopes) * pixels).sum(axis=2) + mean(offset))
+        variance = np.maximum(mean(pixels * pixels) - mean_guide**2, 0.0) + eps
+
+        def of_gray(mask_HW: npt.NDArray[np.floating]) -> F64:
+            mask: F64 = np.asarray(mask_HW, np.float64)
+            mean_mask = mean(mask)
+            slope = (mean(pixels * mask) - mean_guide * mean_mask) / variance
+            return mean(slope) * pixels + mean(mean_mask - slope * mean_guide)
+
+        return of_gray
+    products = mean((pixels[..., :, None] * pixels[..., None, :]).reshape(*pixels.shape[:2], 9))
+    spread = products.reshape(*pixels.shape, 3) - mean_guide[..., :, None] * mean_guide[..., None, :] + eps * np.eye(3)
+
+    def of_color(mask_HW: npt.NDArray[np.floating]) -> F64:
+        mask: F64 = np.asarray(mask_HW, np.float64)
+        mean_mask = mean(mask)
+        joint = mean(pixels * mask[..., None]) - mean_guide * mean_mask[..., None]
+        slopes: F64 = np.asarray(np.linalg.solve(spread, joint[..., None])[..., 0], np.float64)
+        offset = mean_mask - (slopes * mean_guide).sum(axis=2)
+        return np.asarray((mean(slopes) * pixels).sum(axis=2) + mean(offset))
+
+    return of_color
 
 
 def gray_guide(image: npt.NDArray[np.uint8]) -> F64:
     """The mean of R, G and B in [0, 1], (H, W)."""
-    return np.asarray(image.mean(axis=2) / 255.0)
+    red, green, blue = (image[..., channel].astype(np.float64) for channel in range(3))
+    return np.asarray((red + green + blue) / 3 / 255.0)
+
+
+def tiles(size: tuple[int, int], *, side: int, margin: int) -> Iterator[tuple[tuple[slice, slice], ...]]:
+    """Squares of an image: the pixels that are wanted, these with a margin around them, and where they lie in there."""
+    spans = [
+        [(start, min(start + side, length), max(0, start - margin)) for start in range(0, length, side)]
+        for length in size
+    ]
+    for rows, columns in product(*spans):
+        cuts = [
+            (slice(start, stop), slice(first, min(stop + margin, length)), slice(start - first, stop - first))
+            for (start, stop, first), length in zip((rows, columns), size, strict=True)
+        ]
+        yield tuple(zip(*cuts, strict=True))
+
+
+def within_range(smooth: Callable[[npt.NDArray[np.floating]], F64], mask: npt.NDArray[np.bool_]) -> F64:
+    """A mask, smoothed and cut to [0, 1]."""
+    return np.clip(smooth(mask.astype(np.float64)), 0.0, 1.0)
 
 
 def refine(coarse: CoarseMap, options: Options) -> tuple[npt.NDArray[np.int16], U8]:
-    """Labels and foreground (height, width): each pixel takes the label whose filtered mask, cut to [0, 1], is largest."""
-    guide = gray_guide(coarse.pixels) if options.guide == "gray" else coarse.pixels / 255.0
+    """Labels and foreground (height, width): each pixel takes the label whose filtered mask, cut to [0, 1], is largest.
 
-    def smooth(mask: npt.NDArray[np.bool_]) -> F64:
-        return np.clip(guided_filter(mask.astype(np.float64), guide, radius=options.radius, eps=options.eps), 0.0, 1.0)
-
-    return strongest_label(coarse.upsampled, smooth)
+    A large image is filtered in tiles, so that memory is bounded: a filtered pixel depends on those within two radii only.
+    """
+    upsampled, margin = coarse.upsampled, 2 * options.radius
+    labels, foreground = np.empty(coarse.size, np.int16), np.empty(coarse.size, np.uint8)
+    for wanted, seen, inner in tiles(coarse.size, side=max(TILE, 4 * margin), margin=margin):
+        pixels = coarse.pixels[seen]
+        guide = gray_guide(pixels) if options.guide == "gray" else pixels / 255.0
+        smooth = mask_filter(guide, radius=options.radius, eps=options.eps)
+        found, soft = strongest_label(upsampled[seen], partial(within_range, smooth))
+        labels[wanted], foreground[wanted] = found[inner], soft[inner]
+    return labels, foreground
