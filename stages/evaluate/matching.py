@@ -91,11 +91,13 @@ def matched_confusion(confusion_KN: I64, matching_K: npt.NDArray[np.integer]) ->
 
 
 def match(confusion_KN: I64, *, matching: str = "count", surplus: str = "strict") -> I64:
-    """The matching of a convention: `surplus` strict (one-to-one), many_to_one, or majority."""
+    """The matching of a convention: `surplus` strict (one-to-one), many_to_one, majority, or dropped: one-to-one without the surplus."""
+    if surplus == "dropped":
+        return hungarian(drop_surplus(confusion_KN), by=matching)
     if surplus == "strict":
         return hungarian(confusion_KN, by=matching)
     if surplus == "many_to_one":
         return many_to_one(confusion_KN, by=matching)
     if surplus == "majority":
         return majority(confusion_KN, by=matching)
-    raise ValueError(f"surplus: found {surplus!r}; strict, many_to_one or majority is allowed")
+    raise ValueError(f"surplus: found {surplus!r}; strict, many_to_one, majority or dropped is allowed")

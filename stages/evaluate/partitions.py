@@ -80,16 +80,6 @@ def entropy(sizes: I64) -> float:
     return float(-(share * np.log2(share)).sum())
 
 
-def frobenius_distance(table_RT: I64) -> float:
-    """||C - C'||_F of the two connectivities, C_ij = 1 where i and j share a label; over the number of pixels it lies in [0, 1].
-
-    Source: SimSAM's metric of a graph against ground truth, on the token grid.
-    """
-    exact = table_RT.astype(np.float64)
-    squares = (exact.sum(axis=0) ** 2).sum() + (exact.sum(axis=1) ** 2).sum() - 2 * (exact**2).sum()
-    return float(np.sqrt(max(0.0, squares)))
-
-
 def partition_scores(segments: Labels, truths: Sequence[Labels]) -> dict[str, float]:
     """Covering, probabilistic Rand index and variation of information: means over the segmentations of several people.
 

@@ -25,8 +25,10 @@ class EvaluateParams(Params):
     absent: Literal["drop", "zero"] = Field(
         "drop", description="classes: one with no truth and no prediction is dropped, or has IoU 0"
     )
-    surplus: Literal["strict", "many_to_one", "majority"] = Field(
-        "strict", description="classes: clusters beyond the classes"
+    surplus: Literal["strict", "many_to_one", "majority", "dropped"] = Field(
+        "strict",
+        description="classes: clusters beyond the classes count as errors, join a class, share classes with all others, or are left out "
+        "with their pixels (STEGO)",
     )
     protocol: Literal["native", "crop320"] = Field(
         "native", description="objects: masks at full size, or 320 x 320 from the middle of a shorter side of 335"
@@ -191,7 +193,8 @@ def scores_of(artifact: Artifact) -> Any:
     """The scores of a stored confusion matrix under its artifact's convention."""
     from stages.evaluate.scores import scores
 
-    return scores(artifact["confusion"][:], artifact["matching"][:], absent=artifact.params["absent"])
+    convention = {"absent": artifact.params["absent"], "extra_row": artifact.params["surplus"] == "dropped"}
+    return scores(artifact["confusion"][:], artifact["matching"][:], **convention)
 
 
 STAGE = Stage(

@@ -9,6 +9,9 @@ from PIL import Image
 
 from pipeline import runner
 from pipeline.errors import ArtifactError, ParamsError
+from stages.evaluate.methods import classes
+from stages.evaluate.scored import MapLabels, ScoredImage
+from stages.evaluate.stage import EvaluateParams
 
 CHAIN = ("index", "features", "eigen", "segments", "crops", "cluster", "assign", "refine", "evaluate")
 
@@ -81,6 +84,21 @@ def test_every_convention(finished_project, matching: str, absent: str, surplus:
     assert 0 <= found["miou"] <= found["accuracy"] <= 1
     same = [c for c in found["conventions"].values() if c == {"miou": found["miou"], "accuracy": found["accuracy"]}]
     assert same
+
+
+@pytest.mark.parametrize(
+    ("surplus", "miou", "accuracy"),
+    [("strict", 0.583333, 14 / 22), ("dropped", 0.696970, 0.823529), ("many_to_one", 0.739583, 0.863636)],
+)
+def test_surplus_by_hand(surplus: str, miou: float, accuracy: float, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    table = np.array([[8, 1], [2, 6], [5, 0]])
+    cluster, label = (np.repeat(places, table.reshape(-1))[None] for places in np.indices(table.shape).reshape(2, -1))
+    image = ScoredImage(map=cluster.astype(np.int16), foreground=None, labels=label)
+    found = classes.score([image], EvaluateParams(surplus=surplus), MapLabels(["a", "b"], 3, 0)).metrics
+    assert (found["miou"], found["accuracy"]) == pytest.approx((miou, accuracy), abs=1e-6)
+    said = "surplus: dropped leaves out 5 of 22 pixels, those of 1 clusters beyond the 2 classes, as STEGO does"
+    assert (said in caplog.text) == (surplus == "dropped")
 
 
 def test_more_clusters_than_classes_leave_some_unmatched(finished_project) -> None:

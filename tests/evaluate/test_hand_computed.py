@@ -49,6 +49,7 @@ def test_more_clusters_than_classes() -> None:
     assert scores(SURPLUS, strict, extra_row=True).miou == pytest.approx(0.388889, abs=1e-6)
     dropped = drop_surplus(SURPLUS)
     close(scores(dropped, hungarian(dropped), extra_row=True), accuracy=0.823529, miou=0.696970)
+    np.testing.assert_array_equal(match(SURPLUS, surplus="dropped"), [0, 1, -1])
     merged = many_to_one(SURPLUS)
     np.testing.assert_array_equal(merged, [0, 1, 0])
     close(scores(SURPLUS, merged), accuracy=0.863636, miou=0.739583, iou=[0.8125, 0.666667])

@@ -1,5 +1,6 @@
 """Semantic maps: one confusion matrix of the split, every score from it."""
 
+import logging
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -7,12 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stages.evaluate.matching import confusion_matrix, match
+from stages.evaluate.matching import confusion_matrix, drop_surplus, match
 from stages.evaluate.plots import confusion_png
 from stages.evaluate.scored import MapLabels, ScoredImage, SplitScores
 from stages.evaluate.scores import Scores, scores
 
 TRUTH = ("a label image",)
+log = logging.getLogger("usseg")
 CONVENTIONS = {
     "stego": {"matching": "count", "absent": "drop", "surplus": "strict"},
     "primaps": {"matching": "count", "absent": "drop", "surplus": "many_to_one"},
@@ -31,10 +33,16 @@ def score(images: Iterable[ScoredImage], params: Any, labels: MapLabels) -> Spli
         confusion += confusion_matrix(
             image.map - labels.first, image.labels, num_clusters=labels.clusters, num_classes=len(names)
         )
+    if params.surplus == "dropped":
+        counted, confusion = confusion.sum(), drop_surplus(confusion)
+        log.warning(
+            "evaluate: surplus: dropped leaves out %d of %d pixels, those of %d clusters beyond the %d classes, as STEGO does",
+            *(counted - confusion.sum(), counted, max(0, labels.clusters - len(names)), len(names)),
+        )
     matching = np.full(labels.clusters, -1, np.int64)
     if confusion.any():
         matching = match(confusion, matching=params.matching, surplus=params.surplus)
-    result = scores(confusion, matching, absent=params.absent)
+    result = scores(confusion, matching, absent=params.absent, extra_row=params.surplus == "dropped")
     metrics: dict[str, Any] = {}
     if labelled:
         metrics = {
