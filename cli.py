@@ -3,7 +3,6 @@
 import json
 import logging
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -57,7 +56,6 @@ app.add_typer(stage_app, name="stage")
 app.add_typer(recipe_app, name="recipe")
 app.add_typer(dataset_app, name="dataset")
 log = logging.getLogger("usseg")
-SECONDS_BETWEEN_LINES = 10
 NOISY = ("distributed", "fontTools", "matplotlib", "PIL", "timm", "httpx", "httpx2", "huggingface_hub", "faiss")
 
 ProjectOption = Annotated[Path, typer.Option("--project", help="The folder that holds params.yaml.")]
@@ -97,42 +95,16 @@ def one_line_errors(debug: bool) -> Iterator[None]:
         prefix = "" if isinstance(error, UssegError) else f"{type(error).__name__}: "
         typer.echo(f"usseg: {prefix}{message}", err=True)
         raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        typer.echo("usseg: interrupted; the same command continues where it stopped", err=True)
+        raise typer.Exit(130) from None
 
 
 def printable(text: str) -> str:
     """Text without what a terminal obeys or cannot show: written as Python's escapes."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-@contextmanager
-def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar with rate and time left on a terminal, a log line every few seconds otherwise."""
-    if not sys.stderr.isatty():
-        shown = time.monotonic()
-
-        def line(done: int, total: int) -> None:
-            nonlocal shown
-            if time.monotonic() - shown > SECONDS_BETWEEN_LINES:
-                shown = time.monotonic()
-                log.info("%s: %d of %d", title, done, total)
-
-        yield line
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(title, total=None, rate="")
-
-        def update(done: int, total: int) -> None:
-            speed = bar.tasks[0].speed
-            bar.update(task, completed=done, total=total, rate=f"{speed:.1f} images/s" if speed else "")
-
-        yield update
 
 
 def execution_of(
@@ -160,6 +132,7 @@ def stage_command(stage: "Stage") -> Callable[..., None]:
         project: ProjectOption = Path(),
         debug: DebugOption = False,
     ) -> None:
+        from pipeline.progress import progress_bar
         from pipeline.runner import run_stage
         from stages import STAGES
 

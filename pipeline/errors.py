@@ -17,5 +17,9 @@ class ImageError(UssegError):
     """An image or label file that cannot be read or does not fit."""
 
 
+class WorkersError(UssegError):
+    """Workers that do not start, are killed again and again, or run other code than the command."""
+
+
 class WeightsError(UssegError):
     """Weights of a backbone that cannot be downloaded, read or used."""

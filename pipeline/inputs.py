@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.artifact import Artifact, artifact_path, open_artifact
 from pipeline.errors import ArtifactError
-from pipeline.params import parse_section
+from pipeline.params import parse_section, refused
 from pipeline.stage import Input, Inputs, Stage
 
 Table = Mapping[str, Stage]
@@ -15,7 +15,10 @@ Table = Mapping[str, Stage]
 
 def fit_split(content: Mapping[str, Any]) -> str:
     """The split that the clustering is fitted on."""
-    return str(content["cluster"]["fit_split"])
+    name, splits = str(content["cluster"]["fit_split"]), content["index"]["splits"]
+    if name not in splits:
+        raise refused("cluster.fit_split", name, f"a split of index.splits is needed (known: {', '.join(splits)})")
+    return name
 
 
 def needed_stages(stages: Table, content: Mapping[str, Any]) -> set[str]:

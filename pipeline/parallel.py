@@ -1,6 +1,7 @@
 """Map one function over blocks: in process, in threads, or on a Dask cluster. The only place with workers."""
 
 import ctypes
+import logging
 import os
 import sys
 from collections import deque
@@ -10,11 +11,14 @@ from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any, TypeVar
 
-from pipeline.errors import ParamsError
+from pipeline.errors import ParamsError, WorkersError
+
+log = logging.getLogger("usseg")
 
 # OpenMP threads that spin while they wait take the cores of other processes: on a busy machine faiss is 50 times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+STARTS = 3  # of the workers
 BLOCKS_AT_ONCE = 2  # on the GPU of this process
 KEPT_ARRAYS, KEPT_BYTES = 32 << 20, 256 << 20  # 32 MiB is the most that glibc takes for the first
 
@@ -34,6 +38,7 @@ def map_blocks(
 
     Raises:
         ParamsError: several workers on GPUs, and dask-cuda is not installed.
+        WorkersError: workers that do not start, that are killed again and again, or a cluster that cannot run the tasks.
     """
     if scheduler is None and (workers == 1 or len(tasks) <= 1):
         # Around all calls too: those in threads set and reset what belongs to the whole process.
@@ -42,24 +47,78 @@ def map_blocks(
         return
     import dask
 
-    dask.config.set({"logging.distributed": "warning"})  # read when distributed is imported
-    from distributed import Client, as_completed
+    # Read when distributed is imported. What fails is raised here; a scheduler of this process serves no pages.
+    dask.config.set({"logging.distributed": "critical", "distributed.scheduler.http.routes": []})
+    from distributed import as_completed
+    from distributed.client import FutureCancelledError
+    from distributed.scheduler import KilledWorker
 
-    if scheduler is not None:
-        with Client(scheduler) as client:
+    with cluster_client(min(workers, len(tasks)), scheduler, device) as client:
+        try:
             futures = client.map(one_thread, [function] * len(tasks), tasks, pure=False)
             for future in as_completed(futures):
                 yield future.result()
+        except KilledWorker as error:
+            raise WorkersError(
+                "workers that had the same images were killed several times; if memory was short, give fewer --workers; "
+                "the same command continues"
+            ) from error
+        except FutureCancelledError as error:
+            raise WorkersError(
+                "the cluster has lost the tasks, or its scheduler has ended; the same command continues"
+            ) from error
+        except (ImportError, AttributeError, RuntimeError) as error:
+            unread = isinstance(error, ImportError) or "deserializ" in str(error) or "Can't get attribute" in str(error)
+            if scheduler is None or not unread:
+                raise
+            reason = " ".join(str(error).split())[:200]
+            raise WorkersError(
+                f"--scheduler: {scheduler} cannot read the tasks ({reason}); install there what is installed here"
+            ) from error
+
+
+@contextmanager
+def cluster_client(workers: int, scheduler: str | None, device: str) -> Iterator[Any]:
+    """A client of the running cluster at an address, or of workers that are started here and end with it.
+
+    Raises:
+        WorkersError: no cluster answers, or the workers do not start, tried several times.
+    """
+    from distributed import Client
+
+    if scheduler is not None:
+        try:
+            client = Client(scheduler)
+        except (OSError, TypeError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise WorkersError(
+                f"--scheduler: {scheduler} does not answer as a Dask scheduler ({reason}); see docs/scale-out.md"
+            ) from error
+        with client:
+            yield client
         return
-    with local_cluster(min(workers, len(tasks)), device) as cluster, Client(cluster) as client:
-        futures = client.map(one_thread, [function] * len(tasks), tasks, pure=False)
-        for future in as_completed(futures):
-            yield future.result()
+    for attempt in range(1, STARTS + 1):
+        try:
+            cluster = local_cluster(workers, device)
+            break
+        except (OSError, RuntimeError) as error:  # a worker was killed, or memory or processes were short
+            log.info("workers: start %d of %d failed (%s)", attempt, STARTS, " ".join(str(error).split())[:120])
+            failure = error
+    else:
+        raise WorkersError(
+            f"--workers: {workers} workers did not start in {STARTS} tries; give fewer, or --workers 1; the same command continues"
+        ) from failure
+    with cluster, Client(cluster) as client:
+        yield client
 
 
 def local_cluster(workers: int, device: str) -> Any:
-    """Worker processes of this machine, with one thread each."""
-    options = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": ":0"}
+    """Worker processes of this machine, with one thread each; none but this process can give them work.
+
+    They listen on this machine only, and speak TLS with credentials that end with them. There is no dashboard.
+    """
+    options: dict[str, Any] = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None}
+    options |= {"host": "127.0.0.1", "protocol": "tls", "security": True}
     if device == "cpu":
         from distributed import LocalCluster
 

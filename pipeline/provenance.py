@@ -2,15 +2,17 @@
 
 import functools
 import hashlib
+import importlib.metadata
 import json
 import logging
 import os
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pipeline.artifact import Artifact, content_digest, drop, open_artifact, sync
-from pipeline.errors import ArtifactError
+from pipeline.errors import ArtifactError, WorkersError
 from pipeline.format import FORMAT
 from pipeline.images import file_checksum
 from pipeline.inputs import Table, input_artifacts
@@ -31,6 +33,27 @@ def code_digest(module: str) -> str:
     for path in sources(folder):
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
+
+
+def software(stages: Table) -> dict[str, str]:
+    """What decides the bytes of a block on a worker: versions of numpy and torch, digests of the code of usseg."""
+    modules = {"pipeline": "pipeline.provenance"} | {f"stages/{s.name}": s.run.__module__ for s in stages.values()}
+    versions = {package: importlib.metadata.version(package) for package in ("numpy", "torch")}
+    return versions | {f"code of {folder}": code_digest(module)[:12] for folder, module in modules.items()}
+
+
+def refuse_other_software(wanted: Mapping[str, str], found: Mapping[str, str]) -> None:
+    """Refuse to compute on a worker what would be published as the command's own.
+
+    Raises:
+        WorkersError: names the first difference and the worker's machine.
+    """
+    for name in sorted(set(wanted) | set(found)):
+        if wanted.get(name) != found.get(name):
+            raise WorkersError(
+                f"the worker on {socket.gethostname()} has {name} {found.get(name)}, this command has {wanted.get(name)}; "
+                "install the same usseg, numpy and torch everywhere, and start the workers anew"
+            )
 
 
 def sources(folder: Path) -> list[Path]:

@@ -36,7 +36,7 @@ from pipeline.integrity import remember_written, verify_artifact
 from pipeline.layout import Layout, layout_of
 from pipeline.parallel import map_blocks, one_thread
 from pipeline.params import Params, nearest, parse_section
-from pipeline.provenance import NOTE, is_current, run_key, settle
+from pipeline.provenance import NOTE, is_current, refuse_other_software, run_key, settle, software
 from pipeline.sections import read_sections
 from pipeline.stage import Checkpoint, Execution, Inputs, Stage
 
@@ -175,6 +175,7 @@ class BlockTask:
     folder: Path
     dtypes: Mapping[str, str]
     execution: Execution
+    software: Mapping[str, str]
 
 
 def compute_block(task: BlockTask) -> int:
@@ -182,6 +183,7 @@ def compute_block(task: BlockTask) -> int:
 
     A block of large images is computed in several parts, so that memory is bounded.
     """
+    refuse_other_software(task.software, software(task.stages))
     stage = task.stages[task.stage]
     inputs = open_inputs(task.stages, stage, task.split, task.content, task.execution.project)
     params = parse_section(task.content, stage.name, stage.params)
@@ -225,8 +227,9 @@ def run_blocks(
     done = count - sum(len(block.images) for block in todo)
     if done:
         log.info("%s@%s: continuing, %d of %d images are done", stage.name, inputs.split, done, count)
+    code = software(stages)
     quiet = replace(execution, progress=Execution.progress)
-    tasks = [BlockTask(stages, content, stage.name, inputs.split, block, folder, dtypes, quiet) for block in todo]
+    tasks = [BlockTask(stages, content, stage.name, inputs.split, block, folder, dtypes, quiet, code) for block in todo]
     execution.progress(done, count)
     results = map_blocks(
         compute_block, tasks, workers=execution.workers, scheduler=execution.scheduler, device=execution.device

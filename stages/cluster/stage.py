@@ -51,9 +51,12 @@ def options_of(params: ClusterParams) -> Any:
 
 
 def check(sections: Mapping[str, Any]) -> None:
-    """Refuse a split that the index has not, and a whitening of no projection."""
+    """Refuse a split that the index has under nearly that name, and a whitening of no projection.
+
+    (Another absent split is refused where it is read: a project may have its val split alone for now.)
+    """
     params, splits = sections["cluster"], sections["index"].splits
-    if params.fit_split not in splits:
+    if params.fit_split not in splits and nearest(params.fit_split, splits):
         known = f"a split of index.splits is needed{nearest(params.fit_split, splits)} (known: {', '.join(splits)})"
         raise refused("cluster.fit_split", params.fit_split, known)
     if params.whiten and not params.pca:

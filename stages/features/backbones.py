@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from pipeline.errors import ParamsError, WeightsError
 from stages.features import posembed as posembeds
-from stages.features.checkpoints import load_state, one_line, read_checkpoint
+from stages.features.checkpoints import layout_of, load_state, one_line, read_checkpoint
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,13 @@ def load_vit(
     elif name == "checkpoint":
         raise WeightsError("features.backbone: checkpoint needs features.weights, a local file")
     model = timm_model(name, pretrained=weights is None)
-    position: torch.Tensor | None = getattr(model, "pos_embed", None)
+    # A model that turns its tokens by their place runs itself, also where it adds a position embedding beside.
+    rotary = getattr(model, "rope", None) is not None
+    position: torch.Tensor | None = None if rotary else getattr(model, "pos_embed", None)
     if weights is not None:
         load_state(model, state, str(weights))
         official_position = state.get("pos_embed")
-        position = official_position if official_position is not None else position
+        position = official_position if official_position is not None and not rotary else position
     registers = int(getattr(model, "num_reg_tokens", 0) or 0)
     return finish(model, rule_of(posembed, name, registers), position, device)
 
@@ -112,18 +114,24 @@ def from_state_dict(
         posembed: `auto` (DINOv2's where there is LayerScale, else DINO's) or a rule's name.
         device: where to run.
     """
+    from timm.layers.mlp import Mlp, SwiGLUPacked
     from timm.models.vision_transformer import VisionTransformer
 
     axes = {"cls_token": 3, "pos_embed": 3, "patch_embed.proj.weight": 4, "blocks.0.mlp.fc1.weight": 2}
     for key, number in axes.items():
         if key not in state or state[key].ndim != number:
             found = f"{key} of shape {tuple(state[key].shape)}" if key in state else f"no {key}"
-            raise WeightsError(f"features.weights: found {found}; the official DINO or DINOv2 layout is needed")
+            raise WeightsError(
+                f"features.weights: found {found}; the official DINO or DINOv2 layout is needed, or Hugging Face's; {layout_of(state)}"
+            )
     channels, _, patch, _ = state["patch_embed.proj.weight"].shape
     depth = len({key.split(".")[1] for key in state if key.startswith("blocks.")})
     registers = state["register_tokens"].shape[1] if "register_tokens" in state else 0
     side = round((state["pos_embed"].shape[1] - 1) ** 0.5)
     layer_scale = "blocks.0.ls1.gamma" in state
+    hidden = state["blocks.0.mlp.fc1.weight"].shape[0]
+    gated = hidden == 2 * state.get("blocks.0.mlp.fc2.weight", state["blocks.0.mlp.fc1.weight"]).shape[1]
+    mlp: Any = SwiGLUPacked if gated else Mlp
     heads = num_heads or max(1, channels // 64)
     if channels % heads:
         raise WeightsError(f"features.num_heads: found {heads}; it must divide the {channels} channels of the weights")
@@ -133,7 +141,9 @@ def from_state_dict(
         embed_dim=channels,
         depth=depth,
         num_heads=heads,
-        mlp_ratio=state["blocks.0.mlp.fc1.weight"].shape[0] / channels,
+        mlp_ratio=(hidden + 0.5) / channels,  # timm rounds down
+        mlp_layer=mlp,
+        act_layer=torch.nn.SiLU if gated else torch.nn.GELU,
         qkv_bias="blocks.0.attn.qkv.bias" in state,
         init_values=1.0 if layer_scale else None,
         reg_tokens=registers,
@@ -165,6 +175,26 @@ def finish(model: Any, rule: str, position: torch.Tensor | None, device: str) ->
         int(block.attn.num_heads),
         int(model.num_prefix_tokens),
     )
+
+
+def check_output(vit: ViT, facet: str) -> None:
+    """Refuse a transformer whose patches say the same of any two images.
+
+    Args:
+        vit: the transformer.
+        facet: `k`, `q`, `v` or `tokens`, as `extract` names them.
+
+    Raises:
+        WeightsError: as it says.
+    """
+    side = 2 * vit.patch_size
+    noise = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
+    first, second = extract(vit, noise.to(next(vit.model.parameters()).device))[facet][:, vit.num_prefix :].float()
+    if not bool((first - second).abs().max() > 1e-6 * first.abs().max()):
+        raise WeightsError(
+            f"features.weights: the transformer gives the same {facet} for every image, or none that is finite; "
+            "take another checkpoint"
+        )
 
 
 def position_embedding(vit: ViT, rows: int, cols: int) -> torch.Tensor:

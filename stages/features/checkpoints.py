@@ -1,12 +1,55 @@
 """Checkpoint files of transformers: read without unpickling code, and copied into a model of timm."""
 
+import argparse
+import logging
+import re
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PosixPath
 from typing import Any
 
+import numpy as np
 import torch
 
 from pipeline.errors import WeightsError
+
+log = logging.getLogger("usseg")
+CONTAINERS = (
+    "teacher",
+    "model_ema",
+    "state_dict_ema",
+    "model",
+    "state_dict",
+    "student",
+    "module",
+)  # the first that is there
+PATCHES, HF_PATCHES = "patch_embed.proj.weight", "embeddings.patch_embeddings.projection.weight"
+LEFT_OUT = (
+    *("head.", "heads.", "dino_head.", "ibot_head.", "fc_norm.", "decoder_", "pooler.", "classifier."),
+    *("mask_token", "embeddings.mask_token"),
+)
+HUGGING_FACE = (
+    (r"^embeddings\.patch_embeddings\.projection\.", "patch_embed.proj."),
+    (r"^embeddings\.position_embeddings$", "pos_embed"),
+    (r"^embeddings\.(cls_token|register_tokens)$", r"\1"),
+    (r"^layernorm\.", "norm."),
+    (r"^encoder\.layer\.(\d+)\.", r"blocks.\1."),
+    (r"\.attention\.attention\.", ".attn."),
+    (r"\.attention\.output\.dense\.", ".attn.proj."),
+    (r"\.layernorm_before\.", ".norm1."),
+    (r"\.layernorm_after\.", ".norm2."),
+    (r"\.intermediate\.dense\.", ".mlp.fc1."),
+    (r"\.output\.dense\.", ".mlp.fc2."),
+    (r"\.layer_scale(\d)\.lambda1$", r".ls\1.gamma"),
+)
+STRANGERS = {  # part of a key -> whose it is
+    "rope_embed": "DINOv3; name its model of timm as features.backbone",
+    "layer.0.attention.q_proj": "DINOv3; name its model of timm as features.backbone",
+    "resblocks": "CLIP",
+    "self_attn.q_proj": "CLIP or SigLIP",
+    "relative_position": "BEiT or Swin",
+    "stages.": "a ConvNeXt or another model of stages",
+    "layer1.0.conv1": "a ResNet",
+}
 
 
 def one_line(error: Exception, limit: int = 200) -> str:
@@ -15,35 +58,123 @@ def one_line(error: Exception, limit: int = 200) -> str:
 
 
 def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
-    """Read a state dict without unpickling code; strips `teacher`, `module.`, `backbone.` and drops heads.
+    """Read the weights of a transformer without unpickling code, as float32 under the keys of the official DINO and DINOv2 files.
+
+    Taken are official files, training files of both (the teacher's network), files of Hugging Face, of timm, and what has prefixes.
+    Heads, optimisers and other networks are left out; the log tells how many tensors that are.
 
     Raises:
-        WeightsError: no such file, truncated, or not a state dict.
+        WeightsError: no such file, truncated, code in place of weights, no state dict, or weights that are no weights.
     """
+    state = {key: value for key, value in tensors_of(read_file(path)).items() if isinstance(value, torch.Tensor)}
+    if not state:
+        raise WeightsError(f"features.weights: {path} holds no state dict")
+    anchors = [key for key in state if key.endswith((PATCHES, HF_PATCHES))]
+    prefixes = {key.removesuffix(HF_PATCHES).removesuffix(PATCHES) for key in anchors}
+    prefix = min(prefixes, key=lambda name: ("teacher" not in name, "ema" not in name, len(name)), default="")
+    used = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    if any(key.endswith(HF_PATCHES) for key in anchors):
+        used = from_hugging_face(used)
+    used = {key: value for key, value in used.items() if not key.startswith(LEFT_OUT)}
+    if len(used) < len(state) and prefixes:
+        log.info(
+            "features.weights: %s: %d of %d tensors are read; heads and other networks are left out",
+            path.name,
+            len(used),
+            len(state),
+        )
+    if prefixes:
+        check_weights(used, str(path))
+    return {official_key(key): value.float() for key, value in renumbered(used).items()}
+
+
+def read_file(path: Path) -> Any:
+    """What a file holds: tensors and plain values; of Python's classes only those of training arguments are let in."""
+    numbers = [kind for kind in vars(np.dtypes).values() if isinstance(kind, type)]
+    scalar: Any = vars(np)["_core"].multiarray.scalar
+    plain = [argparse.Namespace, PosixPath, np.dtype, *numbers, (scalar, "numpy.core.multiarray.scalar"), scalar]
     try:
-        if path.suffix.lower() == ".safetensors":
+        if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
-            content: Any = load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            return load_file(path)
+        with torch.serialization.safe_globals(plain):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise WeightsError(f"features.weights: no file {path}") from None
     except Exception as error:  # the readers raise a different type for each way a file can be broken
+        foreign = re.search(r"GLOBAL (\S+) was not an allowed global", str(error))
+        if foreign:
+            raise WeightsError(
+                f"features.weights: {path} cannot be read: it holds Python objects ({foreign[1]}), which could run code; "
+                "save the state dict alone: torch.save(content['teacher'], path)"
+            ) from error
         raise WeightsError(
             f"features.weights: {path} cannot be read ({one_line(error)}); is the download complete?"
         ) from error
-    for key in ("teacher", "model", "state_dict"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    if not isinstance(content, Mapping) or not all(isinstance(v, torch.Tensor) for v in content.values()):
-        raise WeightsError(f"features.weights: {path} holds no state dict")
-    state = {}
-    for key, value in content.items():
-        plain = key.removeprefix("module.").removeprefix("backbone.")
-        if not plain.startswith(("head.", "dino_head.", "ibot_head.")):
-            state[plain] = value
-    return state
+
+
+def tensors_of(content: Any) -> Mapping[str, Any]:
+    """The innermost state dict of a file of training: the teacher's where there is one."""
+    for key in CONTAINERS:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping) and content[key]:
+            return tensors_of(content[key])
+    return content if isinstance(content, Mapping) else {}
+
+
+def from_hugging_face(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Keys of Hugging Face's ViT and Dinov2 models -> official ones; queries, keys and values are joined."""
+    found: dict[str, torch.Tensor] = {}
+    for key, value in state.items():
+        plain = key
+        for theirs, ours in HUGGING_FACE:
+            plain = re.sub(theirs, ours, plain)
+        found[plain] = value
+    for key in [key for key in found if ".attn.query." in key]:
+        parts = [key.replace(".query.", f".{name}.") for name in ("query", "key", "value")]
+        if all(part in found for part in parts):
+            found[key.replace(".query.", ".qkv.")] = torch.cat([found.pop(part) for part in parts])
+    return found
+
+
+def renumbered(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Blocks in chunks, `blocks.<chunk>.<block>.`, as DINOv2's training has them -> blocks in a row."""
+    chunked = re.compile(r"blocks\.(\d+)\.(\d+)\.")
+    places = sorted({(int(m[1]), int(m[2])) for key in state if (m := chunked.match(key))})
+    numbers = {place: number for number, place in enumerate(places)}
+    return {
+        chunked.sub(lambda m: f"blocks.{numbers[int(m[1]), int(m[2])]}.", key): value for key, value in state.items()
+    }
+
+
+def official_key(key: str) -> str:
+    """The registers by DINOv2's name, and the two layers of any MLP by DINO's: SwiGLU's first gives gate and value."""
+    key = {"reg_token": "register_tokens"}.get(key, key)
+    return re.sub(r"\.mlp\.(w3|weights_out)\.", ".mlp.fc2.", re.sub(r"\.mlp\.(w12|weights_in)\.", ".mlp.fc1.", key))
+
+
+def check_weights(state: Mapping[str, torch.Tensor], where: str) -> None:
+    """Refuse what no training gives.
+
+    Raises:
+        WeightsError: integers, numbers that are not finite, or nothing but zeros.
+    """
+    for key, value in state.items():
+        if not value.is_floating_point():
+            raise WeightsError(f"features.weights: {where}: {key} is {value.dtype}; floating-point weights are needed")
+        if not bool(torch.isfinite(value).all()):
+            raise WeightsError(f"features.weights: {where}: {key} holds NaN or infinity; take another checkpoint")
+    matrices = [value for value in state.values() if value.ndim > 1]
+    if matrices and not any(bool(value.any()) for value in matrices):
+        raise WeightsError(f"features.weights: {where}: all weights are 0; take another checkpoint")
+
+
+def layout_of(state: Mapping[str, torch.Tensor]) -> str:
+    """What a state dict seems to be that is no DINO or DINOv2 transformer."""
+    for sign, name in STRANGERS.items():
+        if any(sign in key for key in state):
+            return f"the layout is that of {name}"
+    return f"the keys are such as {', '.join(sorted(state)[:3])}" if state else "there are no tensors"
 
 
 def load_state(model: Any, state: Mapping[str, torch.Tensor], where: str) -> None:

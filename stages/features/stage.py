@@ -100,11 +100,39 @@ def run(params: FeaturesParams, inputs: Inputs, images: range, execution: Execut
             found = describe(settings, pixels, inputs.project, execution.device)
             for name in ("patches", "values"):
                 if out[name].size:
+                    refuse_infinite(params, name, found[name], [images[row] for row in rows], inputs)
                     out[name][rows, : found[name].shape[1]] = found[name]
             out["cls"][rows] = found["cls"]
             if params.attention:
                 out["class_state"][rows] = found["class_state"]
     return out
+
+
+def refuse_infinite(
+    params: FeaturesParams, name: str, found: npt.NDArray[Any], images: Sequence[int], inputs: Inputs
+) -> None:
+    """Refuse features that are not finite, or beyond what float16 holds.
+
+    Args:
+        params: of the stage.
+        name: the array.
+        found: (image, token, channel), in the dtype that is stored.
+        images: their numbers in the split.
+        inputs: with the index, for their ids.
+
+    Raises:
+        ParamsError: names the first image, and what helps.
+    """
+    good = np.isfinite(found).all(axis=(1, 2))
+    if good.all():
+        return
+    row = int(np.argmin(good))
+    image = f"{name} of image {inputs['index']['id'][images[row]]!r}"
+    if found.dtype == np.float16 and not np.isnan(found[row]).any():
+        raise refused("features.dtype", params.dtype, f"{image} go beyond the 65504 that it holds; set float32")
+    raise refused(
+        "features.weights", params.weights, f"{image} are not finite; take another checkpoint, or precision: float32"
+    )
 
 
 def is_rotary(backbone: str) -> bool:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from pipeline.errors import ParamsError
 
 F32 = npt.NDArray[np.float32]
+FACETS = {"key": "k", "query": "q", "value": "v", "token": "tokens"}  # as `extract` names them
 LOADING = threading.Lock()  # two blocks at a time ask for the same transformer
 
 
@@ -36,16 +37,20 @@ def patch_of(params: Mapping[str, Any], project: Path) -> tuple[int, int]:
         from stages.features import lowlevel
 
         return params["stride"], lowlevel.channels()
-    return vit_patch(project, params["backbone"], params["weights"], params["posembed"], params["num_heads"])
+    names = (params["backbone"], params["weights"], params["posembed"], params["num_heads"])
+    return vit_patch(project, *names, FACETS[params["facet"]])
 
 
 @lru_cache(maxsize=8)
 def vit_patch(
-    project: Path, backbone: str, weights: str | None, posembed: str, num_heads: int | None
+    project: Path, backbone: str, weights: str | None, posembed: str, num_heads: int | None, facet: str
 ) -> tuple[int, int]:
-    """Patch side and channels of a transformer, kept apart from `vit`, which has room for one device only."""
+    """Patch side and channels of a transformer that says something, kept apart from `vit`, which has room for one device only."""
+    from stages.features.backbones import check_output
+
     with LOADING:
         model = vit(project, backbone, weights, posembed, num_heads, "cpu")
+    check_output(model, facet)
     return model.patch_size, model.channels
 
 
@@ -74,7 +79,7 @@ def describe(
     side = model.patch_size
     height, width = (length // side * side for length in pixels[0].shape[:2])
     batch = normalized([image[:height, :width] for image in pixels], device)
-    facet = {"key": "k", "query": "q", "value": "v", "token": "tokens"}[params["facet"]]
+    facet = FACETS[params["facet"]]
     with arithmetic(params, device):
         if can_pack(model) and facet != "tokens":
             found = image_features(model, batch, facet)

@@ -1,12 +1,15 @@
+from argparse import Namespace
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PosixPath
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch.nn import functional
 
 from pipeline.errors import WeightsError
-from stages.features.backbones import ViT, from_state_dict, load_vit
+from stages.features.backbones import ViT, check_output, extract, from_state_dict, load_vit
 from stages.features.checkpoints import read_checkpoint
 
 State = dict[str, torch.Tensor]
@@ -20,7 +23,76 @@ def same(left: State, right: State) -> bool:
     return left.keys() == right.keys() and all(torch.equal(left[key], right[key]) for key in left)
 
 
+def chunked(state: State) -> State:
+    """Two chunks of one block each, numbered on as DINOv2's training does."""
+    return {key.replace("blocks.0.", "blocks.0.0.").replace("blocks.1.", "blocks.1.1."): v for key, v in state.items()}
+
+
+def training(state: State) -> dict[str, object]:
+    """A file of DINO's main_dino.py."""
+    teacher = {f"backbone.{key}": value for key, value in state.items()} | {"head.mlp.0.weight": torch.ones(2, 2)}
+    student = {f"module.{key}": 2 * value if value.is_floating_point() else value for key, value in teacher.items()}
+    args = Namespace(arch="vit_small", output_dir=PosixPath("out"), lr=np.float64(0.1))
+    return {
+        "student": student,
+        "teacher": teacher,
+        "optimizer": {"state": {}},
+        "epoch": 3,
+        "args": args,
+        "loss": np.float32(1),
+    }
+
+
+def both_networks(state: State) -> dict[str, object]:
+    """A file of DINOv2's training: all networks in one state dict, blocks in chunks."""
+    parts = {f"student.backbone.{key}": 2 * value for key, value in chunked(state).items()}
+    parts |= {f"teacher.backbone.{key}": value for key, value in chunked(state).items()}
+    return {"model": parts | {"teacher.dino_head.last_layer.weight": torch.ones(3, 3)}, "iteration": 5}
+
+
+def hugging_face_vit(state: State) -> State:
+    """facebook/dino-vits16 in Hugging Face's keys."""
+    found = {"pooler.dense.weight": torch.ones(24, 24)}
+    names = {
+        "cls_token": "embeddings.cls_token", "pos_embed": "embeddings.position_embeddings",
+        "patch_embed.proj": "embeddings.patch_embeddings.projection", "norm1": "layernorm_before",
+        "norm2": "layernorm_after", "attn.proj": "attention.output.dense", "mlp.fc1": "intermediate.dense",
+        "mlp.fc2": "output.dense",
+    }  # fmt: skip
+    for key, value in state.items():
+        if key.startswith("norm."):
+            found[f"layernorm.{key[5:]}"] = value
+        elif ".qkv." in key:
+            _, block, _, _, kind = key.split(".")
+            for name, part in zip(("query", "key", "value"), value.chunk(3), strict=True):
+                found[f"encoder.layer.{block}.attention.attention.{name}.{kind}"] = part.clone()
+        else:
+            plain = key.replace("blocks.", "encoder.layer.")
+            for ours, theirs in names.items():
+                plain = (
+                    plain.replace(f".{ours}.", f".{theirs}.")
+                    if plain.startswith("encoder")
+                    else plain.replace(ours, theirs)
+                )
+            found[plain] = value
+    return found
+
+
 LAYOUTS: dict[str, Callable[[State], object]] = {
+    "training": training,
+    "both networks": both_networks,
+    "chunked": chunked,
+    "chunked from 0": lambda s: {
+        k.replace("blocks.0.", "blocks.0.0.").replace("blocks.1.", "blocks.1.0."): v for k, v in s.items()
+    },
+    "hugging face": hugging_face_vit,
+    "hugging face, in a model": lambda state: {f"vit.{key}": value for key, value in hugging_face_vit(state).items()},
+    "teacher.backbone": lambda state: {f"teacher.backbone.{key}": value for key, value in state.items()},
+    "student only": lambda state: {"student": {f"module.backbone.{key}": value for key, value in state.items()}},
+    "decoder": lambda state: {
+        "model": {**state, "decoder_embed.weight": torch.ones(2, 2), "mask_token": torch.ones(1)}
+    },
+    "with numbers beside": lambda state: {**state, "epoch": 3},
     "official": lambda state: state,
     "teacher": lambda state: {"teacher": state, "student": {}, "epoch": 3},
     "module and backbone": lambda state: {f"module.backbone.{key}": value for key, value in state.items()},
@@ -85,7 +157,7 @@ class Payload:
     [
         ({"epoch": 3, "loss": 0.5}, "holds no state dict"),
         ([torch.zeros(2)], "holds no state dict"),
-        ({}, "found no cls_token"),
+        ({}, "holds no state dict"),
         ({"weight": torch.zeros(2, 2)}, "found no cls_token; the official DINO or DINOv2 layout is needed"),
         ({"model": Payload()}, "cannot be read"),
     ],
@@ -144,3 +216,127 @@ def test_weights_without_positions_are_refused(tmp_path: Path) -> None:
 def test_checkpoint_needs_a_file() -> None:
     with pytest.raises(WeightsError, match="checkpoint needs features.weights"):
         load_vit("checkpoint", weights=None, posembed="auto")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_any_float_becomes_float32(tmp_path: Path, dino_state: State, dtype: torch.dtype) -> None:
+    torch.save({key: value.to(dtype) for key, value in dino_state.items()}, tmp_path / "weights.pth")
+    found = read_checkpoint(tmp_path / "weights.pth")
+    assert all(value.dtype == torch.float32 for value in found.values())
+    torch.testing.assert_close(found["cls_token"], dino_state["cls_token"], atol=1e-2, rtol=1e-2)
+
+
+def dinov2_state(dino_state: State, *, registers: int, gated: bool) -> State:
+    """A random DINOv2 of the official layout: LayerScale, registers, and SwiGLU as in ViT-g."""
+    draw = torch.Generator().manual_seed(5)
+    state = dict(dino_state) | {"mask_token": torch.zeros(1, 24)}
+    if registers:
+        state["register_tokens"] = torch.randn(1, registers, 24, generator=draw)
+    for block in range(2):
+        state[f"blocks.{block}.ls1.gamma"] = torch.rand(24, generator=draw)
+        state[f"blocks.{block}.ls2.gamma"] = torch.rand(24, generator=draw)
+        if gated:
+            for name in ("fc1", "fc2"):
+                del state[f"blocks.{block}.mlp.{name}.weight"], state[f"blocks.{block}.mlp.{name}.bias"]
+            state[f"blocks.{block}.mlp.w12.weight"] = torch.randn(128, 24, generator=draw) * 0.2
+            state[f"blocks.{block}.mlp.w12.bias"] = torch.randn(128, generator=draw) * 0.2
+            state[f"blocks.{block}.mlp.w3.weight"] = torch.randn(24, 64, generator=draw) * 0.2
+            state[f"blocks.{block}.mlp.w3.bias"] = torch.randn(24, generator=draw) * 0.2
+    return state
+
+
+def to_hugging_face(state: State) -> State:
+    """facebook/dinov2-* in Hugging Face's keys."""
+    found: State = {}
+    pairs = {
+        "cls_token": "embeddings.cls_token", "pos_embed": "embeddings.position_embeddings", "mask_token": "embeddings.mask_token",
+        "register_tokens": "embeddings.register_tokens", "patch_embed.proj": "embeddings.patch_embeddings.projection",
+        ".attn.proj.": ".attention.output.dense.", ".ls1.gamma": ".layer_scale1.lambda1", ".ls2.gamma": ".layer_scale2.lambda1",
+        ".mlp.w12.": ".mlp.weights_in.", ".mlp.w3.": ".mlp.weights_out.", "blocks.": "encoder.layer.",
+    }  # fmt: skip
+    for key, value in state.items():
+        plain = f"layernorm.{key[5:]}" if key.startswith("norm.") else key
+        for ours, theirs in pairs.items():
+            plain = plain.replace(ours, theirs)
+        if ".attn.qkv." in plain:
+            for name, part in zip(("query", "key", "value"), value.chunk(3), strict=True):
+                found[plain.replace(".attn.qkv.", f".attention.attention.{name}.")] = part.clone()
+        else:
+            found[plain] = value
+    return found
+
+
+@pytest.mark.parametrize("gated", [False, True])
+@pytest.mark.parametrize("registers", [0, 4])
+def test_dinov2_files_give_the_features_of_the_formula(
+    tmp_path: Path, dino_state: State, registers: int, gated: bool
+) -> None:
+    state = dinov2_state(dino_state, registers=registers, gated=gated)
+    save_file(to_hugging_face(state), tmp_path / "model.safetensors")
+    torch.save(state, tmp_path / "official.pth")
+    official, hub = load(tmp_path / "official.pth"), load(tmp_path / "model.safetensors")
+    assert official.posembed == hub.posembed == ("dinov2_reg" if registers else "dinov2")
+    assert official.num_prefix == 1 + registers
+    images = torch.randn(1, 3, 24, 40, generator=torch.Generator().manual_seed(1))
+    for name, values in extract(official, images).items():
+        torch.testing.assert_close(extract(hub, images)[name], values, atol=1e-6, rtol=1e-6)
+    if gated:
+        block, tokens = official.model.blocks[0], torch.randn(1, 5, 24, generator=torch.Generator().manual_seed(2))
+        gate, value = functional.linear(tokens, state["blocks.0.mlp.w12.weight"], state["blocks.0.mlp.w12.bias"]).chunk(
+            2, -1
+        )
+        expected = functional.linear(
+            functional.silu(gate) * value, state["blocks.0.mlp.w3.weight"], state["blocks.0.mlp.w3.bias"]
+        )
+        torch.testing.assert_close(block.mlp(tokens), expected, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "line"),
+    [
+        (lambda s: {k: torch.zeros_like(v) for k, v in s.items()}, "all weights are 0; take another checkpoint"),
+        (lambda s: {k: v.to(torch.int8) for k, v in s.items()}, "is torch.int8; floating-point weights are needed"),
+        (lambda s: {**s, "norm.bias": s["norm.bias"] * float("nan")}, "norm.bias holds NaN or infinity; take another"),
+        (lambda s: {**s, "norm.bias": s["norm.bias"] / 0}, "norm.bias holds NaN or infinity; take another"),
+        (lambda s: {"rope_embed.periods": s["cls_token"]}, "the layout is that of DINOv3; name its model of timm"),
+        (lambda s: {"visual.transformer.resblocks.0.ln_1.weight": s["norm.bias"]}, "the layout is that of CLIP"),
+        (lambda s: {"layer1.0.conv1.weight": s["cls_token"]}, "the layout is that of a ResNet"),
+        (lambda s: {"weight": s["cls_token"]}, "the keys are such as weight"),
+        (
+            lambda s: {"teacher": s, "config": Config()},
+            r"it holds Python objects \(\S*Config\), .* save the state dict alone",
+        ),
+    ],
+)
+def test_what_is_no_checkpoint_says_what_it_is(
+    tmp_path: Path, dino_state: State, spoil: Callable[[State], object], line: str
+) -> None:
+    torch.save(spoil(dino_state), tmp_path / "weights.pth")
+    with pytest.raises(WeightsError, match=line) as error:
+        load(tmp_path / "weights.pth")
+    assert "\n" not in str(error.value)
+
+
+class Config:
+    """A class of somebody's training code."""
+
+
+def test_what_is_left_out_is_counted(tmp_path: Path, dino_state: State, caplog: pytest.LogCaptureFixture) -> None:
+    torch.save(training(dino_state), tmp_path / "weights.pth")
+    with caplog.at_level("INFO", "usseg"):
+        read_checkpoint(tmp_path / "weights.pth")
+    count = len(dino_state)
+    assert f"weights.pth: {count} of {count + 1} tensors are read; heads and other networks are left out" in caplog.text
+
+
+@pytest.mark.parametrize("key", ["blocks.1.attn.qkv", "patch_embed.proj"])
+def test_constant_output_is_refused(dino_state: State, key: str) -> None:
+    for kind in ("weight", "bias"):
+        dino_state[f"{key}.{kind}"] = torch.zeros_like(dino_state[f"{key}.{kind}"])
+    with pytest.raises(WeightsError, match="the transformer gives the same k for every image"):
+        check_output(from_state_dict(dino_state, num_heads=3), "k")
+
+
+def test_an_ordinary_transformer_is_not_refused(dino_state: State) -> None:
+    for facet in ("k", "q", "v", "tokens"):
+        check_output(from_state_dict(dino_state, num_heads=3), facet)

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.errors import WeightsError
+from pipeline.errors import ParamsError, WeightsError
 from pipeline.images import read_image
+from stages.features import transformer
 from stages.features.backbones import extract, from_state_dict
 from stages.features.stage import embed_crops
 from stages.features.tokens import normalized
@@ -123,6 +124,33 @@ def test_a_truncated_checkpoint_publishes_nothing(tiny_project, dino_state) -> N
     with pytest.raises(WeightsError, match=r"weights\.pth cannot be read"):
         tiny_project.run("features")
     assert not tiny_project.files("artifacts/features")
+
+
+def test_features_beyond_float16_name_the_image_and_the_cure(tiny_project, dino_state) -> None:
+    dino_state["blocks.1.attn.qkv.weight"] *= 1e5
+    use_checkpoint(tiny_project, dino_state, **{"features.dtype": "float16"})
+    tiny_project.run("index")
+    line = r"^params\.yaml: features\.dtype: found 'float16'; patches of image 'photo0' go beyond the 65504 that it holds; set float32$"
+    with pytest.raises(ParamsError, match=line):
+        tiny_project.run("features")
+    tiny_project.set({"features.dtype": "float32"})
+    assert np.isfinite(tiny_project.run("features")["patches"][:]).all()
+
+
+def test_features_that_are_not_finite_name_the_image(tiny_project, dino_state, monkeypatch) -> None:
+    use_checkpoint(tiny_project, dino_state)
+    tiny_project.run("index")
+
+    def broken(settings, pixels, project, device):
+        found = described(settings, pixels, project, device)
+        found["patches"][0, 3] = np.nan
+        return found
+
+    described = transformer.describe
+    monkeypatch.setattr(transformer, "describe", broken)
+    line = r"^params\.yaml: features\.weights: found 'weights\.pth'; patches of image 'photo0' are not finite; take another"
+    with pytest.raises(ParamsError, match=line):
+        tiny_project.run("features")
 
 
 def test_weights_of_another_content_run_again(tiny_project, dino_state) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import ParamsError
+from pipeline import parallel
+from pipeline.errors import ParamsError, WorkersError
 from pipeline.parallel import local_cluster, map_blocks, thread_map
 
 
@@ -37,7 +38,10 @@ def test_workers_on_gpus_are_those_of_dask_cuda(monkeypatch: pytest.MonkeyPatch)
         return options
 
     monkeypatch.setitem(sys.modules, "dask_cuda", SimpleNamespace(LocalCUDACluster=started))
-    assert local_cluster(3, "cuda:0") == {"n_workers": 3, "threads_per_worker": 1, "dashboard_address": ":0"}
+    assert local_cluster(3, "cuda:0") == {
+        **{"n_workers": 3, "threads_per_worker": 1, "dashboard_address": None},
+        **{"host": "127.0.0.1", "protocol": "tls", "security": True},
+    }
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -95,3 +99,61 @@ def test_memory_of_freed_arrays_is_used_again() -> None:
     environment = os.environ | {"MALLOC_TRIM_THRESHOLD_": "65536"}  # as Dask starts its workers
     ended = subprocess.run([sys.executable, "-c", PAGES], env=environment, capture_output=True, text=True, check=True)
     assert int(ended.stdout) < 512, "50 arrays of 512 pages each took new pages"
+
+
+def listening(_: int) -> list[str]:
+    """The addresses at which the processes of this run wait for others."""
+    import psutil
+
+    run = psutil.Process().parents()[0]
+    processes = [run, *run.children(recursive=True)]
+    return [c.laddr.ip for p in processes for c in p.net_connections("inet") if c.status == "LISTEN"]
+
+
+def test_local_workers_listen_on_this_machine_only_by_tls() -> None:
+    from distributed import Client
+
+    with local_cluster(1, "cpu") as cluster:
+        assert cluster.scheduler_address.startswith("tls://127.0.0.1:")
+        assert all(worker.address.startswith("tls://127.0.0.1:") for worker in cluster.scheduler.workers.values())
+        assert set(listening(0)) <= {"127.0.0.1"}
+        with pytest.raises((OSError, TypeError, RuntimeError)):
+            Client(cluster.scheduler_address.replace("tls", "tcp"), timeout=2)
+
+
+def test_workers_that_do_not_start_are_started_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls = []
+
+    def fails_twice(workers: int, device: str) -> Any:
+        calls.append(workers)
+        if len(calls) < 3:
+            raise RuntimeError("Nanny failed to start.")
+        return local_cluster(1, device)
+
+    monkeypatch.setattr(parallel, "local_cluster", fails_twice)
+    with caplog.at_level("INFO", "usseg"):
+        assert [sum(result[:1]) for result in map_blocks(threads, [1, 2], workers=2, scheduler=None)]
+    assert calls == [2, 2, 2]
+    assert "workers: start 2 of 3 failed (Nanny failed to start.)" in caplog.text
+
+
+def test_workers_that_never_start_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(workers: int, device: str) -> Any:
+        raise RuntimeError("Cluster failed to start:\n Nanny failed to start.")
+
+    monkeypatch.setattr(parallel, "local_cluster", fails)
+    with pytest.raises(WorkersError, match=r"^--workers: 2 workers did not start in 3 tries; give fewer, [^\n]*$"):
+        list(map_blocks(threads, [1, 2], workers=2, scheduler=None))
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "tls://127.0.0.1:1", "nonsense", "http://127.0.0.1:1"])
+def test_a_scheduler_that_does_not_answer_is_one_line(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    import dask
+
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
+        pytest.raises(WorkersError, match=rf"^--scheduler: {address} does not answer as a Dask scheduler [^\n]*$"),
+    ):
+        list(map_blocks(threads, [1, 2], workers=2, scheduler=address))
