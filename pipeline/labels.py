@@ -6,7 +6,7 @@ number 0xrrggbb. `index.label_values` maps raw values to classes, and `index.ign
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from pipeline.errors import ImageError
 from pipeline.images import opened, read_matrix, upright
 
 I64 = npt.NDArray[np.int64]
+PIXELS = 1 << 20  # of a label image, looked at together
 UNSCORED = -1  # in a map of classes: a pixel that is never scored
 UNCOVERED, CROWD = -1, -2  # in a map of the categories of a COCO file: pixels of no object, of a crowd
 WORDS = {UNCOVERED: "pixels of no object", CROWD: "pixels of a crowd"}
@@ -67,9 +68,12 @@ class LabelValues:
 
     def to_classes(self, raw: I64) -> I64:
         """Raw values -> classes (any shape); -1 where the value is ignored or no class has it."""
-        values, places = np.unique(raw, return_inverse=True)
-        found = [UNSCORED if value in self.ignored else self.class_of(value) for value in values.tolist()]
-        return np.array(found, np.int64)[places].reshape(raw.shape)
+        flat, classes = raw.reshape(-1), np.empty(raw.size, np.int64)
+        for piece in pieces(raw.size):
+            values, places = np.unique(flat[piece], return_inverse=True)
+            found = [UNSCORED if value in self.ignored else self.class_of(value) for value in values.tolist()]
+            classes[piece] = np.array(found, np.int64)[places]
+        return classes.reshape(raw.shape)
 
     def class_of(self, value: int) -> int:
         """The class of a raw value that is not ignored; -1 where no class has it."""
@@ -82,6 +86,11 @@ class LabelValues:
         if value in WORDS:
             return WORDS[value]
         return f"#{value:06x}" if self.colors else str(value)
+
+
+def pieces(size: int) -> Iterator[slice]:
+    """Slices of so many pixels: a large label image is looked at piece by piece, since each step makes copies."""
+    yield from (slice(start, start + PIXELS) for start in range(0, size, PIXELS))
 
 
 def raw_value(written: int | str) -> int:

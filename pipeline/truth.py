@@ -5,13 +5,15 @@ What counts as truth:
 - a label image (PNG, TIFF, ... or .mat), whose values mean what `pipeline.labels` says;
 - a .mat file with `groundTruth` as BSDS500 has it: segmentations of several people;
 - an .xml file as VOC has it: boxes;
-- one COCO file of instances (.json) for a split: a label image drawn from its polygons and run lengths where `index.classes` names
+- one COCO file of instances (.json) for a split: a label image drawn from collections import Counter
+from its polygons and run lengths where `index.classes` names
   classes and the file has outlines, else boxes.
 
 A photo is turned upright after its EXIF orientation, and its truth with it: boxes and outlines where the file declares the size of the
 photo as it is stored, a map where it has the shape of the photo as it is stored.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ import numpy.typing as npt
 from pipeline.coco import CocoFile, coco_file
 from pipeline.errors import ImageError
 from pipeline.images import check_regular, read_matrix
-from pipeline.labels import UNCOVERED, UNSCORED, LabelCounts, LabelValues, read_labels
+from pipeline.labels import UNCOVERED, UNSCORED, LabelCounts, LabelValues, pieces, read_labels
 from pipeline.orientation import orientation_of, stored_size, turn_boxes, turn_map
 from pipeline.outlines import shown
 from pipeline.params import nearest
@@ -78,8 +80,16 @@ def read_truth(root: Path, label: str, image: str, size: tuple[int, int], values
 
 def counted(labels: I64, raw: I64, remark: str = "") -> Truth:
     """A label image with what is counted of it: pixels by class, and those not scored by raw value."""
-    lost = labels == UNSCORED
-    return Truth(labels=labels, counts=LabelCounts(counts(labels[~lost]), counts(raw[lost])), remark=remark)
+    scored: Counter[int] = Counter()
+    unscored: Counter[int] = Counter()
+    for piece in pieces(labels.size):
+        found, values = labels.reshape(-1)[piece], raw.reshape(-1)[piece]
+        lost = found == UNSCORED
+        scored.update(counts(found[~lost]))
+        unscored.update(counts(values[lost]))
+    return Truth(
+        labels=labels, counts=LabelCounts(dict(sorted(scored.items())), dict(sorted(unscored.items()))), remark=remark
+    )
 
 
 def counts(values: I64) -> dict[int, int]:
