@@ -107,7 +107,7 @@ def test_doctor(finished, usseg, tmp_path: Path) -> None:
     assert found["python"] == sys.version.split()[0]
     assert re.match(r"\d+\.\d+", found["torch"])
     assert {"cuda", "cores", "memory", "disk", "zarr", "timm", "dvc"} <= set(found)
-    assert found["params.yaml"] == "found"
+    assert found["params.yaml"] == "every section is fine"
     assert done.stderr == ""
 
 
