@@ -164,8 +164,9 @@ def recipe_list() -> None:
     """List the recipes with one line each."""
     from pipeline.recipes import RECIPES
 
+    width = max(map(len, RECIPES))
     for recipe in RECIPES.values():
-        typer.echo(f"{recipe.name:<12} {recipe.summary}")
+        typer.echo(f"{recipe.name:<{width}} {recipe.summary}")
 
 
 @recipe_app.command("apply")
@@ -286,6 +287,7 @@ def describe(path: Path, debug: DebugOption = False) -> None:
     """Say what an artifact holds: arrays, axes, units and the params that made it."""
     with one_line_errors(debug):
         from rich.console import Console
+        from rich.text import Text
 
         from pipeline.artifact import open_artifact
         from pipeline.tables import arrays_table
@@ -293,10 +295,9 @@ def describe(path: Path, debug: DebugOption = False) -> None:
         artifact = open_artifact(path)
         attrs = artifact.attrs
         console = Console()
-        console.print(
-            f"[bold]{attrs['stage']}@{attrs['split']}[/]  {attrs['num_images']} images, "
-            f"schema version {attrs['version']}, content {attrs['content'][:12]}"
-        )
+        title = Text(f"{attrs['stage']}@{attrs['split']}", style="bold")
+        version = f"schema version {attrs['version']}, content {attrs['content'][:12]}"
+        console.print(title + Text(f"  {attrs['num_images']} images, {version}", style="not bold"))
         console.print(arrays_table(artifact))
         console.print_json(json.dumps(attrs["params"]))
 

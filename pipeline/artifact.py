@@ -156,9 +156,16 @@ def open_artifact(
         raise ArtifactError(f"{path} is not an artifact of usseg; {REMEDY}") from None
     if not isinstance(attrs, dict) or not all(isinstance(attrs.get(key), kind) for key, kind in ATTRIBUTES.items()):
         raise ArtifactError(damaged)
-    if not all(isinstance(one, dict) and {"axes", "dtype", "doc"} <= one.keys() for one in attrs["arrays"].values()):
+    if not all(map(is_description, attrs["arrays"].values())):
         raise ArtifactError(damaged)
     return Artifact(path, attrs, functions or {})
+
+
+def is_description(array: Any) -> bool:
+    """Whether this is what the attributes say of an array: axes, dtype and doc, all strings."""
+    if not isinstance(array, dict) or not isinstance(array.get("axes"), list) or not array["axes"]:
+        return False
+    return all(isinstance(text, str) for text in (*array["axes"], array.get("dtype"), array.get("doc")))
 
 
 def create_arrays(

@@ -56,7 +56,7 @@ def run_pairs(
     needed = {name for method in segments for name in needed_stages(stages, with_method(content, "segments", method))}
     run_all(stages, execution, [name for name in ("index", "features", "eigen") if name in needed], splits)
     run_all(stages, execution, [name for name in ("model",) if name in needed], [fit_split(content)])
-    content["index"]["root"] = str((source / content["index"]["root"]).resolve())
+    content["index"]["root"] = str((source / os.path.expanduser(content["index"]["root"])).resolve())
     weights = content["features"].get("weights")
     if weights and not Path(weights).is_absolute():
         raise ParamsError(

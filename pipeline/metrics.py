@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.errors import ArtifactError
+
 
 def metrics_path(project: Path, split: str) -> Path:
     """Where the scores of a split stand."""
@@ -12,9 +14,20 @@ def metrics_path(project: Path, split: str) -> Path:
 
 
 def read_metrics(project: Path, split: str) -> dict[str, Any]:
-    """The scores of a split; `labelled` says whether there are any."""
-    metrics: dict[str, Any] = json.loads(metrics_path(project, split).read_text(encoding="utf-8"))
-    return metrics
+    """The scores of a split; `labelled` says whether there are any.
+
+    Raises:
+        ArtifactError: the file is damaged.
+    """
+    path = metrics_path(project, split)
+    try:
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+        values = [*main_scores(metrics).values(), *metrics.get("per_class", {}).values()]
+        if isinstance(metrics["labelled"], bool) and all(v is None or isinstance(v, int | float) for v in values):
+            return dict(metrics)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        pass
+    raise ArtifactError(f"{path} is damaged; run: usseg stage evaluate --split {split}")
 
 
 def main_scores(metrics: Mapping[str, Any]) -> dict[str, float | None]:

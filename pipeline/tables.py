@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.artifact import Artifact
 from pipeline.errors import ArtifactError
@@ -20,6 +20,7 @@ def scores_table(project: Path, splits: Sequence[str]) -> "Table":
         ArtifactError: no split has scores.
     """
     from rich.table import Table
+    from rich.text import Text
 
     found = {split: read_metrics(project, split) for split in splits if metrics_path(project, split).exists()}
     scored = {split: metrics for split, metrics in found.items() if metrics["labelled"]}
@@ -30,7 +31,7 @@ def scores_table(project: Path, splits: Sequence[str]) -> "Table":
     classes = {split: metrics.get("per_class", {}) for split, metrics in scored.items()}
     for prefix, values in (("", whole), ("IoU ", classes)):
         for name in dict.fromkeys(name for scores in values.values() for name in scores):
-            table.add_row(f"{prefix}{name}", *(shown(scores.get(name)) for scores in values.values()))
+            table.add_row(Text(f"{prefix}{name}"), *(shown(scores.get(name)) for scores in values.values()))
         table.add_section()
     return table
 
@@ -38,18 +39,23 @@ def scores_table(project: Path, splits: Sequence[str]) -> "Table":
 def arrays_table(artifact: Artifact) -> "Table":
     """The arrays of an artifact, a row each."""
     from rich.table import Table
+    from rich.text import Text
 
     table = Table("array", "axes", "shape", "dtype", "what")
     for name, spec in artifact.attrs["arrays"].items():
         shape = " x ".join(map(str, stored_shape(artifact.path / name)))
-        table.add_row(name, ", ".join(spec["axes"]), shape, spec["dtype"], spec["doc"])
+        table.add_row(*map(Text, (name, ", ".join(spec["axes"]), shape, spec["dtype"], spec["doc"])))
     return table
 
 
 def stored_shape(path: Path) -> list[int]:
-    """The shape in an array's metadata."""
+    """The shape in an array's metadata.
+
+    Raises:
+        ArtifactError: the array is missing or damaged.
+    """
     try:
-        metadata: dict[str, Any] = json.loads((path / "zarr.json").read_text(encoding="utf-8"))
-    except OSError:
-        raise ArtifactError(f"{path}: array missing; remove the artifact and run its stage again") from None
-    return list(metadata["shape"])
+        return list(json.loads((path / "zarr.json").read_text(encoding="utf-8"))["shape"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        state = "missing" if isinstance(error, OSError) else "damaged"
+        raise ArtifactError(f"{path}: array {state}; remove the artifact and run its stage again") from None

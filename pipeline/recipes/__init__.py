@@ -14,17 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.artifact import write_file
 from pipeline.errors import ParamsError
-from pipeline.params import PARAMS_FILE, nearest, read_params
+from pipeline.params import PARAMS_FILE, nearest, read_params, refused
 
 if TYPE_CHECKING:
     from pipeline.stage import Stage
 
 FOLDER = Path(__file__).parent
-USERS = (
-    "seed",
-    "weights",
-    "fit_split",
-)  # keys that no recipe sets to a default: they belong to the images and the machine
+# Keys that no recipe sets to a default: they belong to the images and the machine.
+USERS = ("seed", "weights", "fit_split")
 USERS_SECTIONS = ("index", "report")
 Settings = Mapping[str, Mapping[str, Any]]
 Check = Callable[[Mapping[str, Any]], object]
@@ -121,8 +118,10 @@ def write_settings(project: Path, settings: Settings, *, check: Check | None = N
     content = yaml.load(path.read_text(encoding="utf-8"))
     changes = []
     for section, keys in settings.items():
+        if not isinstance(content.setdefault(section, {}), Mapping):
+            raise refused(section, content[section], "a section with keys is needed")
         for key, value in keys.items():
-            before = content.setdefault(section, {}).get(key)
+            before = content[section].get(key)
             if before != value or key not in content[section]:
                 content[section][key] = laid_out(value)
                 changes.append(f"{section}.{key}: {before!r} -> {value!r}")

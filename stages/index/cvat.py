@@ -15,19 +15,20 @@ def cvat_layout(root: Path) -> Layout:
     """The layout of an export below root.
 
     Raises:
-        ParamsError: no labelmap.txt, or none of CVAT.
+        ParamsError: no labelmap.txt, or none of CVAT, or two lists of one split.
     """
-    lists = sorted((root / LISTS).glob("*.txt"))
+    lists: dict[str, str | None] = {}
+    for path in sorted((root / LISTS).glob("*.txt")):
+        name, ids = NAMES.get(path.stem.lower(), path.stem), f"{LISTS}/{path.name}"
+        if name in lists:
+            raise ParamsError(f"{root}: {lists[name]} and {ids} both are split {name!r}; rename one of them")
+        lists[name] = ids
+    everything: dict[str, str | None] = {"train": None}
     splits = {
-        NAMES.get(path.stem.lower(), path.stem): {
-            "images": "JPEGImages", "labels": "SegmentationClass", "ids": f"{LISTS}/{path.name}",
-        }
-        for path in lists
-    }  # fmt: skip
-    everything: dict[str, dict[str, str | None]] = {
-        "train": {"images": "JPEGImages", "labels": "SegmentationClass", "ids": None}
+        name: {"images": "JPEGImages", "labels": "SegmentationClass", "ids": ids}
+        for name, ids in (lists or everything).items()
     }
-    return Layout("cvat", "CVAT", (splits or everything,), classes=labelmap_classes(root / "labelmap.txt"))
+    return Layout("cvat", "CVAT", (splits,), classes=labelmap_classes(root / "labelmap.txt"))
 
 
 def labelmap_classes(path: Path) -> dict[str, str]:

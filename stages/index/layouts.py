@@ -312,9 +312,9 @@ def settings_of(layout: Layout, root: Path, content: Settings | None = None) -> 
         "ignore": [] if layout.classes == OBJECT else [255],
     }
     bare = [name for name, split in splits.items() if not split["labels"]]
-    cluster: dict[str, Any] = {"fit_split": [*bare, *(name for name in splits if name == "train"), min(splits)][0]}
+    cluster: dict[str, Any] = {"fit_split": [*bare, *(name for name in splits if name == "train"), *splits][0]}
     if layout.scoring is CLASSES:
-        found = content or {}
+        found = {section: keys for section, keys in (content or {}).items() if isinstance(keys, Mapping)}
         own_label = found.get("segments", {}).get("background") == "border"
         own_label &= not found.get("assign", {}).get("background_collision", False)
         cluster["k"] = len(layout.classes) - (own_label and "background" in layout.classes)

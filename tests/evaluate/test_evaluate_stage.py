@@ -97,6 +97,9 @@ def test_surplus_by_hand(surplus: str, miou: float, accuracy: float, caplog: pyt
     image = ScoredImage(map=cluster.astype(np.int16), foreground=None, labels=label)
     found = classes.score([image], EvaluateParams(surplus=surplus), MapLabels(["a", "b"], 3, 0)).metrics
     assert (found["miou"], found["accuracy"]) == pytest.approx((miou, accuracy), abs=1e-6)
+    # The conventions are those of the whole matrix, whatever the convention of the split.
+    assert found["conventions"]["stego"] == pytest.approx({"miou": 0.583333, "accuracy": 14 / 22}, abs=1e-6)
+    assert found["conventions"]["primaps"] == pytest.approx({"miou": 0.739583, "accuracy": 0.863636}, abs=1e-6)
     said = "surplus: dropped leaves out 5 of 22 pixels, those of 1 clusters beyond the 2 classes, as STEGO does"
     assert (said in caplog.text) == (surplus == "dropped")
 

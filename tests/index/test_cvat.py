@@ -52,6 +52,12 @@ def test_an_export_is_applied_and_read(tiny_project, lists: tuple[str, ...], spl
         np.testing.assert_array_equal(inputs.labels(0)[:, 0], np.repeat([0, 1, 2, 0], 6))
 
 
+def test_two_lists_of_one_split_are_refused(tmp_path: Path) -> None:
+    export(tmp_path, "default", "train")
+    with pytest.raises(ParamsError, match=r"Segmentation/default.txt and .*/train.txt both are split 'train'; rename"):
+        find_layout("cvat", tmp_path)
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [

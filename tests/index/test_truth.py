@@ -61,6 +61,22 @@ def read(path: Path, image: str = "a.jpg", values: LabelValues = PLAIN) -> Truth
     return read_truth(path.parent, path.name, image, SIZE, values)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-be", "latin-1"])
+@pytest.mark.parametrize("kind", ['[<!ENTITY far "64">]', 'SYSTEM "other.dtd"', ""])
+def test_a_document_type_of_voc_is_refused_in_every_encoding(tmp_path: Path, kind: str, encoding: str) -> None:
+    text = (
+        voc(tmp_path / "a.xml", thing(1, 1, 64, 48))
+        .read_text()
+        .replace(">64</xmax>", ">&far;</xmax>" if "far" in kind else ">64</xmax>")
+    )
+    head = f'<?xml version="1.0" encoding="{encoding.removesuffix("-be")}"?>'
+    (tmp_path / "a.xml").write_bytes(f"{head}<!DOCTYPE annotation {kind}>{text}".encode(encoding))
+    with pytest.raises(ImageError, match=r"a\.xml: no annotations of VOC: found a document type"):
+        read(tmp_path / "a.xml")
+    (tmp_path / "a.xml").write_bytes(f"{head}<!-- no <!DOCTYPE -->{text.replace('&far;', '64')}".encode(encoding))
+    assert read(tmp_path / "a.xml").boxes.tolist() == [[0, 0, 64, 48]]
+
+
 def test_boxes_of_voc_begin_at_one_and_keep_hard_objects(tmp_path: Path) -> None:
     part = "<part><name>head</name><bndbox><xmin>9</xmin><ymin>9</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></part>"
     things = [

@@ -36,7 +36,7 @@ def test_pairs_score_as_the_pipeline_does(finished_project, tmp_path: Path) -> N
 def test_a_second_run_computes_nothing(finished_project, tmp_path: Path) -> None:
     execution = Execution(finished_project.path)
     first = list(run_pairs(STAGES, tmp_path / "grid", ["kmeans"], ["ot"], execution))
-    notes = {path: path.read_bytes() for path in (tmp_path / "grid/kmeans").rglob("*.run.json")}
+    notes = {path: path.read_bytes() for path in (tmp_path / "grid/kmeans").rglob("[!.]*.run.json")}
     assert len(notes) == 2 + 2 + 1 + 2 * 3
     assert list(run_pairs(STAGES, tmp_path / "grid", ["kmeans"], ["ot"], execution)) == first
     assert notes == {path: path.read_bytes() for path in notes}
@@ -53,6 +53,14 @@ def test_objects_are_compared_without_clusters(finished_project, tmp_path: Path)
     page = comparison_page(STAGES, pairs, split="val", max_images=1)
     assert "accuracy / iou / dataset_iou / max_f / max_f_selfmask" in page
     assert f"{metrics(pairs[1].project)['max_f']:.3f}" in page
+
+
+def test_a_root_below_the_home_folder(finished_project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(finished_project.path))
+    finished_project.set({"index.root": "~/data"})
+    finished_project.run_all("index", "features")
+    pairs = list(run_pairs(STAGES, tmp_path / "grid", ["kmeans"], ["kmeans"], Execution(finished_project.path)))
+    assert metrics(pairs[0].project)["labelled"]
 
 
 def test_an_unknown_method_is_one_line(finished_project, tmp_path: Path) -> None:

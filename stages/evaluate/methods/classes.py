@@ -33,6 +33,7 @@ def score(images: Iterable[ScoredImage], params: Any, labels: MapLabels) -> Spli
         confusion += confusion_matrix(
             image.map - labels.first, image.labels, num_clusters=labels.clusters, num_classes=len(names)
         )
+    whole = confusion
     if params.surplus == "dropped":
         counted, confusion = confusion.sum(), drop_surplus(confusion)
         log.warning(
@@ -50,7 +51,7 @@ def score(images: Iterable[ScoredImage], params: Any, labels: MapLabels) -> Spli
             "per_class": by_name(names, result.iou),
             "per_class_accuracy": by_name(names, result.class_accuracy),
             "convention": params.model_dump(include={"matching", "absent", "surplus"}),
-            "conventions": {name: convention_scores(confusion, **settings) for name, settings in CONVENTIONS.items()},
+            "conventions": {name: convention_scores(whole, **settings) for name, settings in CONVENTIONS.items()},
         }
     rows = [(name, value) for name, value in zip(names, result.iou.tolist(), strict=True) if not math.isnan(value)]
     clusters = [f"{k + labels.first}: {names[c] if c >= 0 else '-'}" for k, c in enumerate(matching.tolist())]
