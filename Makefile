@@ -11,7 +11,8 @@ install: .venv/installed
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	command -v uv >/dev/null || $(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip
 	command -v uv >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	@echo "installing into .venv: 7.5 GB on Linux with an x86_64 processor, most of it CUDA; README.md says why"
+	uv pip install --python $(BIN)/python --require-hashes -r requirements.lock
 	uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	touch $@
 

@@ -19,6 +19,15 @@ if TYPE_CHECKING:
     from pipeline.stage import Execution, Stage
 
 
+def say_version(wanted: bool) -> None:
+    """Print the version that is installed, and end."""
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"usseg {version('usseg')}")
+        raise typer.Exit
+
+
 class StageGroup(TyperGroup):
     """The commands of the stages; the stages are imported when one is asked for, so that `usseg --help` is quick."""
 
@@ -44,7 +53,6 @@ class StageGroup(TyperGroup):
 
 app = typer.Typer(
     name="usseg",
-    help="Unlabelled images -> semantic segmentations, stage by stage.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -71,10 +79,18 @@ WorkersOption = Annotated[
 SchedulerOption = Annotated[
     str | None, typer.Option(envvar="USSEG_SCHEDULER", help="An existing Dask cluster: tcp://...")
 ]
+VersionOption = Annotated[
+    bool, typer.Option("--version", callback=say_version, is_eager=True, help="Show the version and exit.")
+]
 NeededOption = Annotated[
     bool, typer.Option("--if-needed", help="Leave it empty where no chosen method reads it, as dvc.yaml does.")
 ]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+@app.callback()
+def usseg(version: VersionOption = False) -> None:
+    """Unlabelled images -> semantic segmentations, stage by stage."""
 
 
 @contextmanager

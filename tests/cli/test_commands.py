@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -282,3 +283,8 @@ def test_a_warning_of_python_is_one_line(tmp_path: Path) -> None:
     )
     process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert process.stderr == "one line\n"
+
+
+def test_version_is_the_installed_one(usseg, tmp_path: Path) -> None:
+    done = usseg(tmp_path, "--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"usseg {version('usseg')}\n", "")
