@@ -60,7 +60,7 @@ def run(params: CropsParams, inputs: Inputs, images: range, execution: Execution
     features, source = inputs["features"], inputs["segments"]
     block = slice(images.start, images.stop)
     maps, grids, counts = source["segments"], source["grid"][block], source["num_segments"][block]
-    strides = features["stride"][block]
+    strides, offsets = features["stride"][block], features["offset"][block]
     patches = features["patches"] if params.method == "mean" else None
     most = max(1, int(counts.max()))
     out = {
@@ -82,7 +82,7 @@ def run(params: CropsParams, inputs: Inputs, images: range, execution: Execution
             _, boxes, masks = segment_boxes(segments, erode=params.erode, dilate=params.dilate)
             scale = np.tile(strides[row][::-1], 2)
             limits = np.tile(image_sizes[row][::-1], 2)
-            out["boxes"][row, :count] = np.clip(np.rint(boxes * scale), 0, limits)
+            out["boxes"][row, :count] = np.clip(np.rint(boxes * scale) + np.tile(offsets[row][::-1], 2), 0, limits)
             out["area"][row, :count] = np.bincount(segments.reshape(-1), minlength=count + 1)[1:] / segments.size
             if patches is not None:
                 tokens = patches[images[row], : h * w]

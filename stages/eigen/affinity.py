@@ -20,26 +20,6 @@ def unit_rows(features_NC: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
     return features / np.maximum(norms, np.float32(1e-12))
 
 
-def resampled_tokens(
-    features_NC: npt.NDArray[np.floating], *, grid: tuple[int, int], new_grid: tuple[int, int]
-) -> npt.NDArray[np.float32]:
-    """Unit-length features on another grid, bilinear, not scaled again (DSM's `image_downsample_factor`).
-
-    Args:
-        features_NC: floats (token, channel), row-major on `grid`.
-        grid, new_grid: rows and columns, before and after.
-
-    Returns:
-        float32 (new token, channel), norms at most 1; for `feature_affinity(..., normalize=False)`.
-    """
-    import torch
-    from torch.nn import functional
-
-    tokens = torch.from_numpy(unit_rows(features_NC)).T.unflatten(1, grid)[None]
-    resampled = functional.interpolate(tokens, size=new_grid, mode="bilinear", align_corners=False)
-    return resampled[0].flatten(1).T.contiguous().numpy()
-
-
 def feature_affinity(
     features_NC: npt.NDArray[np.floating],
     *,

@@ -135,16 +135,29 @@ def random_walk_affinity(image_HW3: npt.NDArray[np.floating], *, sharpness: floa
     return sparse.csr_array((weights, (i, j)), shape=(rows * cols, rows * cols))
 
 
-def grid_image(image: npt.NDArray[np.uint8], grid: tuple[int, int], *, extent: tuple[int, int] | None = None) -> F64:
+def grid_image(
+    image: npt.NDArray[np.uint8],
+    grid: tuple[int, int],
+    *,
+    extent: tuple[int, int] | None = None,
+    offset: tuple[int, int] = (0, 0),
+) -> F64:
     """An image at grid size, bilinear with antialias, in [0, 1].
 
     Args:
         image: uint8 RGB (height, width, 3).
         grid: rows and columns.
-        extent: pixels that the grid covers, cropped first; None: the whole image (DSM, slightly misaligned).
+        extent: pixels that the grid covers, cropped first; beyond the image the last row and column are repeated. None: the whole image
+            (DSM, slightly misaligned).
+        offset: the first pixel of the extent.
     """
     from PIL import Image
 
-    pixels = image if extent is None else image[: extent[0], : extent[1]]
+    pixels = image
+    if extent is not None:
+        (top, left), (rows, columns) = offset, extent
+        pixels = image[top : top + rows, left : left + columns]
+        beyond = ((0, rows - pixels.shape[0]), (0, columns - pixels.shape[1]), (0, 0))
+        pixels = np.pad(pixels, beyond, mode="edge")
     resized = Image.fromarray(np.ascontiguousarray(pixels)).resize((grid[1], grid[0]), Image.Resampling.BILINEAR)
     return np.asarray(resized, np.float64) / 255.0

@@ -178,12 +178,12 @@ def projections(
     return [unit_rows(part) for part in predicted.cpu().numpy()]
 
 
-def small_image(params: EigenParams, image: npt.NDArray[np.uint8], grid: Any, extent: Any) -> Any:
+def small_image(params: EigenParams, image: npt.NDArray[np.uint8], grid: Any, extent: Any, offset: Any) -> Any:
     """The colours of an image at grid size, (row, column, 3)."""
     from stages.eigen.color import grid_image
 
     covered = extent if params.color_align == "crop" else None
-    return grid_image(image, grid, extent=covered) / (255.0 if params.legacy_double_scale else 1.0)
+    return grid_image(image, grid, extent=covered, offset=offset) / (255.0 if params.legacy_double_scale else 1.0)
 
 
 def graph(params: EigenParams, features: npt.NDArray[Any], projected: Any, small: Any) -> npt.NDArray[np.float32]:
@@ -250,7 +250,7 @@ def run(params: EigenParams, inputs: Inputs, images: range, execution: Execution
 
     source = inputs["features"]
     block = slice(images.start, images.stop)
-    grids, extents = source["grid"][block], source["extent"][block]
+    grids, extents, offsets = (source[name][block] for name in ("grid", "extent", "offset"))
     patches = source["patches"]
     ids = inputs["index"]["id"]
     nodes_of = grids.prod(axis=1).tolist()
@@ -271,9 +271,9 @@ def run(params: EigenParams, inputs: Inputs, images: range, execution: Execution
         projected = projections(params, features, shapes, [ids[images[row]] for row in rows], execution.device)
         smalls: list[Any] = [None] * len(rows)
         if params.color_weight:
-            covered = [tuple(extents[row].tolist()) for row in rows]
+            covered, first = ([tuple(part[row].tolist()) for row in rows] for part in (extents, offsets))
             read = (inputs.image(images[row]) for row in rows)
-            smalls = [small_image(params, *part) for part in zip(read, shapes, covered, strict=True)]
+            smalls = [small_image(params, *part) for part in zip(read, shapes, covered, first, strict=True)]
         return features, projected, smalls
 
     def weights_of(rows: list[int]) -> Iterator[Any]:

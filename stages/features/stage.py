@@ -27,6 +27,11 @@ class FeaturesParams(Params):
     resize: Side | Annotated[list[Side], Field(min_length=2, max_length=2)] | None = Field(
         None, description="null: native size; an int bounds the longer side; [height, width]"
     )
+    fit: Literal["crop", "pad", "resize", "square"] = Field(
+        "crop",
+        description="crop: whole patches, up to one is left out at the right and bottom; pad: one more there, zeros for a ViT, the last "
+        "pixels for lowlevel; resize: to the nearest multiple of a patch; square: the shorter side becomes `resize`, then the square in the middle",
+    )
     weights: str | None = Field(None, description="local .pth (official DINO layout) or .safetensors; null: the hub")
     posembed: Literal["auto", "dino", "dinov2", "timm"] = Field("auto", description="position embedding rule")
     num_heads: int | None = Field(
@@ -49,12 +54,12 @@ def is_transformer(params: FeaturesParams, inputs: Inputs) -> bool:
 
 def sizes(params: FeaturesParams, inputs: Inputs) -> Mapping[str, int | npt.NDArray[np.int64]]:
     """Tokens of each image, channels of the backbone; values and states only where `attention` asks for them."""
-    from stages.features.tokens import resized_size
+    from stages.features.tokens import fitting
     from stages.features.transformer import patch_of
 
     patch, channels = patch_of(params.model_dump(), inputs.project)
-    grids = [resized_size((h, w), params.resize, patch) for h, w in inputs["index"]["size"][:].tolist()]
-    token = np.array([(h // patch) * (w // patch) for h, w in grids], np.int64)
+    grids = [fitting((h, w), params.resize, params.fit, patch).grid for h, w in inputs["index"]["size"][:].tolist()]
+    token = np.array([rows * columns for rows, columns in grids], np.int64)
     kept = 1 if params.attention else 0
     return {"token": token, "channel": channels, "side": 2, "value": kept * token, "state": kept * 2}
 
@@ -64,14 +69,14 @@ def run(params: FeaturesParams, inputs: Inputs, images: range, execution: Execut
 
     (On a CPU batches gain little, and one image at a time gives the same bits at every batch size.)
     """
-    from stages.features.tokens import resize_image, resized_size
+    from stages.features.tokens import Fitting, fitted_image, fitting
     from stages.features.transformer import describe, patch_of
 
     settings = params.model_dump()
     patch, channels = patch_of(settings, inputs.project)
     all_sizes = inputs["index"]["size"][images.start : images.stop]
-    resized = [resized_size(tuple(size), params.resize, patch) for size in all_sizes.tolist()]
-    tokens = max((h // patch) * (w // patch) for h, w in resized)
+    fitted = [fitting((h, w), params.resize, params.fit, patch) for h, w in all_sizes.tolist()]
+    tokens = max(one.grid[0] * one.grid[1] for one in fitted)
     kept = 1 if params.attention else 0
     out: dict[str, Any] = {
         "patches": np.zeros((len(images), tokens, channels), params.dtype),
@@ -81,19 +86,22 @@ def run(params: FeaturesParams, inputs: Inputs, images: range, execution: Execut
         "grid": np.zeros((len(images), 2), np.int32),
         "stride": np.zeros((len(images), 2), np.float32),
         "extent": np.zeros((len(images), 2), np.int32),
+        "offset": np.zeros((len(images), 2), np.int32),
     }
-    groups: dict[tuple[int, int], list[int]] = defaultdict(list)
-    for row, (size, used) in enumerate(zip(all_sizes.tolist(), resized, strict=True)):
+    groups: dict[Fitting, list[int]] = defaultdict(list)
+    for row, (size, used) in enumerate(zip(all_sizes.tolist(), fitted, strict=True)):
         groups[used].append(row)
-        out["grid"][row] = [used[0] // patch, used[1] // patch]
-        scale = np.asarray(size) / np.asarray(used)
+        out["grid"][row] = used.grid
+        scale = np.asarray(size) / np.asarray(used.size)
         out["stride"][row] = patch * scale
-        out["extent"][row] = np.clip(np.rint(out["grid"][row] * patch * scale), 1, size)
+        out["offset"][row] = np.clip(np.rint(used.offset * scale), 0, np.asarray(size) - 1)
+        extent = np.maximum(np.rint(out["grid"][row] * patch * scale), 1)
+        out["extent"][row] = extent if params.fit == "pad" else np.minimum(extent, size - out["offset"][row])
     batch = execution.batch_size if execution.device != "cpu" else 1
-    parts = [(size, rows[i : i + batch]) for size, rows in groups.items() for i in range(0, len(rows), batch)]
+    parts = [(used, rows[i : i + batch]) for used, rows in groups.items() for i in range(0, len(rows), batch)]
 
-    def pixels_of(part: tuple[tuple[int, int], list[int]]) -> list[npt.NDArray[np.uint8]]:
-        return [resize_image(inputs.image(images[row]), part[0]) for row in part[1]]
+    def pixels_of(part: tuple[Fitting, list[int]]) -> list[npt.NDArray[np.uint8]]:
+        return [fitted_image(inputs.image(images[row]), part[0], patch) for row in part[1]]
 
     with thread_map(execution.decoders) as ahead:
         for (_, rows), pixels in zip(parts, ahead(pixels_of, parts), strict=True):
@@ -143,6 +151,16 @@ def is_rotary(backbone: str) -> bool:
 def check(sections: Mapping[str, Any]) -> None:
     """Refuse what the backbone has not."""
     params = sections["features"]
+    if params.fit == "square" and not isinstance(params.resize, int):
+        raise refused("features.resize", params.resize, "fit: square needs a number, pixels of the shorter side")
+    for key, value in (("refine.upsampling", "stretch"), ("eigen.color_align", "full")):
+        section, _, name = key.partition(".")
+        if params.fit in ("pad", "square") and getattr(sections[section], name) == value:
+            raise refused(
+                key,
+                value,
+                f"with features.fit: {params.fit} the grid does not end with the image; take another of either",
+            )
     if params.backbone == "checkpoint" and params.weights is None:
         raise refused("features.weights", None, "backbone: checkpoint needs a local file")
     if params.backbone == "lowlevel" and params.weights is not None:
@@ -204,24 +222,26 @@ def embed_crops(
 
     Source: DSM, crops sliced from the normalised image without resizing; spec of masked attention: semester report, section 3.1.
     """
-    from stages.features.tokens import normalized, resize_image, resized_size
+    from stages.features.tokens import extended, fitted_image, fitting, normalized
     from stages.features.transformer import arithmetic, patch_of, vit_of
 
     params = artifact.params
     patch, channels = patch_of(params, project)
-    pixels = resize_image(image, resized_size(image.shape[:2], params["resize"], patch))
+    fitted = fitting(image.shape[:2], params["resize"], params["fit"], patch)
+    pixels = fitted_image(image, fitted, patch)
+    covered = (fitted.grid[0] * patch, fitted.grid[1] * patch)
     scaled = np.asarray(boxes, np.int32) * patch
     if params["backbone"] == "lowlevel":
         from stages.features import lowlevel
 
-        return lowlevel.embed_crops(pixels, scaled, masks, stride=patch)
+        return lowlevel.embed_crops(extended(pixels, covered), scaled, masks, stride=patch)
     import torch
 
     from stages.features.backbones import class_features
     from stages.features.class_tokens import can_pack, crop_class_features
 
     model = vit_of(params, project, device)
-    whole = normalized([pixels], device)
+    whole = normalized([pixels], device, size=covered)
     out = np.zeros((len(boxes), channels), np.float32)
     with arithmetic(params, device):
         if can_pack(model):
@@ -270,7 +290,7 @@ def embed_segments(
 STAGE = Stage(
     name="features",
     summary="Dump dense patch features: DINO keys, any timm ViT, or the embedded lowlevel descriptor.",
-    version=2,
+    version=3,
     params=FeaturesParams,
     inputs=(Input("index"),),
     arrays={
@@ -283,7 +303,12 @@ STAGE = Stage(
         "grid": ArraySpec(("image", "side"), "int32", "rows and columns of patches"),
         "stride": ArraySpec(("image", "side"), "float32", "height and width of a patch, pixels of the original image"),
         "extent": ArraySpec(
-            ("image", "side"), "int32", "rows and columns of original pixels that the grid covers, from the top left"
+            ("image", "side"),
+            "int32",
+            "rows and columns of original pixels under the grid; of fit pad beyond the image",
+        ),
+        "offset": ArraySpec(
+            ("image", "side"), "int32", "first row and column of original pixels under the grid: 0, but of fit square"
         ),
         "values": ArraySpec(
             ("image", "value", "channel"),

@@ -1,6 +1,7 @@
 """Images -> the pixels a backbone sees, and back to the pixels that a grid covers."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,67 @@ if TYPE_CHECKING:
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
+Pair = tuple[int, int]  # height and width, or rows and columns
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """How an image meets whole patches: pixels of the resized image."""
+
+    size: Pair  # of the resized image
+    offset: Pair  # its first pixel under the grid
+    grid: Pair  # rows and columns of patches
+
+
+def fitting(size: Pair, resize: int | list[int] | None, fit: str, patch: int) -> Fitting:
+    """Where the patches of an image lie.
+
+    Args:
+        size: height and width of the image, pixels.
+        resize: of `features.resize`.
+        fit: `crop`: whole patches from the top left, what is beyond them is left out. `pad`: as many as cover the image, zeros beyond it
+            (TokenCut). `resize`: each side becomes the nearest multiple of a patch, at least one (MaskCut). `square`: the shorter side
+            becomes `resize`, and the patches lie in the square in the middle (PriMaPs, STEGO).
+        patch: side of a patch, pixels.
+    """
+    if fit == "square":
+        assert isinstance(resize, int)
+        short, side = min(size), max(1, resize // patch)
+        height, width = (max(side * patch, resize * length // short) for length in size)
+        top, left = (round((length - side * patch) / 2) for length in (height, width))
+        return Fitting((height, width), (top, left), (side, side))
+    height, width = resized_size(size, resize, patch)
+    if fit == "resize":
+        height, width = (max(1, round(length / patch)) * patch for length in (height, width))
+    return Fitting((height, width), (0, 0), grid_of((height, width), fit, patch))
+
+
+def grid_of(size: Pair, fit: str, patch: int) -> Pair:
+    """Rows and columns of patches on an image that is resized already."""
+    height, width = size
+    return (-(-height // patch), -(-width // patch)) if fit == "pad" else (height // patch, width // patch)
+
+
+def fitted_image(image: npt.NDArray[np.uint8], fitted: Fitting, patch: int) -> npt.NDArray[np.uint8]:
+    """The pixels that a backbone is given of uint8 RGB (height, width, 3): resized, of `square` those under the grid only."""
+    if fitted.offset == (0, 0):
+        return resize_image(image, fitted.size)
+    from PIL import Image
+
+    edges = []
+    for length, resized, first, count in zip(image.shape, fitted.size, fitted.offset, fitted.grid, strict=False):
+        scale = length / resized
+        edges.append((first * scale, min(length, (first + count * patch) * scale)))
+    (top, bottom), (left, right) = edges
+    shape = (fitted.grid[1] * patch, fitted.grid[0] * patch)
+    middle = Image.fromarray(image).resize(shape, Image.Resampling.BILINEAR, box=(left, top, right, bottom))
+    return np.asarray(middle)
+
+
+def extended(image: npt.NDArray[np.uint8], size: Pair) -> npt.NDArray[np.uint8]:
+    """An image (height, width, 3) brought up to (height, width) by its last row and column; the same array where it is as large."""
+    missing = [max(0, wanted - length) for wanted, length in zip(size, image.shape, strict=False)]
+    return np.pad(image, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge") if any(missing) else image
 
 
 def resized_size(size: tuple[int, int], resize: int | list[int] | None, patch: int) -> tuple[int, int]:
@@ -39,13 +101,16 @@ def resize_image(image: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDA
     return np.asarray(resized)
 
 
-def normalized(images: Sequence[npt.NDArray[np.uint8]], device: str = "cpu") -> "Tensor":
+def normalized(images: Sequence[npt.NDArray[np.uint8]], device: str = "cpu", *, size: Pair = (0, 0)) -> "Tensor":
     """Images of one size, uint8 (height, width, 3), by ImageNet's mean and standard deviation: float32 (image, 3, height, width).
 
-    The bytes go to the device; the arithmetic is done there.
+    The bytes go to the device; the arithmetic is done there. Images smaller than `size` get zeros below and on the right.
     """
     import torch
+    from torch.nn import functional
 
     pixels = torch.from_numpy(np.stack(images)).to(device)
     mean, spread = (torch.tensor(values).to(device) for values in (MEAN, STD))
-    return ((pixels.float() / 255.0 - mean) / spread).permute(0, 3, 1, 2).contiguous()
+    scaled = ((pixels.float() / 255.0 - mean) / spread).permute(0, 3, 1, 2).contiguous()
+    below, right = (max(0, wanted - length) for wanted, length in zip(size, scaled.shape[2:], strict=True))
+    return functional.pad(scaled, (0, right, 0, below)) if below or right else scaled

@@ -63,10 +63,16 @@ def describe(
         `patches` (image, token, channel), `cls` (image, channel); `values` and `class_state` as `image_features` gives them.
         Patches and values of a ViT have the params' `dtype`, all else is float32.
     """
+    from stages.features.tokens import extended, grid_of
+
     if params["backbone"] == "lowlevel":
         from stages.features import lowlevel
 
-        grids = [lowlevel.describe(image, stride=params["stride"]) for image in pixels]
+        stride = params["stride"]
+        rows, columns = grid_of(pixels[0].shape[:2], params["fit"], stride)
+        grids = [
+            lowlevel.describe(extended(image, (rows * stride, columns * stride)), stride=stride) for image in pixels
+        ]
         stacked = np.stack([grid.reshape(-1, grid.shape[2]) for grid in grids])
         return {"patches": stacked, "cls": stacked.mean(axis=1)}
     import torch
@@ -77,8 +83,8 @@ def describe(
 
     model = vit_of(params, project, device)
     side = model.patch_size
-    height, width = (length // side * side for length in pixels[0].shape[:2])
-    batch = normalized([image[:height, :width] for image in pixels], device)
+    height, width = (length * side for length in grid_of(pixels[0].shape[:2], params["fit"], side))
+    batch = normalized([image[:height, :width] for image in pixels], device, size=(height, width))
     facet = FACETS[params["facet"]]
     with arithmetic(params, device):
         if can_pack(model) and facet != "tokens":

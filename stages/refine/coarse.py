@@ -12,18 +12,19 @@ from stages.refine.upsampling import upsample_labels
 class CoarseMap:
     """One image: H x W pixels, labels on a grid of tokens.
 
-    `extent` is the pixels from the top left that the grid covers; None: it is stretched over the image.
+    `extent` is the pixels that the grid covers, from `offset` on; None: it is stretched over the image.
     """
 
     labels: npt.NDArray[np.int16]  # (row, column) of the grid
     size: tuple[int, int]  # H, W
     extent: tuple[int, int] | None
     image: npt.NDArray[np.uint8] | None  # RGB (H, W, 3); None for a method that reads no pixels
+    offset: tuple[int, int] = (0, 0)
 
     @property
     def upsampled(self) -> npt.NDArray[np.int16]:
         """The label of every pixel's token, int16 (H, W)."""
-        return upsample_labels(self.labels, self.size, extent=self.extent)
+        return upsample_labels(self.labels, self.size, extent=self.extent, offset=self.offset)
 
     @property
     def pixels(self) -> npt.NDArray[np.uint8]:

@@ -62,7 +62,8 @@ def run(params: RefineParams, inputs: Inputs, images: range, execution: Executio
     block = slice(images.start, images.stop)
     size = inputs["index"]["size"][block]
     source = inputs[params.source]
-    extent, grid = inputs["features"]["extent"][block], source["grid"][block]
+    extent, offset = inputs["features"]["extent"][block], inputs["features"]["offset"][block]
+    grid = source["grid"][block]
     labels = source["labels" if reads_clusters(params) else "segments"]
     maps = np.empty(size.prod(axis=1, dtype=np.int64).sum(), np.int16)
     foreground = np.empty(len(maps) if params.foreground else 0, np.uint8)
@@ -75,6 +76,7 @@ def run(params: RefineParams, inputs: Inputs, images: range, execution: Executio
             size=(height, width),
             extent=tuple(extent[row].tolist()) if params.upsampling == "align" else None,
             image=inputs.image(image) if method.PIXELS else None,
+            offset=tuple(offset[row].tolist()),
         )
         found, soft = method.refine(coarse, options)
         pixels = slice(start, start + height * width)

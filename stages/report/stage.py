@@ -216,7 +216,8 @@ def contact_sheet(
 
     split = inputs["cluster"].attrs["split"]
     crops, assign, segments = inputs["crops"][split], inputs["assign"][split], inputs["segments"][split]
-    labels, strides = assign["segment_labels"][:], inputs["features"][split]["stride"][:]
+    labels, features = assign["segment_labels"][:], inputs["features"][split]
+    strides, offsets = features["stride"][:].tolist(), features["offset"][:].tolist()
     matching = inputs["evaluate"][split]["matching"][:]
     names = inputs.index_params["classes"]
     offset = first_label(inputs, split)
@@ -230,7 +231,7 @@ def contact_sheet(
             h, w = segments["grid"][i].tolist()
             image = inputs.image(i, split)
             mask = segments["segments"][i, : h * w].reshape(h, w) == s + 1
-            grown = pixel_mask(mask, image.shape[:2], strides[i].tolist())[y0:y1, x0:x1]
+            grown = pixel_mask(mask, image.shape[:2], strides[i], offsets[i])[y0:y1, x0:x1]
             shown = image[y0:y1, x0:x1]
             if shown.size:
                 pictures.append(data_uri(fit_within(np.where(grown[..., None], shown, DIMMED[shown]), 96)))
@@ -247,13 +248,15 @@ def contact_sheet(
     return sheets
 
 
-def pixel_mask(mask_hw: npt.NDArray[np.bool_], size: tuple[int, ...], stride: Sequence[float]) -> npt.NDArray[np.bool_]:
-    """The pixels of an image that the tokens of a mask cover; `stride` is a token's height and width."""
+def pixel_mask(
+    mask_hw: npt.NDArray[np.bool_], size: tuple[int, ...], stride: Sequence[float], offset: Sequence[int] = (0, 0)
+) -> npt.NDArray[np.bool_]:
+    """The pixels of an image that the tokens of a mask cover; `stride` is a token's height and width, `offset` the first pixel."""
     rows, cols = (
-        np.minimum((np.arange(side) / step).astype(np.int64), count)
-        for side, step, count in zip(size, stride, mask_hw.shape, strict=True)
+        np.clip(np.floor((np.arange(side) - first) / step).astype(np.int64), -1, count) + 1
+        for side, step, count, first in zip(size, stride, mask_hw.shape, offset, strict=True)
     )
-    return np.pad(mask_hw, ((0, 1), (0, 1)))[np.ix_(rows, cols)]
+    return np.pad(mask_hw, 1)[np.ix_(rows, cols)]
 
 
 EACH = ("features", "eigen", "segments", "crops", "assign", "refine")

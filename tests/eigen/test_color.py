@@ -74,3 +74,11 @@ def test_grid_image_covers_the_extent() -> None:
     image[:16, :16] = 255
     np.testing.assert_array_equal(grid_image(image, (2, 2), extent=(16, 16)), 1)
     assert grid_image(image, (2, 2)).min() < 0.7
+
+
+def test_grid_image_of_a_grid_beyond_the_image_and_of_one_in_the_middle() -> None:
+    image = np.arange(12 * 10 * 3, dtype=np.uint8).reshape(12, 10, 3)
+    padded = np.pad(image, ((0, 4), (0, 6), (0, 0)), mode="edge")
+    np.testing.assert_array_equal(grid_image(image, (2, 2), extent=(16, 16)), grid_image(padded, (2, 2)))
+    middle = grid_image(image, (2, 2), extent=(8, 8), offset=(2, 1))
+    np.testing.assert_array_equal(middle, grid_image(image[2:10, 1:9], (2, 2)))

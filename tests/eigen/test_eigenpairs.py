@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stages.eigen.affinity import feature_affinity, resampled_tokens, unit_rows
+from stages.eigen.affinity import feature_affinity, unit_rows
 from stages.eigen.laplacian import (
     affinity_eigenpairs,
     degrees,
@@ -126,14 +126,6 @@ def test_affinity_and_singular_vectors_of_two_directions() -> None:
     np.testing.assert_allclose(pairs.values, [3, 2], atol=1e-12)
     np.testing.assert_allclose(np.abs(pairs.vectors[0]), [0, 0] + [3**-0.5] * 3, atol=1e-12)
     np.testing.assert_allclose(svd_eigenpairs(features, k=2).values, np.sqrt([3, 2]), atol=1e-12)
-
-
-def test_resampled_tokens_keep_constant_features_and_shrink_others() -> None:
-    features = np.tile([[3.0, 4.0]], (6, 1))
-    np.testing.assert_allclose(resampled_tokens(features, grid=(2, 3), new_grid=(4, 6)), [[0.6, 0.8]] * 24, atol=1e-6)
-    mixed = resampled_tokens(np.eye(4), grid=(2, 2), new_grid=(4, 4))
-    assert np.linalg.norm(mixed, axis=1).max() <= 1 + 1e-6
-    np.testing.assert_allclose(mixed[5], [0.5625, 0.1875, 0.1875, 0.0625], atol=1e-6)
 
 
 def test_a_zero_row_stays_zero() -> None:

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import torch
 from scipy.linalg import eigh
 
-from stages.eigen.affinity import feature_affinity, resampled_tokens, unit_rows
+from stages.eigen.affinity import feature_affinity, unit_rows
 from stages.eigen.color import grid_image, knn_affinity, random_walk_affinity
 from stages.eigen.laplacian import (
     Eigenpairs,
@@ -41,6 +42,13 @@ def images(file) -> Iterator[str]:
 def number_in(variant: str, key: str) -> int:
     found = re.search(rf"{key}(\d+)", variant)
     return int(found[1]) if found else 0
+
+
+def resampled_tokens(features_NC: np.ndarray, *, grid: tuple[int, int], new_grid: tuple[int, int]) -> np.ndarray:
+    """Unit-length features on another grid, bilinear, not scaled again (DSM's `image_downsample_factor`, which no param here reaches)."""
+    tokens = torch.from_numpy(unit_rows(features_NC)).T.unflatten(1, grid)[None]
+    resampled = torch.nn.functional.interpolate(tokens, size=new_grid, mode="bilinear", align_corners=False)
+    return resampled[0].flatten(1).T.contiguous().numpy()
 
 
 def difference(found: np.ndarray, expected: np.ndarray) -> float:
@@ -140,7 +148,7 @@ def test_laplacian(golden, parity, variant: str) -> None:
     file = golden("dsm_affinity")
     plain = "nolapnorm" in variant
     solve = plain_laplacian_eigenpairs if plain else normalized_laplacian_eigenpairs
-    features = {"nothresh": "F, threshold=False", "ds": "resampled_tokens(F, grid=, new_grid=), normalize=False"}
+    features = {"nothresh": "F, threshold=False", "ds": "F bilinear on the finer grid, normalize=False"}
     argument = next((text for key, text in features.items() if key in variant), "F")
     weight = number_in(variant, "lambda")
     color = f" + {weight} * W_color" if weight else ""
@@ -148,7 +156,6 @@ def test_laplacian(golden, parity, variant: str) -> None:
         variant,
         solve,
         feature_affinity,
-        resampled_tokens,
         original=DSM,
         call=f"{solve.__name__}(feature_affinity({argument}){color}, k=K, solver=...)",
         differs="float64 from a fixed start; a null space is spanned by components, ties of the sign rule are settled"

@@ -202,9 +202,11 @@ SOURCES: dict[str, dict[str, Any]] = {
     # TokenCut: sections 3 and 4, and the arguments of its code.
     "tokencut": {
         **{"features.backbone": "vit_small_patch16_224.dino", "features.facet": "key", "refine.method": "none"},
+        **{"features.resize": None, "features.fit": "pad"},
         "segments.options": {"tau": 0.2, "eps": 1e-5, "binary": True},
     },
     "tokencut-saliency": {
+        "features.fit": "resize",
         "refine.method": "bilateral_solver",
         "refine.options": {
             **{

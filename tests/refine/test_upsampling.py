@@ -22,3 +22,14 @@ def test_the_strip_beyond_the_grid_repeats_the_last_tokens() -> None:
 def test_stretching_moves_the_far_edges() -> None:
     stretched = upsample_labels(GRID, (16, 30), extent=None)
     np.testing.assert_array_equal(stretched[0], np.repeat([0, 1, 2], 10))
+
+
+def test_a_grid_beyond_the_image_is_cut() -> None:
+    whole = GRID.repeat(8, axis=0).repeat(8, axis=1)
+    np.testing.assert_array_equal(upsample_labels(GRID, (13, 17), extent=(16, 24)), whole[:13, :17])
+
+
+def test_around_a_grid_in_the_middle_the_nearest_tokens_are_repeated() -> None:
+    found = upsample_labels(GRID, (20, 40), extent=(16, 24), offset=(3, 10))
+    whole = GRID.repeat(8, axis=0).repeat(8, axis=1)
+    np.testing.assert_array_equal(found, np.pad(whole, ((3, 1), (10, 6)), mode="edge"))
