@@ -285,11 +285,11 @@ def publish(folder: Path, target: Path) -> None:
     """Move a sealed group to `target` by rename. Killed in between, `recover` ends it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     old = replaced_path(target)
-    if target.exists():
+    if os.path.lexists(target):
         os.rename(target, old)
     os.rename(folder, target)
     sync(target.parent, deep=False)
-    shutil.rmtree(old, ignore_errors=True)
+    remove(old)
 
 
 def replaced_path(target: Path) -> Path:
@@ -300,12 +300,20 @@ def replaced_path(target: Path) -> Path:
 def recover(target: Path) -> None:
     """Bring back the artifact of a publication that was killed, or remove what it replaced; and half-written files beside it."""
     old = replaced_path(target)
-    if old.exists() and not target.exists():
+    if os.path.lexists(old) and not os.path.lexists(target):
         os.rename(old, target)
     for left in [old, *target.parent.glob(f".{target.stem}.*.dropped")]:
-        shutil.rmtree(left, ignore_errors=True)
+        remove(left)
     for stray in target.parent.glob(f"..{target.stem}.*.new"):
         stray.unlink(missing_ok=True)
+
+
+def remove(path: Path) -> None:
+    """Remove what stands at a path: a folder as far as that is possible, a file, or a link and not what it leads to."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def drop(folder: Path) -> None:

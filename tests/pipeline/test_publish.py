@@ -1,0 +1,43 @@
+"""What stands in place of an artifact when one is published."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.artifact import publish, recover, replaced_path
+
+
+def sealed(folder: Path, text: str) -> Path:
+    folder.mkdir()
+    (folder / "zarr.json").write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize("place", ["folder", "file", "link", "link to nothing"])
+@pytest.mark.parametrize("killed", [False, True])
+def test_whatever_stands_there_is_replaced(tmp_path: Path, place: str, killed: bool) -> None:
+    target, elsewhere = tmp_path / "stage/val.zarr", tmp_path / "elsewhere"
+    target.parent.mkdir()
+    for number in ("1", "2"):
+        if place == "folder" and not target.exists():
+            sealed(target, "0")
+        elif place == "file":
+            target.write_text("no artifact")
+        elif place.startswith("link"):
+            target.symlink_to(elsewhere)
+        if place == "link":
+            elsewhere.mkdir(exist_ok=True)
+            (elsewhere / "mine").write_text("kept")
+        if killed:  # between the two renames
+            target.rename(replaced_path(target))
+            recover(target)
+            assert target.is_symlink() == place.startswith("link")
+        publish(sealed(tmp_path / "partial", number), target)
+        recover(target)
+        assert not target.is_symlink()
+        assert (target / "zarr.json").read_text() == number
+        assert [path.name for path in target.parent.iterdir()] == ["val.zarr"]
+        if place != "folder":
+            (target / "zarr.json").unlink()
+            target.rmdir()
+    assert place != "link" or (elsewhere / "mine").read_text() == "kept"
