@@ -126,7 +126,7 @@ def printable(text: str) -> str:
 def execution_of(
     project: Path, device: str, batch_size: int, workers: int, scheduler: str | None, *, stage: "Stage | None" = None
 ) -> "Execution":
-    """The options that change no result. Of a stage that works image by image, a scheduler's workers do the work."""
+    """The options that change no result. Where a stage works image by image, a scheduler's workers do the work."""
     from pipeline.machine import resolve_device
     from pipeline.stage import Execution
 

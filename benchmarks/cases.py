@@ -57,12 +57,12 @@ def vit_params(folder: Path, patch: int, **edits: Any) -> dict[str, Any]:
 
 
 def block_flops(tokens: int) -> float:
-    """Of one transformer block: its four layers, and attention."""
+    """Those of one transformer block: its four layers, and attention."""
     return 24 * C * C * tokens + 4 * tokens * tokens * C
 
 
 def vit_flops(tokens: int, patch: int) -> float:
-    """Of a ViT-S up to the keys and values of its last block, which is all that has to be computed for every token."""
+    """Those of a ViT-S up to the keys and values of its last block, which is all that has to be computed for every token."""
     return 11 * block_flops(tokens) + 4 * C * C * tokens + 2 * tokens * C * 3 * patch * patch
 
 

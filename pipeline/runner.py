@@ -250,7 +250,7 @@ def run_whole(
 ) -> Mapping[str, str | bytes]:
     """Run a stage that works on the whole split at once; returns the files it wants beside the artifact.
 
-    Of an interrupted run only the checkpoint is of use.
+    It continues an interrupted run from its checkpoint only; other leftovers are removed.
     """
     for name in ("data", "files"):
         shutil.rmtree(folder / name, ignore_errors=True)

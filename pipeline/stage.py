@@ -34,7 +34,7 @@ class Input:
     """An artifact a stage reads: of its own split ("same"), of the fit split, or of every split ("all").
 
     `needed` tells from the stage's params whether it is read at all; an `optional` one is read where another stage needs it.
-    Of the index most stages see ids and images only; `labels` says that a stage also reads labels and what their values mean.
+    Most stages see only ids and images of the index; `labels` says that a stage also reads labels and what their values mean.
     `calls` names the functions of the producing stage that this one may call; their code belongs to its cache key.
     """
 

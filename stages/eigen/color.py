@@ -19,7 +19,7 @@ def knn_affinity(image_HW3: npt.NDArray[np.floating]) -> sparse.csr_array:
     """Count of nearest-neighbour relations in colour and position.
 
     For (k, s) in (20, 2.0), (10, 0.1): the k nearest neighbours, oneself included, of [R, G, B, s x, s y], x and y in [0, 1];
-    each adds 1 to (i, j) and to (j, i). Of pixels equally far the first in row-major order counts as nearer.
+    each adds 1 to (i, j) and to (j, i). Among pixels equally far the first in row-major order counts as nearer.
 
     Args:
         image_HW3: RGB in [0, 1] (row, column, 3). With fewer pixels than k, k is the number of pixels.

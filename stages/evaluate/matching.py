@@ -47,7 +47,7 @@ def iou_matrix(confusion_KN: I64) -> F64:
 def hungarian(confusion_KN: I64, *, by: str = "count") -> I64:
     """One-to-one matching that maximises summed pixel counts (STEGO, PriMaPs) or summed IoU (DSM).
 
-    Of matchings with equal counts the one with most IoU is taken, so that the mean IoU does not depend on cluster ids.
+    Among matchings with equal counts the one with most IoU is taken, so that the mean IoU does not depend on cluster ids.
 
     Returns:
         the class of each cluster, int64 (K,), -1 where none.

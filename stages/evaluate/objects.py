@@ -30,7 +30,7 @@ class MaskCounts:
 
 @dataclass(frozen=True)
 class ObjectScores:
-    """Fractions. Of the IoU the mean is over images with prediction or truth; None where there is none."""
+    """Fractions. The mean IoU is over images with prediction or truth; None where there is none."""
 
     accuracy: float
     iou: float | None

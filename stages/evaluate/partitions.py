@@ -75,7 +75,7 @@ def variation_of_information(table_RT: I64) -> float:
 
 
 def entropy(sizes: I64) -> float:
-    """Of groups of these sizes, in bits."""
+    """The entropy of groups of these sizes, in bits."""
     share = sizes[sizes > 0] / max(1, int(sizes.sum()))
     return float(-(share * np.log2(share)).sum())
 

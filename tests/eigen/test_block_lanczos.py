@@ -29,7 +29,7 @@ def stacked(*graphs: np.ndarray) -> torch.Tensor:
 
 
 def random_graph(seed: int, kind: str = "cos_relu", nodes: int = 300) -> np.ndarray:
-    """Of features in a few loose groups."""
+    """That of features in a few loose groups."""
     rng = np.random.default_rng(seed)
     features = rng.normal(0.4, 1, (9, 32))[rng.integers(9, size=nodes)] + rng.normal(0, 0.8, (nodes, 32))
     if kind == "signed":

@@ -82,7 +82,7 @@ def test_labels_follow_the_colours(method) -> None:
 
 
 def test_the_foreground_is_all_but_the_background(method) -> None:
-    """Of a map with several objects it is the share that is left of the background's; without background, everywhere."""
+    """In a map with several objects it is the share that is left of the background's; without background, everywhere."""
     image, truth = slanted()
     objects = np.where(truth > 0, np.where(np.arange(64)[:, None] < 32, 1, 2), 0)
     found, foreground = method.refine(coarse(objects[4::8, 4::8], image), method.Options())

@@ -162,7 +162,7 @@ def test_their_eigenvalue_is_the_share_of_the_others(tokens: int, taken: int) ->
 
 @pytest.mark.parametrize(("tokens", "ours", "released"), [(1, [16], [16, 0, 0]), (2, [16, 2], [16, 2, 0])])
 def test_a_later_mask_exceeds_a_hundredth(tokens: int, ours: list[int], released: list[int]) -> None:
-    # Of 100 tokens an object of 16 and one of 1 or 2. Ours ends where a mask is too small, the original returns it empty.
+    # 100 tokens: an object of 16 and one of 1 or 2. Ours ends where a mask is too small, the original returns it empty.
     features = blocks((10, 10), (slice(1, 5), slice(1, 5)), (slice(7, 8), slice(7, 7 + tokens)))
     assert [mask.sum() for mask in maskcut.object_masks(features, (10, 10))] == ours
     assert [mask.sum() for mask in maskcut.object_masks(features, (10, 10), released=True)] == released
