@@ -30,8 +30,13 @@ class EvaluateParams(Params):
         description="classes: clusters beyond the classes count as errors, join a class, share classes with all others, or are left out "
         "with their pixels (STEGO)",
     )
+    background: Literal["cluster", "ignored"] = Field(
+        "cluster", description="classes: label 0 is one more cluster, or its pixels are not scored (PriMaPs)"
+    )
     protocol: Literal["native", "crop320"] = Field(
-        "native", description="objects: masks at full size, or 320 x 320 from the middle of a shorter side of 335"
+        "native",
+        description="classes, objects: maps at full size, or 320 x 320 from the middle of a shorter side of 320 (classes: STEGO, PriMaPs) "
+        "or 335 (objects: Sempart)",
     )
     pick: Literal["box", "area", "area8"] = Field(
         "box",
@@ -54,7 +59,13 @@ def check(sections: Mapping[str, Any]) -> None:
             method,
             "refine.source: segments gives maps without clusters; objects or partitions is allowed, or refine.source: assign",
         )
-    if method == "objects" and sections["segments"].background == "none":
+    params, none = sections["evaluate"], sections["segments"].background == "none"
+    if method == "classes" and params.background == "ignored" and (none or sections["assign"].background_collision):
+        other = "segments.background: none" if none else "assign.background_collision: true"
+        raise refused("evaluate.background", "ignored", f"{other} leaves no label of its own for it; set cluster")
+    if method == "partitions" and params.protocol != "native":
+        raise refused("evaluate.protocol", params.protocol, "partitions are compared at full size; set native")
+    if method == "objects" and none:
         raise refused("evaluate.method", method, "segments.background: none leaves no background; set it to border")
 
 
@@ -116,7 +127,7 @@ def scored_images(params: EvaluateParams, inputs: Inputs, execution: Execution, 
 def label_rows(clusters: int, background: str, *, collision: bool) -> tuple[int, int]:
     """Rows of the confusion matrix for so many clusters, and the label of the first.
 
-    Without a background rule label 0 never occurs, and clusters are the rows; with DSM's collision it is that of the first cluster.
+    Without a background label 0 never occurs or is not scored, and clusters are the rows; with DSM's collision it is that of the first cluster.
     """
     first = 1 if background == "none" and not collision else 0
     return (clusters if first or collision else clusters + 1), first
@@ -135,7 +146,8 @@ def few_clusters(rows: int, classes: int) -> str | None:
 def warn_of_few_clusters(sections: Mapping[str, Any]) -> None:
     """Log a line where the params ask for fewer labels than there are classes to score."""
     clusters, collision = sections["cluster"].k, sections["assign"].background_collision
-    rows, _ = label_rows(clusters, sections["segments"].background, collision=collision)
+    ignored = sections["evaluate"].background == "ignored"
+    rows, _ = label_rows(clusters, "none" if ignored else sections["segments"].background, collision=collision)
     if sections["evaluate"].method == "classes" and (line := few_clusters(rows, len(sections["index"].classes))):
         log.warning("params.yaml: %s", line)
 
@@ -148,7 +160,7 @@ def map_labels(params: EvaluateParams, inputs: Inputs) -> Any:
         return MapLabels([], 0, 0)
     rows, first = label_rows(
         inputs["cluster"]["centers"].shape[0],
-        inputs["segments"].params["background"],
+        "none" if params.background == "ignored" else inputs["segments"].params["background"],
         collision=bool(inputs["assign"].params["background_collision"]),
     )
     return MapLabels(list(inputs.index_params["classes"]), rows, first)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stages.refine.upsampling import upsample_labels
+from stages.refine.upsampling import upsample_labels, upsample_shares
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,10 @@ class CoarseMap:
     def upsampled(self) -> npt.NDArray[np.int16]:
         """The label of every pixel's token, int16 (H, W)."""
         return upsample_labels(self.labels, self.size, extent=self.extent, offset=self.offset)
+
+    def share(self, label: int) -> npt.NDArray[np.float32]:
+        """How near each pixel is to tokens of a label, interpolated between their centres: float32 (H, W) in [0, 1]."""
+        return upsample_shares(self.labels == label, self.size, extent=self.extent, offset=self.offset)
 
     @property
     def pixels(self) -> npt.NDArray[np.uint8]:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from pipeline.artifact import START, ArraySpec
-from pipeline.params import Params, validate
+from pipeline.params import Params, refused, validate
 from pipeline.stage import Execution, Input, Inputs, Stage
 
 
@@ -35,6 +35,17 @@ def options_of(params: RefineParams) -> Any:
     return validate(
         params.options, METHODS[params.method].Options, where=f"params.yaml: refine.options ({params.method})"
     )
+
+
+def check(sections: Mapping[str, Any]) -> None:
+    """Refuse masks against all else where there is no background."""
+    params = sections["refine"]
+    if params.method == "crf" and options_of(params).labels == "each" and sections["segments"].background == "none":
+        raise refused(
+            "refine.options.labels",
+            "each",
+            "segments.background: none leaves no background; set it to border, or together here",
+        )
 
 
 def reads_clusters(params: RefineParams) -> bool:
@@ -111,4 +122,5 @@ STAGE = Stage(
     sizes=sizes,
     run=run,
     options=options_of,
+    check=check,
 )

@@ -1,5 +1,7 @@
 """Grid -> image without misalignment."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -28,3 +30,30 @@ def upsample_labels(
         centres = (np.arange(length) + 0.5 - first) * cells / covered
         picks.append(np.clip(centres.astype(np.int64), 0, cells - 1))
     return labels_hw[np.ix_(*picks)]
+
+
+def upsample_shares(
+    shares_hw: npt.NDArray[Any],
+    size: tuple[int, int],
+    *,
+    extent: tuple[int, int] | None,
+    offset: tuple[int, int] = (0, 0),
+) -> npt.NDArray[np.float32]:
+    """Bilinear upsampling between the centres of tokens; around them the nearest ones are repeated.
+
+    Args:
+        shares_hw: numbers (row, column).
+        size, extent, offset: as of `upsample_labels`.
+
+    Returns:
+        float32 (height, width).
+    """
+    values = np.asarray(shares_hw, np.float32)
+    for axis, (length, covered, first) in enumerate(zip(size, extent or size, offset, strict=True)):
+        cells = values.shape[axis]
+        places = np.clip((np.arange(length) + 0.5 - first) * cells / covered - 0.5, 0, cells - 1)
+        low = places.astype(np.int64)
+        part = (places - low).astype(np.float32).reshape((-1, 1) if axis == 0 else (1, -1))
+        high = np.minimum(low + 1, cells - 1)
+        values = values.take(low, axis) * (1 - part) + values.take(high, axis) * part
+    return values

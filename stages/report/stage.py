@@ -89,7 +89,9 @@ def colors_of_labels(inputs: Inputs, split: str) -> npt.NDArray[np.uint8]:
 
 
 def first_label(inputs: Inputs, split: str) -> int:
-    """The label of the confusion matrix's first row: 1 where nothing can be background, else 0."""
+    """The label of the confusion matrix's first row: 1 where nothing can be background, or it is not scored, else 0."""
+    if inputs["evaluate"][split].params["background"] == "ignored":
+        return 1
     collision = inputs["assign"][split].params["background_collision"]
     return int(inputs["segments"][split].params["background"] == "none" and not collision)
 

@@ -175,3 +175,72 @@ def test_scores_and_artifact_are_published_together(
     finished_project.run("evaluate")
     assert metrics(finished_project)["convention"]["absent"] == "zero"
     assert not [name for name in finished_project.files() if ".partial/" in name]
+
+
+def test_background_is_scored_or_not(caplog: pytest.LogCaptureFixture) -> None:
+    """Label 0 on two of eight pixels with a class, and on one without."""
+    caplog.set_level(logging.INFO)
+    image = ScoredImage(
+        map=np.array([[0, 0, 0, 1, 1, 1, 2, 2, 2]], np.int16),
+        foreground=None,
+        labels=np.array([[-1, 0, 1, 0, 0, 0, 1, 1, 1]]),
+    )
+    scored = classes.score([image], EvaluateParams(), MapLabels(["a", "b"], 3, 0))
+    ignored = classes.score([image], EvaluateParams(background="ignored"), MapLabels(["a", "b"], 2, 1))
+    assert scored.confusion.tolist() == [[1, 1], [3, 0], [0, 3]]
+    assert ignored.confusion.tolist() == [[3, 0], [0, 3]]
+    assert ignored.metrics["miou"] == 1
+    assert ignored.metrics["convention"]["background"] == "ignored"
+    assert "background: ignored leaves out 2 of 8 pixels" in caplog.text
+
+
+@pytest.mark.parametrize("size", [(320, 320), (200, 200), (320, 480), (700, 330), (1, 9)])
+def test_the_crop_of_labels_is_what_pillow_gives(size: tuple[int, int]) -> None:
+    labels = np.random.default_rng(0).integers(0, 20, size).astype(np.int32)
+    scaled = [320 * side // min(size) for side in size]
+    whole = np.asarray(Image.fromarray(labels).resize((scaled[1], scaled[0]), Image.Resampling.NEAREST))
+    top, left = (round((side - 320) / 2) for side in scaled)
+    np.testing.assert_array_equal(classes.central_labels(labels), whole[top : top + 320, left : left + 320])
+
+
+def test_a_crop_leaves_out_the_ends() -> None:
+    truth = np.zeros((100, 300), np.int64)
+    truth[:, 150:] = 1
+    found = truth + 1
+    found[:, :90] = 2  # beyond the crop, columns 100 to 200
+    image = ScoredImage(map=found.astype(np.int16), foreground=None, labels=truth)
+    native, crop = (
+        classes.score([image], EvaluateParams(protocol=protocol), MapLabels(["a", "b"], 2, 1)).metrics
+        for protocol in ("native", "crop320")
+    )
+    assert native["accuracy"] == pytest.approx(0.7)
+    assert (crop["accuracy"], crop["convention"]["protocol"]) == (1, "crop320")
+
+
+def test_ignored_background_through_the_stages(finished_project) -> None:
+    finished_project.set({"segments.background": "border", "evaluate.background": "ignored"})
+    finished_project.run_all("segments", "crops", "cluster", "assign", "refine", "evaluate", "report")
+    confusion = finished_project.artifact("evaluate")["confusion"][:]
+    maps = np.stack(list(finished_project.artifact("refine")["maps"]))
+    assert len(confusion) == finished_project.artifact("cluster")["centers"].shape[0]
+    assert confusion.sum() == (maps[:, :, np.arange(64) != 32] > 0).sum()
+
+
+@pytest.mark.parametrize(
+    ("edits", "line"),
+    [
+        (
+            {"evaluate.background": "ignored", "segments.background": "none"},
+            "segments.background: none leaves no label",
+        ),
+        (
+            {"evaluate.background": "ignored", "segments.background": "border", "assign.background_collision": True},
+            "assign.background_collision: true leaves no label",
+        ),
+        ({"evaluate.method": "partitions", "evaluate.protocol": "crop320"}, "partitions are compared at full size"),
+    ],
+)
+def test_what_does_not_fit_the_maps_is_one_line(tiny_project, edits, line: str) -> None:
+    tiny_project.set(edits)
+    with pytest.raises(ParamsError, match=line):
+        tiny_project.run("index")

@@ -135,6 +135,14 @@ DSM_CRF = {
     **{"bilateral_weight": 10, "bilateral_xy": 80, "bilateral_rgb": 13, "gaussian_weight": 3, "gaussian_xy": 3},
     **{"iterations": 5, "floor": 1e-5},
 }
+PRIMAPS_CRF = {
+    **{"bilateral_weight": 4, "bilateral_xy": 67, "bilateral_rgb": 3, "gaussian_weight": 3, "gaussian_xy": 1},
+    **{"iterations": 10, "floor": 0.3679, "evidence": "linear"},
+}
+MASKCUT_CRF = {
+    **{"bilateral_weight": 10, "bilateral_xy": 50, "bilateral_rgb": 5, "gaussian_weight": 7, "gaussian_xy": 3},
+    **{"iterations": 10, "floor": 0.3679, "labels": "each", "min_iou": 0.5},
+}
 SOURCES: dict[str, dict[str, Any]] = {
     # Deep Spectral Methods: its README (K, segments, erosion, dilation) and the defaults of its functions.
     "dsm": {
@@ -224,10 +232,13 @@ SOURCES: dict[str, dict[str, Any]] = {
     "maskcut": {
         **{"features.backbone": "vit_base_patch8_224.dino", "features.resize": [480, 480]},
         **{"segments.options": {"tau": 0.15, "eps": 1e-5, "masks": 3}, "crops.erode": 6, "crops.dilate": 12},
+        "refine.options": MASKCUT_CRF,
     },
     # PriMaPs: its README and code.
     "primaps": {
         **{"features.backbone": "vit_small_patch8_224.dino", "features.facet": "token"},
+        **{"features.resize": 320, "features.fit": "square", "evaluate.protocol": "crop320"},
+        **{"evaluate.background": "ignored", "refine.options": PRIMAPS_CRF},
         **{
             "segments.options": {"threshold": 0.4, "coverage": 0.95},
             "cluster.k": 27,

@@ -14,6 +14,7 @@ from stages.evaluate.scored import MapLabels, ScoredImage, SplitScores
 from stages.evaluate.scores import Scores, scores
 
 TRUTH = ("a label image",)
+CROPPED = 320
 log = logging.getLogger("usseg")
 CONVENTIONS = {
     "stego": {"matching": "count", "absent": "drop", "surplus": "strict"},
@@ -27,12 +28,20 @@ def score(images: Iterable[ScoredImage], params: Any, labels: MapLabels) -> Spli
     """Mean IoU and accuracy, by class, and under the published conventions."""
     names = labels.classes
     confusion, labelled = np.zeros((labels.clusters, len(names)), np.int64), False
+    known = uncovered = 0
     for image in images:
         assert image.labels is not None
         labelled = True
-        confusion += confusion_matrix(
-            image.map - labels.first, image.labels, num_clusters=labels.clusters, num_classes=len(names)
-        )
+        found, truth = image.map, image.labels
+        if params.protocol == "crop320":
+            found, truth = central_labels(found), central_labels(truth)
+        if params.background == "ignored":
+            left_out = (found == 0) & (truth >= 0)
+            known, uncovered = known + int((truth >= 0).sum()), uncovered + int(left_out.sum())
+            truth = np.where(left_out, -1, truth)
+        confusion += confusion_matrix(found - labels.first, truth, num_clusters=labels.clusters, num_classes=len(names))
+    if params.background == "ignored" and labelled:
+        log.warning("evaluate: background: ignored leaves out %d of %d pixels", uncovered, known)
     whole = confusion
     if params.surplus == "dropped":
         counted, confusion = confusion.sum(), drop_surplus(confusion)
@@ -50,12 +59,28 @@ def score(images: Iterable[ScoredImage], params: Any, labels: MapLabels) -> Spli
             **main_scores(confusion, result),
             "per_class": by_name(names, result.iou),
             "per_class_accuracy": by_name(names, result.class_accuracy),
-            "convention": params.model_dump(include={"matching", "absent", "surplus"}),
+            "convention": {
+                **params.model_dump(include={"matching", "absent", "surplus"}),
+                **params.model_dump(include={"background", "protocol"}, exclude_defaults=True),
+            },
             "conventions": {name: convention_scores(whole, **settings) for name, settings in CONVENTIONS.items()},
         }
     rows = [(name, value) for name, value in zip(names, result.iou.tolist(), strict=True) if not math.isnan(value)]
     clusters = [f"{k + labels.first}: {names[c] if c >= 0 else '-'}" for k, c in enumerate(matching.tolist())]
     return SplitScores(metrics, rows, confusion_png(confusion, names, clusters), confusion, matching)
+
+
+def central_labels(labels_HW: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Labels resized to a shorter side of 320, each pixel that of the nearest, then the 320 x 320 in the middle.
+
+    Source: evaluation of STEGO and PriMaPs.
+    """
+    short, picks = min(labels_HW.shape), []
+    for length in labels_HW.shape:
+        resized = CROPPED * length // short
+        wanted = round((resized - CROPPED) / 2) + np.arange(CROPPED)
+        picks.append(((wanted + 0.5) * length / resized).astype(np.int64))
+    return labels_HW[np.ix_(*picks)]
 
 
 def convention_scores(

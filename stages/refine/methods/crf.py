@@ -3,6 +3,9 @@
 Own mean field on the permutohedral lattice: pydensecrf, which the originals use, has no wheels and no longer compiles (Python 3.11).
 """
 
+from collections.abc import Sequence
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
@@ -14,6 +17,7 @@ from stages.refine.voting import U8, of_255
 
 PIXELS = True
 TOGETHER = 8  # labels filtered at a time
+OTHERS = {"floor", "iterations", "evidence", "labels", "min_iou"}  # options that are not of the kernels
 
 
 class Options(Params):
@@ -34,6 +38,17 @@ class Options(Params):
         gt=0,
         lt=1,
         description="probability of a label that the map does not give, as a share of one that it gives",
+    )
+    evidence: Literal["nearest", "linear"] = Field(
+        "nearest",
+        description="a pixel has that of its token, or its logarithm is interpolated between tokens (PriMaPs, whose mask logits are 0 and 1)",
+    )
+    labels: Literal["together", "each"] = Field(
+        "together",
+        description="all at once, or each but 0 against all else, its holes filled (MaskCut); of two the smaller keeps a pixel",
+    )
+    min_iou: float = Field(
+        0.5, ge=0, le=1, description="each: a mask that has less in common with what it was becomes background"
     )
 
 
@@ -76,6 +91,27 @@ def dense_crf(
 
     Source: Kraehenbuehl and Koltun, Efficient Inference in Fully Connected CRFs (NeurIPS 2011), algorithm 1 and their code.
     """
+    kernels = kernels_of(
+        image,
+        bilateral_weight=bilateral_weight,
+        bilateral_xy=bilateral_xy,
+        bilateral_rgb=bilateral_rgb,
+        gaussian_weight=gaussian_weight,
+        gaussian_xy=gaussian_xy,
+    )
+    return mean_field(probabilities_PL, kernels, iterations=iterations)
+
+
+def kernels_of(
+    image: npt.NDArray[np.uint8],
+    *,
+    bilateral_weight: float,
+    bilateral_xy: float,
+    bilateral_rgb: float,
+    gaussian_weight: float,
+    gaussian_xy: float,
+) -> list[tuple[float, Lattice, F32]]:
+    """Weight, lattice and norm of each kernel whose weight is not 0, of an image uint8 RGB (height, width, 3)."""
     place = positions(image.shape[:2])
     kernels = []
     if bilateral_weight:
@@ -83,12 +119,18 @@ def dense_crf(
         kernels.append((bilateral_weight, lattice_of(np.concatenate([place / bilateral_xy, colors], axis=1))))
     if gaussian_weight:
         kernels.append((gaussian_weight, lattice_of(place / gaussian_xy)))
-    norms = [normalizer(lattice, len(place)) for _, lattice in kernels]
+    return [(weight, lattice, normalizer(lattice, len(place))) for weight, lattice in kernels]
+
+
+def mean_field(
+    probabilities_PL: npt.NDArray[np.floating], kernels: Sequence[tuple[float, Lattice, F32]], *, iterations: int
+) -> F32:
+    """Beliefs after some iterations, float32 (pixel, label); see `dense_crf`."""
     evidence = np.log(np.asarray(probabilities_PL, np.float32))
     beliefs = softmax(evidence)
     for _ in range(iterations):
         scores = evidence.copy()
-        for (weight, lattice), norm in zip(kernels, norms, strict=True):
+        for weight, lattice, norm in kernels:
             for start in range(0, beliefs.shape[1], TOGETHER):
                 part = slice(start, start + TOGETHER)
                 scores[:, part] += np.float32(weight) * norm * lattice.filter(norm * beliefs[:, part])
@@ -110,9 +152,43 @@ def refine(coarse: CoarseMap, options: Options) -> tuple[npt.NDArray[np.int16], 
     present, position = np.unique(labels, return_inverse=True)
     if len(present) == 1:
         return labels, of_255(labels > 0)
-    given = position.reshape(-1, 1) == np.arange(len(present))
-    settings = options.model_dump(exclude={"floor"})
-    beliefs = dense_crf(np.where(given, np.float32(1), np.float32(options.floor)), coarse.pixels, **settings)
+    kernels = kernels_of(coarse.pixels, **options.model_dump(exclude=OTHERS))
+    if options.labels == "each":
+        return each_mask(coarse, labels, kernels, options)
+    if options.evidence == "linear":
+        shares = np.stack([coarse.share(label).reshape(-1) for label in present], axis=1)
+        probabilities = np.float32(options.floor) ** (1 - shares)
+    else:
+        given = position.reshape(-1, 1) == np.arange(len(present))
+        probabilities = np.where(given, np.float32(1), np.float32(options.floor))
+    beliefs = mean_field(probabilities, kernels, iterations=options.iterations)
     background = beliefs[:, 0] if present[0] == 0 else np.zeros(len(beliefs), np.float32)
     found = np.asarray(present[beliefs.argmax(axis=1)].reshape(labels.shape), np.int16)
     return found, of_255(1 - background.reshape(labels.shape))
+
+
+def each_mask(
+    coarse: CoarseMap,
+    labels_HW: npt.NDArray[np.int16],
+    kernels: Sequence[tuple[float, Lattice, F32]],
+    options: Options,
+) -> tuple[npt.NDArray[np.int16], U8]:
+    """Each label above 0 against all else, its holes filled; dropped where it has too little in common with its mask before.
+
+    Source: Wang et al., CutLER (CVPR 2023), MaskCut's code.
+    """
+    from scipy.ndimage import binary_fill_holes
+
+    out, sure = np.zeros(labels_HW.shape, np.int16), np.zeros(labels_HW.shape, np.float32)
+    for label in np.unique(labels_HW[labels_HW > 0]).tolist():
+        before = labels_HW == label
+        share = (coarse.share(label) if options.evidence == "linear" else before.astype(np.float32)).reshape(-1)
+        probabilities = np.float32(options.floor) ** np.stack([share, 1 - share], axis=1)
+        belief = mean_field(probabilities, kernels, iterations=options.iterations)[:, 1].reshape(out.shape)
+        mask = belief > 0.5
+        filled = np.asarray(binary_fill_holes(mask))
+        if (filled & before).sum() < options.min_iou * (filled | before).sum():
+            continue
+        out[filled & (out == 0)] = label
+        sure = np.maximum(sure, np.where(filled & ~mask, np.float32(1), belief))
+    return out, of_255(sure)
