@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from pipeline.errors import UssegError
+from pipeline.errors import ParamsError, UssegError
 
 if TYPE_CHECKING:
     from pipeline.stage import Execution, Stage
@@ -96,7 +96,9 @@ def usseg(version: VersionOption = False) -> None:
 @contextmanager
 def one_line_errors(debug: bool) -> Iterator[None]:
     """Print the user's mistakes as one line and exit with 1; `--debug` shows the traceback."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    lines = logging.StreamHandler(sys.stderr)
+    lines.setFormatter(PrintableFormatter("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[lines], force=True)
     for noisy in NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.getLogger("huggingface_hub").propagate = False  # it prints its lines itself
@@ -116,6 +118,14 @@ def one_line_errors(debug: bool) -> Iterator[None]:
             raise
         typer.echo("usseg: interrupted; the same command continues where it stopped", err=True)
         raise typer.Exit(130) from None
+
+
+class PrintableFormatter(logging.Formatter):
+    """Messages as `printable` shows them: they hold file names, which come from elsewhere."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The text of a record, in one line."""
+        return printable(super().formatMessage(record))
 
 
 def printable(text: str) -> str:
@@ -233,7 +243,11 @@ def dataset_apply(
     from stages.index.layouts import find_layout, settings_of
 
     with one_line_errors(debug):
-        settings = settings_of(find_layout(layout, folder), folder, read_params(project.resolve()))
+        if not folder.is_dir():
+            raise ParamsError(f"no folder {folder}; name the one that holds the dataset")
+        # What params.yaml says is relative to the project, not to where the command is given.
+        root = folder if (project / folder).resolve() == folder.resolve() else folder.resolve()
+        settings = settings_of(find_layout(layout, root), root, read_params(project.resolve()))
         for change in write_settings(project.resolve(), settings, check=check_params):
             typer.echo(change)
 

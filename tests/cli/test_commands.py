@@ -154,6 +154,17 @@ def test_scores(finished, usseg, tmp_path: Path) -> None:
     assert re.fullmatch(r"usseg: .*metrics: no scores; run dvc repro on a split with labels\n", nothing.stderr)
 
 
+def test_a_file_name_gives_no_orders_to_the_terminal(tiny_project, usseg) -> None:
+    (tiny_project.path / "data/images/train/a\x1b[2J\nb.png").write_text("no image")
+    tiny_project.set({"index.on_error": "skip"})
+    done = usseg(tiny_project.path, "stage", "index", "--split", "train")
+    assert done.returncode == 0, done.stderr
+    assert "\x1b" not in done.stderr
+    assert all(line.startswith("index@train: ") for line in done.stderr.splitlines())
+    assert "skipped: " in done.stderr
+    assert "a\\x1b[2J\\nb.png" in done.stderr
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -254,6 +265,7 @@ def test_dataset(finished, usseg, tmp_path: Path) -> None:
     assert usseg(tmp_path, "dataset", "check", ".", "--layout", "vok2012").stderr.startswith(
         "usseg: no dataset 'vok2012'"
     )
+    (tmp_path / "voc").mkdir()
     assert usseg(tmp_path, "dataset", "apply", "voc", "--layout", "voc2012").returncode == 0
     content = read_params(tmp_path)
     assert content["index"]["classes"][15] == "person"
@@ -288,3 +300,18 @@ def test_a_warning_of_python_is_one_line(tmp_path: Path) -> None:
 def test_version_is_the_installed_one(usseg, tmp_path: Path) -> None:
     done = usseg(tmp_path, "--version")
     assert (done.returncode, done.stdout, done.stderr) == (0, f"usseg {version('usseg')}\n", "")
+
+
+def test_a_dataset_is_found_from_any_folder(usseg, tmp_path: Path) -> None:
+    (tmp_path / "project").mkdir()
+    (tmp_path / "voc").mkdir()
+    (tmp_path / "project/params.yaml").write_text((ROOT / "params.yaml").read_text())
+    apply = ("dataset", "apply", "voc", "--layout", "bsds500")
+    done = usseg(tmp_path, *apply, "--project", "project")
+    assert done.returncode == 0, done.stderr
+    assert read_params(tmp_path / "project")["index"]["root"] == str(tmp_path / "voc")
+    nothing = usseg(tmp_path / "project", *apply)
+    assert (nothing.returncode, nothing.stderr) == (1, "usseg: no folder voc; name the one that holds the dataset\n")
+    (tmp_path / "project/voc").mkdir()
+    assert usseg(tmp_path / "project", *apply).returncode == 0
+    assert read_params(tmp_path / "project")["index"]["root"] == "voc"

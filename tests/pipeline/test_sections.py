@@ -119,7 +119,7 @@ COMMANDS = [
     "needed",
     "scores",
     "recipe apply acg",
-    "dataset apply public --layout camvid",
+    "dataset apply . --layout camvid",
     "compare --segments spectral --cluster kmeans",
 ]
 
