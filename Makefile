@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: install demo test lint parity bench
+.PHONY: install demo test test-slow lint parity bench
 
 install: .venv/installed
 
@@ -23,7 +23,10 @@ demo: install
 	@echo "report: $(CURDIR)/report/index.html"
 
 test: install
-	pytest
+	pytest -m 'not slow'
+
+test-slow: install
+	pytest -m slow  # one at a time: they kill processes at chosen moments and measure memory
 
 lint: install
 	ruff check .

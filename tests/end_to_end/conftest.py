@@ -149,3 +149,10 @@ def artifact_files() -> Callable[[Path], dict[str, bytes]]:
         return {name: path.read_bytes() for name, path in named.items() if not name.endswith((".lock", ".run.json"))}
 
     return read
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test in this folder is slow."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.slow)
