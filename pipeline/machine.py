@@ -14,7 +14,7 @@ from pipeline.stage import Stage
 def resolve_device(name: str, *, elsewhere: bool = False) -> str:
     """`auto` -> the first GPU where there is one; an absent device is refused, unless workers elsewhere compute on theirs."""
     kind, _, index = name.partition(":")
-    if name not in ("auto", "cpu") and (kind != "cuda" or not (index or "0").isdigit()):
+    if name not in ("auto", "cpu") and (kind != "cuda" or not (index or "0").isdecimal() or not index.isascii()):
         raise ParamsError(f"--device: found {name!r}; auto, cpu, cuda or cuda:N is allowed")
     no_driver = not any(Path(node).exists() for node in ("/dev/nvidiactl", "/dev/dxg"))
     if name == "cpu" or (name == "auto" and no_driver):  # spares the seconds that importing torch takes
@@ -53,9 +53,10 @@ def findings(stages: Mapping[str, Stage], project: Path) -> Iterator[tuple[str, 
     memory = psutil.virtual_memory()
     yield "cores", str(CPU_COUNT)
     yield "memory", f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free"
-    yield "disk", f"{shutil.disk_usage(project).free / 2**30:.1f} GiB free at {project}"
+    if project.is_dir():
+        yield "disk", f"{shutil.disk_usage(project).free / 2**30:.1f} GiB free at {project}"
     try:
         read_sections(stages, project)
         yield "params.yaml", "every section is fine"
     except ParamsError as error:
-        yield "params.yaml", str(error)
+        yield "params.yaml", str(error).removeprefix("params.yaml: ")

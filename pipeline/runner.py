@@ -113,9 +113,10 @@ def placed(execution: Execution, *, gpu: bool) -> Execution:
 def leave_empty(stage: Stage, split: str, target: Path, project: Path) -> None:
     """Publish an artifact without arrays, and the stage's blank files, since DVC wants every output to exist.
 
-    The sidecar stays, for the artifact that DVC may bring back from its cache.
+    The sidecar stays, for the artifact that DVC may bring back from its cache. So does the partial folder of an interrupted run,
+    which continues when a method reads the artifact again.
     """
-    folder = partial_folder(target, "empty")
+    folder = target.parent / f".{target.stem}.empty.partial"
     attrs = {"stage": stage.name, "version": stage.version, "split": split, "empty": True}
     seal(folder, {**attrs, "params": {}, "num_images": 0, "arrays": {}})
     publish(folder, target)

@@ -304,12 +304,13 @@ def settings_of(layout: Layout, root: Path, content: Settings | None = None) -> 
     none for the class `background` where, by the content of params.yaml, the background of an image has a label of its own.
     """
     splits = {name: dict(split) for name, split in splits_at(layout, root).items()}
+    colors = any(values.startswith("#") for values in layout.classes.values())
     index = {
         "root": str(root),
         "splits": splits,
         "classes": list(layout.classes),
         "label_values": list(layout.classes.values()),
-        "ignore": [] if layout.classes == OBJECT else [255],
+        "ignore": [] if layout.classes == OBJECT or colors else [255],
     }
     bare = [name for name, split in splits.items() if not split["labels"]]
     cluster: dict[str, Any] = {"fit_split": [*bare, *(name for name in splits if name == "train"), *splits][0]}

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.artifact import publish, recover, replaced_path
+from pipeline.artifact import artifact_path, open_artifact, publish, recover, replaced_path
+from pipeline.runner import leave_empty
+from stages import STAGES
 
 
 def sealed(folder: Path, text: str) -> Path:
@@ -41,3 +43,13 @@ def test_whatever_stands_there_is_replaced(tmp_path: Path, place: str, killed: b
             (target / "zarr.json").unlink()
             target.rmdir()
     assert place != "link" or (elsewhere / "mine").read_text() == "kept"
+
+
+def test_an_artifact_left_empty_keeps_the_partial_folder_of_an_interrupted_run(tmp_path: Path) -> None:
+    target = artifact_path(tmp_path, "eigen", "val")
+    block = target.parent / ".val.0123456789abcdef.partial/done/000000000"
+    block.parent.mkdir(parents=True)
+    block.write_bytes(b"")
+    leave_empty(STAGES["eigen"], "val", target, tmp_path)
+    assert open_artifact(target).attrs["empty"]
+    assert block.exists()
