@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import importlib.util
+import math
 import os
 import stat
 import warnings
@@ -267,7 +268,7 @@ def matrix_size(path: Path) -> tuple[int, int]:
             shapes = [shape for _, shape, _ in whosmat(stream)]
     except Exception as error:  # as above
         raise ImageError(f"{path}: {reason(error)}") from None
-    height, width = max((shape[:2] for shape in shapes), key=np.prod, default=(0, 0))
+    height, width = max(((*shape, 1, 1)[:2] for shape in shapes), key=math.prod, default=(0, 0))  # text has one axis
     return width, height
 
 

@@ -7,7 +7,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -197,9 +197,36 @@ def compute_block(task: BlockTask) -> int:
             write_rows(task.folder / "data", name, part.place(spec), array)
     for name, spec in arrays.items():
         sync_rows(task.folder / "data", name, task.layout.shards(spec))
-    images = task.layout.images
-    write_file(task.folder / "done" / f"{images.start:09d}", b"")
-    return len(images)
+    digests = block_digests(task.folder / "data", stage, task.layout)
+    write_file(marker_path(task.folder, task.layout), json.dumps(digests).encode())
+    return len(task.layout.images)
+
+
+def marker_path(folder: Path, block: Layout) -> Path:
+    """The file that says that a block is finished: it holds the block's digests."""
+    return folder / "done" / f"{block.images.start:09d}"
+
+
+def block_digests(data: Path, stage: Stage, block: Layout) -> dict[str, str]:
+    """SHA-256 of the files of a block and of the arrays' descriptions, by path; a shard of nothing but the fill value has none."""
+    found: dict[str, str] = {}
+    for name, spec in stage.arrays.items():
+        shards = [data / name / "c" / str(number) for number in block.shards(spec)]
+        inside = [path for shard in shards for path in ([shard] if shard.is_file() else sorted(shard.rglob("*")))]
+        for path in [data / name / "zarr.json", *inside]:
+            if path.is_file():
+                found[path.relative_to(data).as_posix()] = file_checksum(path)
+    return found
+
+
+def finished_blocks(folder: Path, stage: Stage, blocks: Sequence[Layout]) -> list[Layout] | None:
+    """The blocks that an interrupted run has finished; None where one of them is not as it was written."""
+    marked = [block for block in blocks if marker_path(folder, block).exists()]
+    for block in marked:
+        digests = json.dumps(block_digests(folder / "data", stage, block))
+        if marker_path(folder, block).read_bytes() != digests.encode():
+            return None
+    return marked
 
 
 def run_blocks(
@@ -216,7 +243,11 @@ def run_blocks(
     count = input_artifacts(inputs)[f"index@{inputs.split}"].num_images
     layout = layout_of(count, stage.sizes(params, inputs))
     dtypes = {name: chosen_dtype(spec.dtype, params) for name, spec in stage.arrays.items()}
-    if not ((folder / "done").exists() and (folder / "data").exists()):
+    blocks = layout.blocks()
+    finished = finished_blocks(folder, stage, blocks)
+    if finished is None:
+        log.warning("%s@%s: its unfinished run is damaged and is discarded; beginning anew", stage.name, inputs.split)
+    if not finished:
         shutil.rmtree(folder, ignore_errors=True)
         shapes = {name: layout.stored_shape(spec) for name, spec in stage.arrays.items()}
         create_arrays(folder / "data", stage.arrays, dtypes, shapes)
@@ -224,7 +255,7 @@ def run_blocks(
             write_rows(folder / "data", name, slice(None), layout.starts)
         sync(folder)
         (folder / "done").mkdir()
-    todo = [block for block in layout.blocks() if not (folder / "done" / f"{block.images.start:09d}").exists()]
+    todo = [block for block in blocks if not marker_path(folder, block).exists()]
     done = count - sum(len(block.images) for block in todo)
     if done:
         log.info("%s@%s: continuing, %d of %d images are done", stage.name, inputs.split, done, count)

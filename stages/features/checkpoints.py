@@ -94,7 +94,7 @@ def read_file(path: Path) -> Any:
     scalar: Any = vars(np)["_core"].multiarray.scalar
     plain = [argparse.Namespace, PosixPath, np.dtype, *numbers, (scalar, "numpy.core.multiarray.scalar"), scalar]
     try:
-        if path.suffix == ".safetensors":
+        if path.suffix.lower() == ".safetensors":
             from safetensors.torch import load_file
 
             return load_file(path)
@@ -157,13 +157,20 @@ def check_weights(state: Mapping[str, torch.Tensor], where: str) -> None:
     """Refuse what no training gives.
 
     Raises:
-        WeightsError: integers, numbers that are not finite, or nothing but zeros.
+        WeightsError: tensors without numbers, integers, numbers that are not finite in float32, or nothing but zeros.
     """
     for key, value in state.items():
+        if value.is_meta or value.layout != torch.strided:
+            kind = "meta" if value.is_meta else str(value.layout).removeprefix("torch.")
+            raise WeightsError(
+                f"features.weights: {where}: {key} is a {kind} tensor; a dense one with numbers is needed"
+            )
         if not value.is_floating_point():
             raise WeightsError(f"features.weights: {where}: {key} is {value.dtype}; floating-point weights are needed")
-        if not bool(torch.isfinite(value).all()):
-            raise WeightsError(f"features.weights: {where}: {key} holds NaN or infinity; take another checkpoint")
+        if not bool(torch.isfinite(value.float()).all()):
+            raise WeightsError(
+                f"features.weights: {where}: {key} holds NaN, infinity or what float32 cannot hold; take another checkpoint"
+            )
     matrices = [value for value in state.values() if value.ndim > 1]
     if matrices and not any(bool(value.any()) for value in matrices):
         raise WeightsError(f"features.weights: {where}: all weights are 0; take another checkpoint")

@@ -106,13 +106,9 @@ def run(params: FeaturesParams, inputs: Inputs, images: range, execution: Execut
     with thread_map(execution.decoders) as ahead:
         for (_, rows), pixels in zip(parts, ahead(pixels_of, parts), strict=True):
             found = describe(settings, pixels, inputs.project, execution.device)
-            for name in ("patches", "values"):
-                if out[name].size:
-                    refuse_infinite(params, name, found[name], [images[row] for row in rows], inputs)
-                    out[name][rows, : found[name].shape[1]] = found[name]
-            out["cls"][rows] = found["cls"]
-            if params.attention:
-                out["class_state"][rows] = found["class_state"]
+            for name in (name for name in ("patches", "values", "cls", "class_state") if out[name].size):
+                refuse_infinite(params, name, found[name], [images[row] for row in rows], inputs)
+                out[name][rows, : found[name].shape[1]] = found[name]
     return out
 
 
@@ -124,14 +120,14 @@ def refuse_infinite(
     Args:
         params: of the stage.
         name: the array.
-        found: (image, token, channel), in the dtype that is stored.
+        found: (image, ..., channel), in the dtype that is stored.
         images: their numbers in the split.
         inputs: with the index, for their ids.
 
     Raises:
         ParamsError: names the first image, and what helps.
     """
-    good = np.isfinite(found).all(axis=(1, 2))
+    good = np.isfinite(found).all(axis=tuple(range(1, found.ndim)))
     if good.all():
         return
     row = int(np.argmin(good))

@@ -110,7 +110,9 @@ def test_layouts_are_read_alike(tmp_path: Path, dino_state: State, layout: str) 
 
 def test_safetensors_and_pth_are_read_alike(tmp_path: Path, dino_state: State) -> None:
     torch.save(dino_state, tmp_path / "weights.pth")
-    save_file(dino_state, tmp_path / "weights.safetensors")
+    for name in ("weights.safetensors", "weights.SafeTensors"):
+        save_file(dino_state, tmp_path / name)
+        assert same(read_checkpoint(tmp_path / "weights.pth"), read_checkpoint(tmp_path / name))
     assert same(read_checkpoint(tmp_path / "weights.pth"), read_checkpoint(tmp_path / "weights.safetensors"))
     vit = load(tmp_path / "weights.safetensors")
     assert (vit.patch_size, vit.channels, vit.num_heads, vit.num_prefix) == (8, 24, 3, 1)
@@ -296,8 +298,20 @@ def test_dinov2_files_give_the_features_of_the_formula(
     [
         (lambda s: {k: torch.zeros_like(v) for k, v in s.items()}, "all weights are 0; take another checkpoint"),
         (lambda s: {k: v.to(torch.int8) for k, v in s.items()}, "is torch.int8; floating-point weights are needed"),
-        (lambda s: {**s, "norm.bias": s["norm.bias"] * float("nan")}, "norm.bias holds NaN or infinity; take another"),
-        (lambda s: {**s, "norm.bias": s["norm.bias"] / 0}, "norm.bias holds NaN or infinity; take another"),
+        (
+            lambda s: {**s, "norm.bias": s["norm.bias"] * float("nan")},
+            "norm.bias holds NaN, infinity or what .*; take another",
+        ),
+        (lambda s: {**s, "norm.bias": s["norm.bias"] / 0}, "norm.bias holds NaN, infinity or what .*; take another"),
+        (lambda s: {**s, "norm.bias": s["norm.bias"].double() * 1e300}, "norm.bias holds .* what float32 cannot hold"),
+        (
+            lambda s: {**s, "norm.bias": s["norm.bias"].to("meta")},
+            "norm.bias is a meta tensor; a dense one with numbers",
+        ),
+        (
+            lambda s: {**s, "norm.bias": s["norm.bias"].to_sparse()},
+            "norm.bias is a sparse_coo tensor; a dense one with",
+        ),
         (lambda s: {"rope_embed.periods": s["cls_token"]}, "the layout is that of DINOv3; name its model of timm"),
         (lambda s: {"visual.transformer.resblocks.0.ln_1.weight": s["norm.bias"]}, "the layout is that of CLIP"),
         (lambda s: {"layer1.0.conv1.weight": s["cls_token"]}, "the layout is that of a ResNet"),

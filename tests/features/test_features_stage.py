@@ -137,18 +137,19 @@ def test_features_beyond_float16_name_the_image_and_the_cure(tiny_project, dino_
     assert np.isfinite(tiny_project.run("features")["patches"][:]).all()
 
 
-def test_features_that_are_not_finite_name_the_image(tiny_project, dino_state, monkeypatch) -> None:
-    use_checkpoint(tiny_project, dino_state)
+@pytest.mark.parametrize("name", ["patches", "values", "cls", "class_state"])
+def test_features_that_are_not_finite_name_the_image(tiny_project, dino_state, monkeypatch, name) -> None:
+    use_checkpoint(tiny_project, dino_state, **{"features.attention": True})
     tiny_project.run("index")
 
     def broken(settings, pixels, project, device):
         found = described(settings, pixels, project, device)
-        found["patches"][0, 3] = np.nan
+        found[name][0, ..., 3] = np.nan
         return found
 
     described = transformer.describe
     monkeypatch.setattr(transformer, "describe", broken)
-    line = r"^params\.yaml: features\.weights: found 'weights\.pth'; patches of image 'photo0' are not finite; take another"
+    line = rf"^params\.yaml: features\.weights: found 'weights\.pth'; {name} of image 'photo0' are not finite; take another"
     with pytest.raises(ParamsError, match=line):
         tiny_project.run("features")
 

@@ -9,7 +9,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from pipeline.errors import ImageError, ParamsError
-from pipeline.images import file_checksum
+from pipeline.images import file_checksum, matrix_size
 from pipeline.labels import LabelValues
 from pipeline.stage import Inputs
 from pipeline.truth import Truth, read_truth
@@ -121,6 +121,11 @@ def test_segmentations_of_several_people(tmp_path: Path) -> None:
     for found, given in zip(truth.partitions, (one, two), strict=True):
         assert found.dtype == np.int64
         np.testing.assert_array_equal(found, given)
+
+
+def test_text_in_a_matlab_file_has_a_size(tmp_path: Path) -> None:
+    savemat(tmp_path / "a.mat", {"words": "labels"})
+    assert matrix_size(tmp_path / "a.mat") == (1, 1)
 
 
 def spoiled(path: Path) -> list[tuple[Path, str]]:

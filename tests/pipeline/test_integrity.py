@@ -202,3 +202,36 @@ def test_a_folder_that_cannot_be_written_is_read(project: Path, monkeypatch: pyt
     caplog.set_level(logging.INFO, "usseg")
     run(project, "sum")
     assert "its bytes are compared again next time" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("data/noise/c/0", shutil.rmtree),
+        ("data/noise/c/0/0", flip),
+        ("data/noise/zarr.json", truncate),
+        ("data", shutil.rmtree),
+        ("done/000000000", empty),
+    ],
+)
+def test_an_unfinished_run_that_was_damaged_begins_anew(
+    project: Path, caplog, monkeypatch, name: str, damage: Callable[[Path], None]
+) -> None:
+    right = (project / "artifacts/noise/val.zarr/noise/c/0/0").read_bytes()
+    shutil.rmtree(project / "artifacts/noise/val.zarr")
+    real = runner.compute_block
+
+    def first_block(task: runner.BlockTask) -> int:
+        if task.layout.images.start:
+            raise KeyboardInterrupt
+        return real(task)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "compute_block", first_block)
+        with pytest.raises(KeyboardInterrupt):
+            run(project, "noise")
+    (folder,) = (project / "artifacts/noise").glob(".val.*.partial")
+    damage(folder / name)
+    run(project, "noise")
+    assert "noise@val: its unfinished run is damaged and is discarded; beginning anew" in caplog.text
+    assert (project / "artifacts/noise/val.zarr/noise/c/0/0").read_bytes() == right
