@@ -158,13 +158,16 @@ def stage_command(stage: "Stage") -> Callable[..., None]:
         project: ProjectOption = Path(),
         debug: DebugOption = False,
     ) -> None:
+        from pipeline.inputs import fit_split
         from pipeline.progress import progress_bar
         from pipeline.runner import run_stage
+        from pipeline.sections import read_sections
         from stages import STAGES
 
         with one_line_errors(debug):
             execution = execution_of(project, device, batch_size, workers, scheduler, stage=stage)
-            with progress_bar(f"{stage.name}@{split}" if split else stage.name) as progress:
+            split = split or fit_split(read_sections(STAGES, execution.project))
+            with progress_bar(f"{stage.name}@{split}") as progress:
                 run_stage(STAGES, stage.name, split, replace(execution, progress=progress), if_needed=if_needed)
 
     command.__doc__ = stage.summary

@@ -26,6 +26,11 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+def in_this_process(tasks: int, *, workers: int, scheduler: str | None) -> bool:
+    """Whether `map_blocks` runs so many tasks in this process, not in others."""
+    return scheduler is None and (workers == 1 or tasks <= 1)
+
+
 def map_blocks(
     function: Callable[[T], R], tasks: Sequence[T], *, workers: int, scheduler: str | None, device: str = "cpu"
 ) -> Iterator[R]:
@@ -40,7 +45,7 @@ def map_blocks(
         ParamsError: several workers on GPUs, and dask-cuda is not installed.
         WorkersError: workers that do not start, that are killed again and again, or a cluster that cannot run the tasks.
     """
-    if scheduler is None and (workers == 1 or len(tasks) <= 1):
+    if in_this_process(len(tasks), workers=workers, scheduler=scheduler):
         # Around all calls too: those in threads set and reset what belongs to the whole process.
         with single_threaded(), thread_map(1 if device == "cpu" else BLOCKS_AT_ONCE) as ordered:
             yield from ordered(partial(one_thread, function), tasks)

@@ -2,12 +2,39 @@
 
 import logging
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 log = logging.getLogger("usseg")
 SECONDS_BETWEEN_LINES = 10
+
+
+class BlockCount:
+    """Images of a run that are done, summed over its blocks; blocks may count from several threads.
+
+    Args:
+        done: images of blocks that were finished before.
+        total: images of the run.
+        show: gets the sum and the total.
+    """
+
+    def __init__(self, done: int, total: int, show: Callable[[int, int], None]) -> None:
+        self.before, self.total, self.show = done, total, show
+        self.of_block: dict[int, int] = {}
+        self.lock = threading.Lock()
+        show(done, total)
+
+    def count(self, block: range, done: int) -> None:
+        """So many of the images of a block are done."""
+        with self.lock:
+            self.of_block[block.start] = done
+            self.show(self.before + sum(self.of_block.values()), self.total)
+
+    def count_part(self, block: range, part: range, done: int, of_part: int) -> None:
+        """So many of a part of a block are done; the parts before it are whole."""
+        self.count(block, part.start - block.start + done)
 
 
 @contextmanager

@@ -34,11 +34,12 @@ from pipeline.images import file_checksum
 from pipeline.inputs import Table, fit_split, input_artifacts, needed_stages, open_inputs, remedy_for, split_images
 from pipeline.integrity import remember_written, verify_artifact
 from pipeline.layout import Layout, layout_of
-from pipeline.parallel import map_blocks, one_thread
+from pipeline.parallel import in_this_process, map_blocks, one_thread
 from pipeline.params import Params, nearest, parse_section
+from pipeline.progress import BlockCount
 from pipeline.provenance import NOTE, is_current, refuse_other_software, run_key, settle, software
 from pipeline.sections import read_sections
-from pipeline.stage import Checkpoint, Execution, Inputs, Stage
+from pipeline.stage import Checkpoint, Execution, Inputs, Stage, no_progress
 
 log = logging.getLogger("usseg")
 
@@ -177,10 +178,11 @@ class BlockTask:
     dtypes: Mapping[str, str]
     execution: Execution
     software: Mapping[str, str]
+    counted: BlockCount | None  # None in another process
 
 
-def compute_block(task: BlockTask) -> int:
-    """Compute one block of images, write its shards, then its marker; returns how many images that were.
+def compute_block(task: BlockTask) -> range:
+    """Compute one block of images, write its shards, then its marker; returns the images.
 
     A block of large images is computed in several parts, so that memory is bounded.
     """
@@ -189,8 +191,10 @@ def compute_block(task: BlockTask) -> int:
     inputs = open_inputs(task.stages, stage, task.split, task.content, task.execution.project)
     params = parse_section(task.content, stage.name, stage.params)
     arrays = {name: spec for name, spec in stage.arrays.items() if spec != START}
+    block = task.layout.images
     for part in task.layout.parts(arrays, task.dtypes):
-        values = stage.run(params, inputs, part.images, task.execution)
+        progress = partial(task.counted.count_part, block, part.images) if task.counted else no_progress
+        values = stage.run(params, inputs, part.images, replace(task.execution, progress=progress))
         assert set(values) == set(arrays), f"{stage.name} returned {sorted(values)}, declared {sorted(arrays)}"
         for name, spec in arrays.items():
             array = check_block(name, spec, task.dtypes[name], part.shape(spec), values.pop(name))
@@ -199,7 +203,7 @@ def compute_block(task: BlockTask) -> int:
         sync_rows(task.folder / "data", name, task.layout.shards(spec))
     digests = block_digests(task.folder / "data", stage, task.layout)
     write_file(marker_path(task.folder, task.layout), json.dumps(digests).encode())
-    return len(task.layout.images)
+    return block
 
 
 def marker_path(folder: Path, block: Layout) -> Path:
@@ -260,15 +264,15 @@ def run_blocks(
     if done:
         log.info("%s@%s: continuing, %d of %d images are done", stage.name, inputs.split, done, count)
     code = software(stages)
-    quiet = replace(execution, progress=Execution.progress)
-    tasks = [BlockTask(stages, content, stage.name, inputs.split, block, folder, dtypes, quiet, code) for block in todo]
-    execution.progress(done, count)
-    results = map_blocks(
-        compute_block, tasks, workers=execution.workers, scheduler=execution.scheduler, device=execution.device
-    )
-    for images in results:
-        done += images
-        execution.progress(done, count)
+    counted = BlockCount(done, count, execution.progress)
+    workers, scheduler = execution.workers, execution.scheduler
+    here = counted if in_this_process(len(todo), workers=workers, scheduler=scheduler) else None
+    quiet = replace(execution, progress=no_progress)
+    tasks = [
+        BlockTask(stages, content, stage.name, inputs.split, block, folder, dtypes, quiet, code, here) for block in todo
+    ]
+    for images in map_blocks(compute_block, tasks, workers=workers, scheduler=scheduler, device=execution.device):
+        counted.count(images, len(images))
 
 
 def chosen_dtype(dtype: str, params: Params) -> str:

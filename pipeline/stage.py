@@ -84,6 +84,7 @@ class Execution:
     """How to run, never what to compute: none of this changes a result.
 
     The device is that of the stages that compute on one; 0 workers are as many as there is use for, a core or the GPU each.
+    `run` calls `progress` with how many of its images are done, and how many it has, after each image or batch.
     """
 
     project: Path

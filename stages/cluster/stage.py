@@ -51,7 +51,7 @@ def options_of(params: ClusterParams) -> Any:
 
 
 def check(sections: Mapping[str, Any]) -> None:
-    """Refuse a split that the index has under nearly that name, and a whitening of no projection.
+    """Refuse a split that the index has under nearly that name, a whitening of no projection, and weights that nothing reads.
 
     (Another absent split is refused where it is read: a project may have its val split alone for now.)
     """
@@ -62,6 +62,12 @@ def check(sections: Mapping[str, Any]) -> None:
     if params.whiten and not params.pca:
         raise refused(
             "cluster.whiten", True, "it is of the projection, and cluster.pca: 0 has none; set false, or a pca"
+        )
+    if params.area_weight and params.method != "kmeans":
+        raise refused(
+            "cluster.area_weight",
+            params.area_weight,
+            f"cluster.method: {params.method} weighs no segment; set 0.0, or method: kmeans",
         )
 
 

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from pipeline.artifact import ArraySpec
+from pipeline.errors import ImageError
 from pipeline.parallel import thread_map
 from pipeline.params import Params, refused
 from pipeline.stage import Execution, Input, Inputs, Stage
@@ -92,7 +93,15 @@ def run(params: CropsParams, inputs: Inputs, images: range, execution: Execution
             else:
                 shown = masks if params.method == "masked_attention" else None
                 embedded = features.call("embed_crops", next(pixels), boxes, shown, **where)
+            good = np.isfinite(embedded).all(axis=1)
+            if not good.all():
+                raise ImageError(
+                    f"crops@{inputs.split}: segment {int(np.argmin(good)) + 1} of image {inputs['index']['id'][images[row]]!r} has "
+                    f"features that are not finite by crops.method: {params.method}; take another method, other features.weights, or "
+                    "features.precision: float32"
+                )
             out["features"][row, :count] = embedded
+            execution.progress(row + 1, len(images))
     return out
 
 

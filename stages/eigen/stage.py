@@ -288,6 +288,7 @@ def run(params: EigenParams, inputs: Inputs, images: range, execution: Execution
         out["components"][row] = pairs.components
         out["degenerate"][row] = number < 2 or alike.all()
 
+    done = 0
     groups: dict[int, list[int]] = defaultdict(list)
     for row in range(count):
         groups[nodes_of[row]].append(row)
@@ -316,6 +317,8 @@ def run(params: EigenParams, inputs: Inputs, images: range, execution: Execution
                 solved = normalized_laplacian_batch(graphs, k=params.k, solver=params.solver, device=execution.device)
                 for row, pairs in zip(part, solved, strict=True):
                     store(row, pairs, pairs.values[1:2] > DEGENERATE)
+            done += len(part)
+            execution.progress(done, count)
     return out
 
 

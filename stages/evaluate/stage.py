@@ -51,8 +51,15 @@ def needs_clusters(params: EvaluateParams) -> bool:
 
 
 def check(sections: Mapping[str, Any]) -> None:
-    """Refuse a method that the maps do not fit."""
-    method = sections["evaluate"].method
+    """Refuse a method that the maps do not fit, and labels of classes that have no name."""
+    method, index = sections["evaluate"].method, sections["index"]
+    labelled = [split for split, source in index.splits.items() if source.labels]
+    if method == "classes" and labelled and not index.classes:
+        raise refused(
+            "index.classes",
+            [],
+            f"split {labelled[0]!r} has labels; name the classes, or set index.splits.{labelled[0]}.labels to null",
+        )
     if method == "classes" and sections["refine"].source == "segments":
         raise refused(
             "evaluate.method",
@@ -67,19 +74,6 @@ def check(sections: Mapping[str, Any]) -> None:
         raise refused("evaluate.protocol", params.protocol, "partitions are compared at full size; set native")
     if method == "objects" and none:
         raise refused("evaluate.method", method, "segments.background: none leaves no background; set it to border")
-
-
-def check_classes(params: EvaluateParams, inputs: Inputs) -> None:
-    """Refuse labels of classes that have no name.
-
-    Raises:
-        ParamsError: as it says.
-    """
-    if params.method == "classes" and any(inputs["index"]["label_path"]) and not inputs.index_params["classes"]:
-        raise ParamsError(
-            f"params.yaml: index.classes: found [], but split {inputs.split!r} has labels; name the classes, or set "
-            f"index.splits.{inputs.split}.labels to null"
-        )
 
 
 def scored_images(params: EvaluateParams, inputs: Inputs, execution: Execution, tally: LabelTally) -> Iterator[Any]:
@@ -171,7 +165,6 @@ def run(params: EvaluateParams, inputs: Inputs, images: range, execution: Execut
     from stages.evaluate.methods import METHODS
     from stages.evaluate.plots import scores_csv
 
-    check_classes(params, inputs)
     split, labelled = inputs.split, any(inputs["index"]["label_path"])
     tally = LabelTally(LabelValues.of(inputs.index_params))
     scored, labels = scored_images(params, inputs, execution, tally), map_labels(params, inputs)

@@ -103,12 +103,15 @@ def run(params: FeaturesParams, inputs: Inputs, images: range, execution: Execut
     def pixels_of(part: tuple[Fitting, list[int]]) -> list[npt.NDArray[np.uint8]]:
         return [fitted_image(inputs.image(images[row]), part[0], patch) for row in part[1]]
 
+    done = 0
     with thread_map(execution.decoders) as ahead:
         for (_, rows), pixels in zip(parts, ahead(pixels_of, parts), strict=True):
             found = describe(settings, pixels, inputs.project, execution.device)
             for name in (name for name in ("patches", "values", "cls", "class_state") if out[name].size):
                 refuse_infinite(params, name, found[name], [images[row] for row in rows], inputs)
                 out[name][rows, : found[name].shape[1]] = found[name]
+            done += len(rows)
+            execution.progress(done, len(images))
     return out
 
 
@@ -163,6 +166,13 @@ def check(sections: Mapping[str, Any]) -> None:
         raise refused(
             "features.weights", params.weights, "backbone: lowlevel has none; set null, or backbone: checkpoint"
         )
+    for key, unread in (("facet", "key"), ("posembed", "auto"), ("precision", "float32")):
+        if params.backbone == "lowlevel" and getattr(params, key) != unread:
+            raise refused(
+                f"features.{key}",
+                getattr(params, key),
+                f"backbone: lowlevel has none; set {unread}, or a ViT as backbone",
+            )
     if params.backbone != "checkpoint" and params.num_heads is not None:
         raise refused("features.num_heads", params.num_heads, "null is allowed where backbone is not checkpoint")
     if params.attention and (params.backbone == "lowlevel" or is_rotary(params.backbone)):

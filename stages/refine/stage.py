@@ -95,6 +95,7 @@ def run(params: RefineParams, inputs: Inputs, images: range, execution: Executio
         if params.foreground:
             foreground[pixels] = soft.reshape(-1)
         start = pixels.stop
+        execution.progress(row + 1, len(images))
     return {"maps": maps, "foreground": foreground, "size": size}
 
 

@@ -1,5 +1,6 @@
 """Segment every image of a split."""
 
+import logging
 from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -14,6 +15,7 @@ from pipeline.params import Params, Seed, refused, validate
 from pipeline.seeding import image_seed
 from pipeline.stage import Execution, Input, Inputs, Stage
 
+log = logging.getLogger("usseg")
 LARGEST = 32766  # segment that an int16 map can hold
 
 
@@ -57,6 +59,13 @@ def check(sections: Mapping[str, Any]) -> None:
                 "segments.num_segments", "eigengap", f"it reads the eigenvalues of a Laplacian; {other}, or a number"
             )
     used = options_of(params).num_eigenvectors if params.method == "spectral" else None
+    if used == "segments" and params.num_segments != "eigengap" and params.num_segments > eigen.k:
+        raise refused(
+            "segments.options.num_eigenvectors",
+            used,
+            f"segments.num_segments: {params.num_segments} asks for {params.num_segments - 1} eigenvectors, eigen.k: {eigen.k} "
+            f"leaves {eigen.k - 1} after the trivial one; set eigen.k to {params.num_segments} or more, or take fewer segments",
+        )
     if isinstance(used, int) and used >= eigen.k:
         raise refused(
             "segments.options.num_eigenvectors",
@@ -83,10 +92,17 @@ def sizes(params: SegmentsParams, inputs: Inputs) -> Mapping[str, int | npt.NDAr
             params.num_segments,
             f"the largest image of {inputs.split} has {largest} tokens; at most that is allowed",
         )
+    if params.method in ("spectral", "kmeans") and params.num_segments != "eigengap":
+        few = int((tokens < params.num_segments).sum())
+        if few:
+            log.warning(
+                "segments@%s: %d of %d images have fewer tokens than segments.num_segments: %d; each of their tokens is a segment at most",
+                *(inputs.split, few, len(tokens), params.num_segments),
+            )
     needed, present = METHODS[params.method].PAIR_BYTES * largest**2, psutil.virtual_memory().total
     if needed > present:
         raise ParamsError(
-            f"segments: the largest image has {largest} tokens, whose graph takes {needed / 2**30:.0f} GiB; this machine has "
+            f"segments@{inputs.split}: the largest image has {largest} tokens, whose graph takes {needed / 2**30:.0f} GiB; this machine has "
             f"{present / 2**30:.0f}; set features.resize (pixels of the longer side) or a larger patch"
         )
     return {"token": tokens, "side": 2}
@@ -156,6 +172,7 @@ def run(params: SegmentsParams, inputs: Inputs, images: range, execution: Execut
         labels = segment_ids(method.segment(tokens, options), params, objects=method.OBJECTS)
         segments[row, : h * w] = labels.reshape(-1)
         counts[row] = labels.max()
+        execution.progress(row + 1, len(images))
     return {"segments": segments, "num_segments": counts, "grid": grids}
 
 

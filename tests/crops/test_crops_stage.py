@@ -1,8 +1,11 @@
+import re
+
 import numpy as np
 import pytest
 import torch
 
-from pipeline.errors import ParamsError
+from pipeline.errors import ImageError, ParamsError
+from stages import STAGES
 from stages.crops.stage import CropsParams
 
 METHODS = CropsParams.model_fields["method"].annotation.__args__
@@ -98,3 +101,32 @@ def test_masked_image_wants_the_stored_attention(project) -> None:
     project.set({"features.attention": True})
     with pytest.raises(ParamsError, match=r"features\.attention: found True; backbone: lowlevel has none"):
         project.run("features")
+
+
+@pytest.mark.parametrize("method", ["crop", "masked_attention", "masked_image"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_features_that_are_not_finite_name_image_segment_and_cure(
+    odd_vit, copied, tmp_path, monkeypatch: pytest.MonkeyPatch, method: str, value: float
+) -> None:
+    project = copied(odd_vit, tmp_path)
+    project.set({"crops.method": method})
+    name = "embed_segments" if method == "masked_image" else "embed_crops"
+
+    def broken(*args, **options):
+        found = embed(*args, **options)
+        found[-1, 3] = value
+        return found
+
+    functions = STAGES["features"].functions
+    embed = functions[name]
+    monkeypatch.setitem(functions, name, broken)
+    counts = project.artifact("segments")["num_segments"][:]
+    row = int(np.flatnonzero(counts)[0])
+    image = project.artifact("index")["id"][row]
+    line = (
+        rf"^crops@train: segment {counts[row]} of image '{re.escape(image)}' has features that are not finite by "
+        rf"crops\.method: {method}; take another method, other features\.weights, or features\.precision: float32$"
+    )
+    with pytest.raises(ImageError, match=line):
+        project.run("crops")
+    assert not list(project.path.glob("artifacts/crops/train.zarr"))

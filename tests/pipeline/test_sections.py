@@ -35,6 +35,14 @@ PAIRS: list[tuple[Edits, str]] = [
     ({"eigen.affinity": "svd", "segments.method": "fiedler"}, r"segments\.method: found 'fiedler'; .*eigen\.affinity: svd"),
     ({"eigen.affinity": "affinity", "segments.num_segments": "eigengap"}, r"segments\.num_segments: found 'eigengap'; .*eigen\.affinity"),
     ({"segments.options": {"num_eigenvectors": 15}}, r"segments\.options\.num_eigenvectors: found 15; eigen\.k: 15 leaves 14"),
+    ({"segments.num_segments": 16, "segments.options": {"num_eigenvectors": "segments"}}, r"segments\.options\.num_eigenvectors: found 'segments'; segments\.num_segments: 16 asks for 15 eigenvectors, eigen\.k: 15 leaves 14"),
+    ({"eigen.k": 9, "segments.options": {"num_eigenvectors": "segments"}}, r"segments\.options\.num_eigenvectors: found 'segments'; .* set eigen\.k to 10 or more"),
+    ({"cluster.method": "ot", "cluster.area_weight": 0.5}, r"cluster\.area_weight: found 0\.5; cluster\.method: ot weighs no segment; set 0\.0, or method: kmeans"),
+    ({"cluster.method": "abc", "cluster.area_weight": 1}, r"cluster\.area_weight: found 1\.0; cluster\.method: abc weighs no segment"),
+    ({"features.facet": "query"}, r"features\.facet: found 'query'; backbone: lowlevel has none; set key, or a ViT as backbone"),
+    ({"features.posembed": "timm"}, r"features\.posembed: found 'timm'; backbone: lowlevel has none; set auto"),
+    ({"features.precision": "bfloat16"}, r"features\.precision: found 'bfloat16'; backbone: lowlevel has none; set float32"),
+    ({"index.classes": []}, r"index\.classes: found \[\]; split 'train' has labels; name the classes, or set index\.splits\.train\.labels to null"),
     ({**VIT, "features.backbone": "vit_small_patch16_dinov3.lvd1689m"}, r"crops\.method: found 'masked_attention'; features\.backbone: vit_small_patch16_dinov3\.lvd1689m is rotary"),
     ({"features.backbone": "vit_base_patch16_rope_reg1_gap_256.sbb_in1k"}, r"crops\.method: found 'masked_attention'; .* is rotary"),
     ({"features.backbone": "vit_base_patch16_dinov3", "features.attention": True, "crops.method": "masked_image"}, r"features\.attention: found True; backbone: vit_base_patch16_dinov3 has none"),
@@ -76,6 +84,13 @@ def test_what_does_not_go_together_is_refused_by_key(edits: Edits, line: str) ->
     [
         {"eigen.laplacian": "plain", "eigen.solver": "dense"},
         {"segments.options": {"num_eigenvectors": 14}},
+        {"segments.num_segments": 15, "segments.options": {"num_eigenvectors": "segments"}},
+        {"segments.num_segments": "eigengap", "segments.options": {"num_eigenvectors": "segments"}},
+        {"segments.num_segments": 40, "segments.options": {"num_eigenvectors": "all"}},
+        {"cluster.method": "ot", "cluster.area_weight": 0.0},
+        {"cluster.method": "kmeans", "cluster.area_weight": 0.5},
+        {**VIT, "features.facet": "value", "features.precision": "bfloat16"},
+        {"index.classes": [], "evaluate.method": "partitions"},
         {**VIT, "features.attention": True, "crops.method": "masked_image"},
         {"features.backbone": "vit_small_patch16_dinov3.lvd1689m", "crops.method": "crop"},
         {"refine.source": "segments", "evaluate.method": "partitions"},
@@ -182,3 +197,17 @@ def test_more_eigenvectors_or_segments_than_tokens(tiny_project) -> None:
         ParamsError, match=r"segments\.num_segments: found 49; the largest image of train has 48 tokens"
     ):
         tiny_project.run("segments")
+
+
+def test_images_with_fewer_tokens_than_segments_have_one_line(
+    tiny_project, save_image, draw_photo, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("small0", "small1"):
+        save_image(tiny_project.path / f"data/images/val/{name}.png", draw_photo(1, 16, 16))
+    splits = {split: {"images": f"images/{split}/*", "labels": None} for split in ("train", "val")}
+    tiny_project.set({"index.splits": splits, "segments.num_segments": 10, "segments.method": "kmeans"})
+    for stage in ("index", "features", "eigen", "segments"):
+        tiny_project.run(stage, "val")
+    lines = [line for line in caplog.messages if "fewer tokens" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("segments@val: 2 of ")
