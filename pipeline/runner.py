@@ -7,15 +7,14 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pipeline.artifact import (
-    START,
     artifact_path,
     check_block,
     create_arrays,
@@ -24,22 +23,19 @@ from pipeline.artifact import (
     publish,
     recover,
     seal,
-    sync,
-    sync_rows,
     write_file,
     write_rows,
 )
+from pipeline.blocks import run_blocks
 from pipeline.errors import ArtifactError, ParamsError
 from pipeline.images import file_checksum
 from pipeline.inputs import Table, fit_split, input_artifacts, needed_stages, open_inputs, remedy_for, split_images
 from pipeline.integrity import remember_written, verify_artifact
-from pipeline.layout import Layout, layout_of
-from pipeline.parallel import in_this_process, map_blocks, one_thread
+from pipeline.parallel import one_thread
 from pipeline.params import Params, nearest, parse_section
-from pipeline.progress import BlockCount
-from pipeline.provenance import NOTE, is_current, refuse_other_software, run_key, settle, software
+from pipeline.provenance import NOTE, is_current, run_key, settle
 from pipeline.sections import read_sections
-from pipeline.stage import Checkpoint, Execution, Inputs, Stage, no_progress
+from pipeline.stage import Checkpoint, Execution, Inputs, Stage, chosen_dtype
 
 log = logging.getLogger("usseg")
 
@@ -160,125 +156,6 @@ def partial_folder(target: Path, key: str) -> Path:
         if other != folder:
             drop(other)
     return folder
-
-
-@dataclass(frozen=True)
-class BlockTask:
-    """All that a worker needs to compute one block; it opens the artifacts itself.
-
-    The content of params.yaml is that of the start: an edit during the run belongs to the next one.
-    """
-
-    stages: Table
-    content: Mapping[str, Any]
-    stage: str
-    split: str
-    layout: Layout
-    folder: Path
-    dtypes: Mapping[str, str]
-    execution: Execution
-    software: Mapping[str, str]
-    counted: BlockCount | None  # None in another process
-
-
-def compute_block(task: BlockTask) -> range:
-    """Compute one block of images, write its shards, then its marker; returns the images.
-
-    A block of large images is computed in several parts, so that memory is bounded.
-    """
-    refuse_other_software(task.software, software(task.stages))
-    stage = task.stages[task.stage]
-    inputs = open_inputs(task.stages, stage, task.split, task.content, task.execution.project)
-    params = parse_section(task.content, stage.name, stage.params)
-    arrays = {name: spec for name, spec in stage.arrays.items() if spec != START}
-    block = task.layout.images
-    for part in task.layout.parts(arrays, task.dtypes):
-        progress = partial(task.counted.count_part, block, part.images) if task.counted else no_progress
-        values = stage.run(params, inputs, part.images, replace(task.execution, progress=progress))
-        assert set(values) == set(arrays), f"{stage.name} returned {sorted(values)}, declared {sorted(arrays)}"
-        for name, spec in arrays.items():
-            array = check_block(name, spec, task.dtypes[name], part.shape(spec), values.pop(name))
-            write_rows(task.folder / "data", name, part.place(spec), array)
-    for name, spec in arrays.items():
-        sync_rows(task.folder / "data", name, task.layout.shards(spec))
-    digests = block_digests(task.folder / "data", stage, task.layout)
-    write_file(marker_path(task.folder, task.layout), json.dumps(digests).encode())
-    return block
-
-
-def marker_path(folder: Path, block: Layout) -> Path:
-    """The file that says that a block is finished: it holds the block's digests."""
-    return folder / "done" / f"{block.images.start:09d}"
-
-
-def block_digests(data: Path, stage: Stage, block: Layout) -> dict[str, str]:
-    """SHA-256 of the files of a block and of the arrays' descriptions, by path; a shard of nothing but the fill value has none."""
-    found: dict[str, str] = {}
-    for name, spec in stage.arrays.items():
-        shards = [data / name / "c" / str(number) for number in block.shards(spec)]
-        inside = [path for shard in shards for path in ([shard] if shard.is_file() else sorted(shard.rglob("*")))]
-        for path in [data / name / "zarr.json", *inside]:
-            if path.is_file():
-                found[path.relative_to(data).as_posix()] = file_checksum(path)
-    return found
-
-
-def finished_blocks(folder: Path, stage: Stage, blocks: Sequence[Layout]) -> list[Layout] | None:
-    """The blocks that an interrupted run has finished; None where one of them is not as it was written."""
-    marked = [block for block in blocks if marker_path(folder, block).exists()]
-    for block in marked:
-        digests = json.dumps(block_digests(folder / "data", stage, block))
-        if marker_path(folder, block).read_bytes() != digests.encode():
-            return None
-    return marked
-
-
-def run_blocks(
-    stages: Table,
-    stage: Stage,
-    params: Params,
-    content: Mapping[str, Any],
-    inputs: Inputs,
-    folder: Path,
-    execution: Execution,
-) -> None:
-    """Run a per-image stage over the blocks that are not finished yet."""
-    assert stage.sizes is not None
-    count = input_artifacts(inputs)[f"index@{inputs.split}"].num_images
-    layout = layout_of(count, stage.sizes(params, inputs))
-    dtypes = {name: chosen_dtype(spec.dtype, params) for name, spec in stage.arrays.items()}
-    blocks = layout.blocks()
-    finished = finished_blocks(folder, stage, blocks)
-    if finished is None:
-        log.warning("%s@%s: its unfinished run is damaged and is discarded; beginning anew", stage.name, inputs.split)
-    if not finished:
-        shutil.rmtree(folder, ignore_errors=True)
-        shapes = {name: layout.stored_shape(spec) for name, spec in stage.arrays.items()}
-        create_arrays(folder / "data", stage.arrays, dtypes, shapes)
-        for name in (name for name, spec in stage.arrays.items() if spec == START):
-            write_rows(folder / "data", name, slice(None), layout.starts)
-        sync(folder)
-        (folder / "done").mkdir()
-    todo = [block for block in blocks if not marker_path(folder, block).exists()]
-    done = count - sum(len(block.images) for block in todo)
-    if done:
-        log.info("%s@%s: continuing, %d of %d images are done", stage.name, inputs.split, done, count)
-    code = software(stages)
-    counted = BlockCount(done, count, execution.progress)
-    workers, scheduler = execution.workers, execution.scheduler
-    here = counted if in_this_process(len(todo), workers=workers, scheduler=scheduler) else None
-    quiet = replace(execution, progress=no_progress)
-    tasks = [
-        BlockTask(stages, content, stage.name, inputs.split, block, folder, dtypes, quiet, code, here) for block in todo
-    ]
-    for images in map_blocks(compute_block, tasks, workers=workers, scheduler=scheduler, device=execution.device):
-        counted.count(images, len(images))
-
-
-def chosen_dtype(dtype: str, params: Params) -> str:
-    """The array's dtype: the only one, or the one that the param `dtype` names."""
-    options = dtype.split("|")
-    return options[0] if len(options) == 1 else str(getattr(params, "dtype", options[0]))
 
 
 def run_whole(

@@ -239,3 +239,9 @@ class Stage:
     def offers(self) -> Mapping[str, Callable[..., Any]]:
         """The functions that later stages may call, by name; `predict` is one of them."""
         return {**self.functions, "predict": self.predict} if self.predict else self.functions
+
+
+def chosen_dtype(dtype: str, params: Params) -> str:
+    """The array's dtype: the only one, or the one that the param `dtype` names."""
+    options = dtype.split("|")
+    return options[0] if len(options) == 1 else str(getattr(params, "dtype", options[0]))

@@ -254,17 +254,19 @@ def extract(vit: ViT, images: torch.Tensor) -> dict[str, torch.Tensor]:
 
 def extract_by_hook(vit: ViT, images: torch.Tensor) -> dict[str, torch.Tensor]:
     """The same for rotary models (DINOv3): the model runs itself, the qkv layer is listened to."""
-    attention = vit.model.blocks[-1].attn
-    if getattr(attention, "qkv", None) is None:
-        raise WeightsError(
-            "features.backbone: this model has no joint qkv layer in its last block; use facet: token models"
-        )
+    layer = getattr(vit.model.blocks[-1].attn, "qkv", None)
     seen: list[torch.Tensor] = []
-    handle = attention.qkv.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+    handle = layer.register_forward_hook(lambda _module, _inputs, output: seen.append(output)) if layer else None
     try:
         tokens = vit.model.forward_features(images)
     finally:
-        handle.remove()
+        if handle:
+            handle.remove()
+    if not seen:  # EVA applies the weights of its layer without calling it
+        raise WeightsError(
+            "features.backbone: the last block of this model calls no joint qkv layer, so that it has no keys, queries or "
+            "values to read; choose another ViT"
+        )
     q, k, v = seen[0].chunk(3, dim=-1)
     return {"tokens": tokens, "q": q, "k": k, "v": v}
 

@@ -185,19 +185,20 @@ def layout_of(state: Mapping[str, torch.Tensor]) -> str:
 
 
 def load_state(model: Any, state: Mapping[str, torch.Tensor], where: str) -> None:
-    """Copy official weights into a timm model; the position embedding is kept apart.
+    """Copy official weights into a timm model; the position embedding of a model that is not rotary is kept apart.
 
     Raises:
         WeightsError: keys or shapes do not fit.
     """
     renamed = {"reg_token" if k == "register_tokens" else k: v for k, v in state.items() if k != "mask_token"}
-    own = set(model.state_dict())
+    own = {key for key in model.state_dict() if not key.startswith(LEFT_OUT)}
     missing, strange = sorted(own - set(renamed)), sorted(set(renamed) - own)
     if missing or strange:
         raise WeightsError(
             f"features.weights: {where} does not fit the backbone: missing {missing[:3]}, unknown {strange[:3]}"
         )
-    position = renamed.pop("pos_embed", None)
+    rotary = getattr(model, "rope", None) is not None  # such a model adds its position embedding itself
+    position = None if rotary else renamed.pop("pos_embed", None)
     for key, value in renamed.items():
         if model.state_dict()[key].shape != value.shape:
             raise WeightsError(

@@ -144,7 +144,7 @@ def interrupted(
     """A project whose features were interrupted after one block of 32, and whose training after its first checkpoint; the right bytes."""
     from PIL import Image
 
-    from pipeline import runner
+    from pipeline import blocks
     from pipeline.stage import Checkpoint
 
     project = copied(class_project, tmp_path_factory.mktemp("interrupted") / "p")
@@ -160,7 +160,7 @@ def interrupted(
         project.run(stage)
     right = project.files("artifacts/features/train.zarr") | project.files("artifacts/cluster/train.zarr")
     with pytest.MonkeyPatch.context() as patch:
-        real, save = runner.compute_block, Checkpoint.save
+        real, save = blocks.compute_block, Checkpoint.save
 
         def one_block(task: Any) -> int:
             if task.layout.images.start:
@@ -172,7 +172,7 @@ def interrupted(
             raise KeyboardInterrupt
 
         patch.setattr(Checkpoint, "save", one_save)
-        patch.setattr(runner, "compute_block", one_block)
+        patch.setattr(blocks, "compute_block", one_block)
         for stage in ("features", "cluster"):
             shutil.rmtree(project.path / f"artifacts/{stage}/train.zarr")
             with pytest.raises(KeyboardInterrupt):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import integrity, runner
+from pipeline import blocks, integrity, runner
 from pipeline.artifact import ArraySpec, open_artifact
 from pipeline.errors import ArtifactError
 from pipeline.params import Params
@@ -219,15 +219,15 @@ def test_an_unfinished_run_that_was_damaged_begins_anew(
 ) -> None:
     right = (project / "artifacts/noise/val.zarr/noise/c/0/0").read_bytes()
     shutil.rmtree(project / "artifacts/noise/val.zarr")
-    real = runner.compute_block
+    real = blocks.compute_block
 
-    def first_block(task: runner.BlockTask) -> int:
+    def first_block(task: blocks.BlockTask) -> int:
         if task.layout.images.start:
             raise KeyboardInterrupt
         return real(task)
 
     with monkeypatch.context() as patch:
-        patch.setattr(runner, "compute_block", first_block)
+        patch.setattr(blocks, "compute_block", first_block)
         with pytest.raises(KeyboardInterrupt):
             run(project, "noise")
     (folder,) = (project / "artifacts/noise").glob(".val.*.partial")
