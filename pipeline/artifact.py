@@ -146,7 +146,7 @@ def open_artifact(
     try:
         content = json.loads((path / GROUP).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
-        more = f": it has no {GROUP}; {remedy}" if path.exists() else ""
+        more = f": it has no {GROUP}; {remedy}" if path.exists() and path.suffix == ".zarr" else ""
         raise ArtifactError(f"no artifact at {path}{more}") from None
     except (OSError, ValueError, RecursionError):
         raise ArtifactError(damaged) from None

@@ -274,6 +274,8 @@ def test_dataset(finished, usseg, tmp_path: Path) -> None:
 
 def test_fewer_clusters_than_classes_get_a_line(usseg, tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    for folder in ("city", "voc"):
+        (tmp_path / folder).mkdir()
     assert "cannot be found" not in usseg(tmp_path, "dataset", "apply", "city", "--layout", "cityscapes27").stderr
     assert read_params(tmp_path)["cluster"]["k"] == 27
     done = usseg(tmp_path, "recipe", "apply", "dsm")

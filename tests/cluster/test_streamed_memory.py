@@ -31,7 +31,7 @@ from pipeline.stage import Execution, Inputs
 from stages.cluster.stage import ClusterParams, run
 folder, params = Path(sys.argv[1]), ClusterParams.model_validate(json.loads(sys.argv[2]))
 crops = open_artifact(folder / "crops.zarr")
-found = run(params, Inputs("train", {"crops": crops}, {}, folder), range(crops.num_images), Execution(folder, workers=2))
+found = run(params, Inputs("train", {"crops": crops}, {"classes": []}, folder), range(crops.num_images), Execution(folder, workers=2))
 assert found["counts"].sum() == 8 * crops.num_images
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
@@ -51,8 +51,9 @@ def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
             write_rows(crops, "features", slice(start, start + 512), rng.random((512, SEGMENTS, CHANNELS), np.float32))
         write_rows(crops, "area", slice(None), rng.random((images, SEGMENTS), np.float32))
         write_rows(crops, "num_segments", slice(None), np.full(images, SEGMENTS, np.int32))
-        arrays = {name: {"dtype": spec.dtype} for name, spec in ARRAYS.items()}
-        seal(crops, {"arrays": arrays, "num_images": images})
+        arrays = {name: {"axes": spec.axes, "dtype": spec.dtype, "doc": ""} for name, spec in ARRAYS.items()}
+        origin = {"stage": "crops", "version": 1, "split": "train", "params": {}}
+        seal(crops, {**origin, "arrays": arrays, "num_images": images})
     return folders
 
 

@@ -6,6 +6,7 @@ import psutil
 import pytest
 import zarr
 
+from pipeline.artifact import open_artifact, seal
 from pipeline.errors import ParamsError
 from stages.eigen import laplacian
 from stages.eigen.stage import EigenParams
@@ -55,15 +56,18 @@ def test_an_image_has_the_same_eigenpairs_in_any_company(odd_project, affinity: 
 
 
 def with_tokens(project, *, alike: int, zeros: int, hole: int, tones: int) -> None:
-    """Write other tokens into the features of four photos."""
-    root = zarr.open_group(project.path / "artifacts/features/train.zarr", mode="r+")
-    patches = root["patches"][:]
+    """Write other tokens into the features of four photos, as if they had been found so."""
+    path = project.path / "artifacts/features/train.zarr"
+    attrs = open_artifact(path).attrs
+    stored = zarr.open_array(path / "patches", mode="r+")
+    patches = stored[:]
     patches[alike, :48] = patches[alike, 0]
     patches[zeros] = 0
     patches[hole, 17] = 0
     patches[tones, :48:2], patches[tones, 1:48:2] = patches[2, 0], patches[2, 47]
     patches[tones, 48:66] = patches[2, 0]
-    root["patches"][:] = patches
+    stored[:] = patches
+    seal(path, {name: value for name, value in attrs.items() if name not in ("files", "content", "digest")})
 
 
 def test_a_graph_that_does_not_fit_is_one_line(finished_project, monkeypatch: pytest.MonkeyPatch) -> None:
