@@ -188,7 +188,7 @@ def test_a_second_repro_and_one_after_a_comment_run_nothing(
 @pytest.mark.parametrize(
     ("name", "find", "put", "expected"),
     [
-        ("pipeline/recipes.py", '"""', '"""A comment. ', set()),
+        ("pipeline/tables.py", '"""', '"""A comment. ', set()),
         ("pipeline/format.py", '"""', '"""A comment. ', set()),
         ("pipeline/format.py", f"FORMAT = {FORMAT}", f"FORMAT = {FORMAT + 1}", ALL),
         ("stages/features/lowlevel.py", '"""', '"""A comment. ', {"needed", *stages("features", "crops")}),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import provenance, runner
+from pipeline import blocks, provenance, runner
 from pipeline.errors import ArtifactError
 from stages import STAGES
 
@@ -61,7 +61,7 @@ def tree(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFacto
 
 
 NOTHING = [
-    *(f"pipeline/{name}.py" for name in ("recipes", "tables", "machine", "comparison", "runner", "images")),
+    *(f"pipeline/{name}.py" for name in ("blocks", "tables", "machine", "comparison", "runner", "images")),
     *("stages/features/lowlevel.py~", "stages/features/.#lowlevel.py", "stages/features/#lowlevel.py#"),
     *("stages/features/notes.txt", "stages/features/.ipynb_checkpoints/lowlevel.py"),
     *("stages/features/__pycache__/lowlevel.cpython-311.pyc", "stages/crops/.DS_Store"),
@@ -115,11 +115,11 @@ def test_an_edit_keeps_the_partial_folder_of_a_run_that_it_does_not_concern(
             finished_project.run("features", "val")
     kept = set(finished_project.path.glob("artifacts/features/.val.*.partial/done/*"))
     assert kept
-    for edited in ("pipeline/recipes.py", "stages/report/stage.py", "stages/features/notes.txt"):
+    for edited in ("pipeline/tables.py", "stages/report/stage.py", "stages/features/notes.txt"):
         with (tree / edited).open("a") as stream:
             stream.write("\n# a comment\n")
     computed = []
-    monkeypatch.setattr(runner, "compute_block", lambda task: computed.append(task) or len(task.images))
+    monkeypatch.setattr(blocks, "compute_block", lambda task: computed.append(task) or len(task.images))
     finished_project.run("features", "val")
     assert computed == []
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import runner
+from pipeline import blocks, runner
 from pipeline.artifact import ArraySpec, open_artifact
 from pipeline.errors import ArtifactError, ParamsError
 from pipeline.params import Params
@@ -156,18 +156,18 @@ def test_unknown_split_and_section(project: Path) -> None:
 
 def test_full_disk_is_one_line_and_loses_nothing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(project, "index")
-    real = runner.write_rows
+    real = blocks.write_rows
 
     def full(folder, name, place, values):
         if place[0].start == 64:
             raise OSError(errno.ENOSPC, "No space left on device")
         real(folder, name, place, values)
 
-    monkeypatch.setattr(runner, "write_rows", full)
+    monkeypatch.setattr(blocks, "write_rows", full)
     with pytest.raises(ArtifactError, match=r"power@val: the disk of .* is full; free some space"):
         run(project, "power")
     assert not (project / "artifacts/power/val.zarr").exists()
-    monkeypatch.setattr(runner, "write_rows", real)
+    monkeypatch.setattr(blocks, "write_rows", real)
     calls.clear()
     run(project, "power")
     assert calls == [64]
@@ -256,7 +256,7 @@ def test_other_write_errors_name_the_stage(project: Path, monkeypatch: pytest.Mo
     def refused(folder, name, rows, values):
         raise PermissionError(errno.EACCES, "Permission denied", "power/c/0")
 
-    monkeypatch.setattr(runner, "write_rows", refused)
+    monkeypatch.setattr(blocks, "write_rows", refused)
     with pytest.raises(ArtifactError, match=r"power@val: Permission denied: power/c/0"):
         run(project, "power")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline import provenance, runner
+from pipeline import blocks, provenance
 from pipeline.errors import WorkersError
 from pipeline.provenance import refuse_other_software, software
 from stages import STAGES
@@ -32,7 +32,7 @@ def test_a_block_is_refused_before_it_is_computed(tiny_project, monkeypatch: pyt
         calls.append(stages)
         return {"numpy": "1.0" if len(calls) == 1 else "2.0"}
 
-    monkeypatch.setattr(runner, "software", other)
+    monkeypatch.setattr(blocks, "software", other)
     with pytest.raises(WorkersError, match=r"has numpy 2\.0, this command has 1\.0"):
         tiny_project.run("features")
     assert not list((tiny_project.path / "artifacts/features").glob(".train.*.partial/done/0*"))

@@ -62,7 +62,9 @@ def test_a_method_without_eigenvectors_runs_without_them(odd_project, method: st
 def test_a_graph_beyond_memory_is_one_line(odd_project, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     odd_project.set({"segments.method": method})
     monkeypatch.setattr(METHODS[method], "PAIR_BYTES", 2**50)
-    with pytest.raises(ParamsError, match=r"segments: the largest image has 66 tokens, whose graph takes \d+ GiB"):
+    with pytest.raises(
+        ParamsError, match=r"segments@train: the largest image has 66 tokens, whose graph takes \d+ GiB"
+    ):
         odd_project.run("segments")
 
 
