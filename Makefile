@@ -14,6 +14,7 @@ install: .venv/installed
 	@echo "installing into .venv: 7.5 GB on Linux with an x86_64 processor, most of it CUDA; README.md says why"
 	uv pip install --python $(BIN)/python --require-hashes -r requirements.lock
 	uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	mkdir -p .venv/import && ln -sfn ../.. .venv/import/usseg  # mypy knows a package by its folder's name
 	touch $@
 
 demo: install

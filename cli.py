@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from pipeline.errors import ParamsError, UssegError
+from usseg.pipeline.errors import ParamsError, UssegError
 
 if TYPE_CHECKING:
-    from pipeline.stage import Execution, Stage
+    from usseg.pipeline.stage import Execution, Stage
 
 
 def say_version(wanted: bool) -> None:
@@ -43,7 +43,7 @@ class StageGroup(TyperGroup):
 
     def add_stages(self) -> None:
         """Import the stages and make a command of each."""
-        from stages import STAGES
+        from usseg.stages import STAGES
 
         for name, stage in STAGES.items():
             single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -137,8 +137,8 @@ def execution_of(
     project: Path, device: str, batch_size: int, workers: int, scheduler: str | None, *, stage: "Stage | None" = None
 ) -> "Execution":
     """The options that change no result. Where a stage works image by image, a scheduler's workers do the work."""
-    from pipeline.machine import resolve_device
-    from pipeline.stage import Execution
+    from usseg.pipeline.machine import resolve_device
+    from usseg.pipeline.stage import Execution
 
     elsewhere = scheduler is not None and stage is not None and stage.sizes is not None
     return Execution(project.resolve(), resolve_device(device, elsewhere=elsewhere), batch_size, workers, scheduler)
@@ -158,11 +158,11 @@ def stage_command(stage: "Stage") -> Callable[..., None]:
         project: ProjectOption = Path(),
         debug: DebugOption = False,
     ) -> None:
-        from pipeline.inputs import fit_split
-        from pipeline.progress import progress_bar
-        from pipeline.runner import run_stage
-        from pipeline.sections import read_sections
-        from stages import STAGES
+        from usseg.pipeline.inputs import fit_split
+        from usseg.pipeline.progress import progress_bar
+        from usseg.pipeline.runner import run_stage
+        from usseg.pipeline.sections import read_sections
+        from usseg.stages import STAGES
 
         with one_line_errors(debug):
             execution = execution_of(project, device, batch_size, workers, scheduler, stage=stage)
@@ -181,9 +181,9 @@ def stages_of_the_pipeline() -> None:
 
 def check_params(content: Mapping[str, Any]) -> None:
     """Refuse what does not go together, and say where there would be fewer labels than classes."""
-    from pipeline.sections import check_sections
-    from stages import STAGES
-    from stages.evaluate.stage import warn_of_few_clusters
+    from usseg.pipeline.sections import check_sections
+    from usseg.stages import STAGES
+    from usseg.stages.evaluate.stage import warn_of_few_clusters
 
     warn_of_few_clusters(check_sections(STAGES, content))
 
@@ -191,7 +191,7 @@ def check_params(content: Mapping[str, Any]) -> None:
 @recipe_app.command("list")
 def recipe_list() -> None:
     """List the recipes with one line each."""
-    from pipeline.recipes import RECIPES
+    from usseg.pipeline.recipes import RECIPES
 
     width = max(map(len, RECIPES))
     for recipe in RECIPES.values():
@@ -206,8 +206,8 @@ def recipe_apply(
     debug: DebugOption = False,
 ) -> None:
     """Write a recipe into params.yaml: every param but seeds, weights, images and report; comments stay."""
-    from pipeline.recipes import apply_recipe
-    from stages import STAGES
+    from usseg.pipeline.recipes import apply_recipe
+    from usseg.stages import STAGES
 
     with one_line_errors(debug):
         for change in apply_recipe(STAGES, project.resolve(), name, root=root, check=check_params):
@@ -217,7 +217,7 @@ def recipe_apply(
 @dataset_app.command("list")
 def dataset_list() -> None:
     """List the known datasets with one line each."""
-    from stages.index.layouts import SUMMARIES
+    from usseg.stages.index.layouts import SUMMARIES
 
     for name, summary in SUMMARIES.items():
         typer.echo(f"{name:<16} {summary}")
@@ -226,7 +226,7 @@ def dataset_list() -> None:
 @dataset_app.command("check")
 def dataset_check(folder: Path, layout: LayoutOption, debug: DebugOption = False) -> None:
     """Say what of a dataset is in a folder and what is missing; exit with 1 where something is."""
-    from stages.index.layouts import check, find_layout
+    from usseg.stages.index.layouts import check, find_layout
 
     with one_line_errors(debug):
         found = list(check(find_layout(layout, folder), folder))
@@ -241,9 +241,9 @@ def dataset_apply(
     folder: Path, layout: LayoutOption, project: ProjectOption = Path(), debug: DebugOption = False
 ) -> None:
     """Write a dataset's splits, classes and label values into the index section of params.yaml."""
-    from pipeline.params import read_params
-    from pipeline.recipes import write_settings
-    from stages.index.layouts import find_layout, settings_of
+    from usseg.pipeline.params import read_params
+    from usseg.pipeline.recipes import write_settings
+    from usseg.stages.index.layouts import find_layout, settings_of
 
     with one_line_errors(debug):
         if not folder.is_dir():
@@ -261,9 +261,9 @@ def scores(project: ProjectOption = Path(), debug: DebugOption = False) -> None:
     with one_line_errors(debug):
         from rich.console import Console
 
-        from pipeline.sections import read_sections
-        from pipeline.tables import scores_table
-        from stages import STAGES
+        from usseg.pipeline.sections import read_sections
+        from usseg.pipeline.tables import scores_table
+        from usseg.stages import STAGES
 
         splits = read_sections(STAGES, project.resolve())["index"]["splits"]
         Console().print(scores_table(project.resolve(), list(splits)))
@@ -273,10 +273,10 @@ def scores(project: ProjectOption = Path(), debug: DebugOption = False) -> None:
 def needed(project: ProjectOption = Path(), debug: DebugOption = False) -> None:
     """Write artifacts/needed/<stage>, yes or no for every stage: whether a chosen method reads its artifact."""
     with one_line_errors(debug):
-        from pipeline.artifact import write_file
-        from pipeline.inputs import needed_stages
-        from pipeline.sections import read_sections
-        from stages import STAGES
+        from usseg.pipeline.artifact import write_file
+        from usseg.pipeline.inputs import needed_stages
+        from usseg.pipeline.sections import read_sections
+        from usseg.stages import STAGES
 
         found = needed_stages(STAGES, read_sections(STAGES, project.resolve()))
         for name in STAGES:
@@ -297,11 +297,11 @@ def compare(
 ) -> None:
     """Run every pair of methods over one feature dump; write comparison/index.html and print the scores."""
     with one_line_errors(debug):
-        from pipeline.artifact import write_file
-        from pipeline.comparison import run_pairs
-        from pipeline.metrics import main_scores, read_metrics, shown
-        from stages import STAGES
-        from stages.report.comparison import comparison_page
+        from usseg.pipeline.artifact import write_file
+        from usseg.pipeline.comparison import run_pairs
+        from usseg.pipeline.metrics import main_scores, read_metrics, shown
+        from usseg.stages import STAGES
+        from usseg.stages.report.comparison import comparison_page
 
         folder = project.resolve() / "comparison"
         execution = execution_of(project, device, batch_size, workers, scheduler)
@@ -322,8 +322,8 @@ def describe(path: Path, debug: DebugOption = False) -> None:
         from rich.console import Console
         from rich.text import Text
 
-        from pipeline.artifact import open_artifact
-        from pipeline.tables import arrays_table
+        from usseg.pipeline.artifact import open_artifact
+        from usseg.pipeline.tables import arrays_table
 
         artifact = open_artifact(path)
         attrs = artifact.attrs
@@ -339,8 +339,8 @@ def describe(path: Path, debug: DebugOption = False) -> None:
 def doctor(project: ProjectOption = Path(), debug: DebugOption = False) -> None:
     """Say what this machine can do and what is missing."""
     with one_line_errors(debug):
-        from pipeline.machine import findings
-        from stages import STAGES
+        from usseg.pipeline.machine import findings
+        from usseg.stages import STAGES
 
         for name, finding in findings(STAGES, project.resolve()):
             typer.echo(f"{name:<15} {finding}")

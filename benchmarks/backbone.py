@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.images import read_image
+from usseg.pipeline.images import read_image
 
 SIDE = 160  # pixels of the square that holds a photo
 PATCH, CHANNELS, DEPTH, HEADS = 8, 192, 12, 3

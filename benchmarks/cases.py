@@ -9,16 +9,16 @@ import numpy as np
 import torch
 
 from benchmarks import reference, scenes
-from pipeline.images import read_image
-from stages.crops.boxes import segment_boxes
-from stages.eigen.affinity import feature_affinity
-from stages.eigen.color import grid_image, knn_affinity, with_color
-from stages.eigen.laplacian import normalized_laplacian_eigenpairs
-from stages.features.class_tokens import crop_class_features, image_features, segment_class_features
-from stages.features.stage import FeaturesParams
-from stages.features.tokens import normalized
-from stages.features.transformer import arithmetic, describe, vit_of
-from stages.segments.clustering import kmeans_labels
+from usseg.pipeline.images import read_image
+from usseg.stages.crops.boxes import segment_boxes
+from usseg.stages.eigen.affinity import feature_affinity
+from usseg.stages.eigen.color import grid_image, knn_affinity, with_color
+from usseg.stages.eigen.laplacian import normalized_laplacian_eigenpairs
+from usseg.stages.features.class_tokens import crop_class_features, image_features, segment_class_features
+from usseg.stages.features.stage import FeaturesParams
+from usseg.stages.features.tokens import normalized
+from usseg.stages.features.transformer import arithmetic, describe, vit_of
+from usseg.stages.segments.clustering import kmeans_labels
 
 C, K = scenes.CHANNELS, 15
 
@@ -175,7 +175,7 @@ def crops(folder: Path, photos: Sequence[Path]) -> Iterator[Case]:
 
 def cluster(rows: int = 24_000) -> Case:
     """Clusters of segment features; ours are 5 starts to convergence, the reference is one mini-batch run."""
-    from stages.cluster.methods import kmeans
+    from usseg.stages.cluster.methods import kmeans
 
     rng = np.random.default_rng(0)
     points = (rng.normal(0, 1, (30, C))[rng.integers(30, size=rows)] + rng.normal(0, 1.5, (rows, C))).astype(np.float32)

@@ -17,9 +17,9 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.scenes import CHANNELS
 from benchmarks.sides import memory
-from pipeline.artifact import BLOCK, ArraySpec, Artifact, create_arrays, open_artifact, seal, write_rows
-from pipeline.stage import Execution, Inputs
-from stages.cluster.stage import ClusterParams, run
+from usseg.pipeline.artifact import BLOCK, ArraySpec, Artifact, create_arrays, open_artifact, seal, write_rows
+from usseg.pipeline.stage import Execution, Inputs
+from usseg.stages.cluster.stage import ClusterParams, run
 
 SEGMENTS = 14
 ARRAYS = {

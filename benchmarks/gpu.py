@@ -20,17 +20,17 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks import scenes
 from benchmarks.cases import C, K, vit_flops, vit_params
-from pipeline.artifact import BLOCK, artifact_path, open_artifact
-from pipeline.images import read_image
-from pipeline.parallel import thread_map
-from pipeline.runner import run_stage
-from pipeline.stage import Execution
-from stages import STAGES
-from stages.eigen.affinity import affinity_batch, feature_affinity
-from stages.eigen.color import grid_image, knn_affinity_on
-from stages.eigen.laplacian import normalized_laplacian_batch, normalized_laplacian_eigenpairs
-from stages.features.class_tokens import crop_class_features, image_features
-from stages.features.transformer import arithmetic, vit_of
+from usseg.pipeline.artifact import BLOCK, artifact_path, open_artifact
+from usseg.pipeline.images import read_image
+from usseg.pipeline.parallel import thread_map
+from usseg.pipeline.runner import run_stage
+from usseg.pipeline.stage import Execution
+from usseg.stages import STAGES
+from usseg.stages.eigen.affinity import affinity_batch, feature_affinity
+from usseg.stages.eigen.color import grid_image, knn_affinity_on
+from usseg.stages.eigen.laplacian import normalized_laplacian_batch, normalized_laplacian_eigenpairs
+from usseg.stages.features.class_tokens import crop_class_features, image_features
+from usseg.stages.features.transformer import arithmetic, vit_of
 
 ROUNDS, LONGEST = 7, 4.0  # calls of a measurement, and the seconds after which no further call begins
 ROWS: list[dict[str, Any]] = []
@@ -217,7 +217,7 @@ def whole_stages(folder: Path, device: str, images: int, patches: tuple[int, ...
 
 def clusters(device: str, rows: int) -> None:
     """k-means of segments by faiss."""
-    from stages.cluster.methods import kmeans
+    from usseg.stages.cluster.methods import kmeans
 
     if device != "cpu" and kmeans.gpu_of(device) is None:
         print("\nk-means: this faiss knows no GPU, nothing measured.")

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from ruamel.yaml import YAML
 
-from pipeline.artifact import artifact_path, open_artifact
-from pipeline.runner import run_stage
-from pipeline.stage import Execution, Inputs
-from stages import STAGES
-from stages.evaluate.partitions import partition_scores
-from stages.segments.methods import METHODS
+from usseg.pipeline.artifact import artifact_path, open_artifact
+from usseg.pipeline.runner import run_stage
+from usseg.pipeline.stage import Execution, Inputs
+from usseg.stages import STAGES
+from usseg.stages.evaluate.partitions import partition_scores
+from usseg.stages.segments.methods import METHODS
 
 ROOT = Path(__file__).resolve().parents[1]
 COUNTS = {"spectral", "kmeans"}  # methods that are told how many segments to find

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.artifact import artifact_path, open_artifact
-from pipeline.params import read_params
-from pipeline.stage import Inputs
-from stages.cluster.methods import kmeans
-from stages.evaluate.matching import confusion_matrix, hungarian
-from stages.evaluate.scores import scores
-from stages.refine.upsampling import upsample_labels
+from usseg.pipeline.artifact import artifact_path, open_artifact
+from usseg.pipeline.params import read_params
+from usseg.pipeline.stage import Inputs
+from usseg.stages.cluster.methods import kmeans
+from usseg.stages.evaluate.matching import confusion_matrix, hungarian
+from usseg.stages.evaluate.scores import scores
+from usseg.stages.refine.upsampling import upsample_labels
 
 SEEDS = 3
 project = Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve()

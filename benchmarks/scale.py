@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 
 from benchmarks import reference, scenes
 from benchmarks.storage import AXES
-from pipeline.artifact import BLOCK, ArraySpec, create_arrays, seal, write_rows
+from usseg.pipeline.artifact import BLOCK, ArraySpec, create_arrays, seal, write_rows
 
 ROOT = Path(__file__).resolve().parents[1]
 # A ViT for its own forward pass; the embedded descriptor with 4,240 tokens for what follows: work that outweighs the start.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import gaussian_filter, zoom
 
-from pipeline.images import read_image
+from usseg.pipeline.images import read_image
 
 HEIGHT, WIDTH, CHANNELS = 321, 481, 384
 PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "data" / "bsds500" / "images"
@@ -92,11 +92,11 @@ def vit_state(patch: int) -> dict[str, Any]:
 
 def segment_map(path: Path, grid: tuple[int, int], count: int = 15) -> np.ndarray:
     """Segments of a photo as the pipeline cuts them, by the embedded features, int64 (row, column), background 0."""
-    from stages.eigen.affinity import feature_affinity
-    from stages.eigen.laplacian import normalized_laplacian_eigenpairs
-    from stages.features import lowlevel
-    from stages.segments.background import background_first, dense_ids
-    from stages.segments.clustering import kmeans_labels
+    from usseg.stages.eigen.affinity import feature_affinity
+    from usseg.stages.eigen.laplacian import normalized_laplacian_eigenpairs
+    from usseg.stages.features import lowlevel
+    from usseg.stages.segments.background import background_first, dense_ids
+    from usseg.stages.segments.clustering import kmeans_labels
 
     image = read_image(path)
     described = lowlevel.describe(image, stride=image.shape[0] // grid[0])[: grid[0], : grid[1]]

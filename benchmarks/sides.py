@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks import scenes
 from benchmarks.cases import Case, every_case
-from pipeline.parallel import keep_freed_memory
+from usseg.pipeline.parallel import keep_freed_memory
 
 SIDES = ("theirs", "ours")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import reference
-from pipeline.artifact import BLOCK, ArraySpec, create_arrays, seal, write_rows
+from usseg.pipeline.artifact import BLOCK, ArraySpec, create_arrays, seal, write_rows
 
 AXES = {"patches": ("image", "token", "channel"), "eigenvectors": ("image", "eigenvector", "token")}
 

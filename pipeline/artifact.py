@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.errors import ArtifactError
+from usseg.pipeline.errors import ArtifactError
 
 BLOCK = 32  # images per shard: a worker owns whole shards, so the size is part of the format
 SMALL = 65_536  # bytes an image below which an array needs no chunk per image

@@ -9,15 +9,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifact import START, check_block, create_arrays, sync, sync_rows, write_file, write_rows
-from pipeline.images import file_checksum
-from pipeline.inputs import Table, input_artifacts, open_inputs
-from pipeline.layout import Layout, layout_of
-from pipeline.parallel import in_this_process, map_blocks
-from pipeline.params import Params, parse_section
-from pipeline.progress import BlockCount
-from pipeline.provenance import refuse_other_software, software
-from pipeline.stage import Execution, Inputs, Stage, chosen_dtype, no_progress
+from usseg.pipeline.artifact import START, check_block, create_arrays, sync, sync_rows, write_file, write_rows
+from usseg.pipeline.images import file_checksum
+from usseg.pipeline.inputs import Table, input_artifacts, open_inputs
+from usseg.pipeline.layout import Layout, layout_of
+from usseg.pipeline.parallel import in_this_process, map_blocks
+from usseg.pipeline.params import Params, parse_section
+from usseg.pipeline.progress import BlockCount
+from usseg.pipeline.provenance import refuse_other_software, software
+from usseg.pipeline.stage import Execution, Inputs, Stage, chosen_dtype, no_progress
 
 log = logging.getLogger("usseg")
 

@@ -16,10 +16,10 @@ from urllib.parse import unquote
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.errors import ImageError
-from pipeline.images import check_regular
-from pipeline.labels import CROWD, UNCOVERED
-from pipeline.outlines import outline_mask, shown
+from usseg.pipeline.errors import ImageError
+from usseg.pipeline.images import check_regular
+from usseg.pipeline.labels import CROWD, UNCOVERED
+from usseg.pipeline.outlines import outline_mask, shown
 
 I64 = npt.NDArray[np.int64]
 KEYS = {"images", "annotations", "categories", "id", "file_name", "width", "height", "image_id", "bbox", "iscrowd"}

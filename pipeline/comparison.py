@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifact import write_file
-from pipeline.errors import ParamsError
-from pipeline.inputs import Table, fit_split, needed_stages
-from pipeline.params import PARAMS_FILE
-from pipeline.runner import run_stage
-from pipeline.sections import check_sections, read_sections
-from pipeline.stage import Execution
+from usseg.pipeline.artifact import write_file
+from usseg.pipeline.errors import ParamsError
+from usseg.pipeline.inputs import Table, fit_split, needed_stages
+from usseg.pipeline.params import PARAMS_FILE
+from usseg.pipeline.runner import run_stage
+from usseg.pipeline.sections import check_sections, read_sections
+from usseg.pipeline.stage import Execution
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.errors import ImageError
+from usseg.pipeline.errors import ImageError
 
 # Pillow chooses its decoder by content, and other formats than these start programs (EPS: Ghostscript).
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")  # MPO is opened as JPEG

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifact import Artifact, artifact_path, open_artifact
-from pipeline.errors import ArtifactError
-from pipeline.params import parse_section, refused
-from pipeline.stage import Input, Inputs, Stage
+from usseg.pipeline.artifact import Artifact, artifact_path, open_artifact
+from usseg.pipeline.errors import ArtifactError
+from usseg.pipeline.params import parse_section, refused
+from usseg.pipeline.stage import Input, Inputs, Stage
 
 Table = Mapping[str, Stage]
 

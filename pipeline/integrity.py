@@ -5,9 +5,9 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifact import GROUP, REMEDY, Artifact, array_files, attributes_digest, open_artifact, write_file
-from pipeline.errors import ArtifactError
-from pipeline.images import file_checksum
+from usseg.pipeline.artifact import GROUP, REMEDY, Artifact, array_files, attributes_digest, open_artifact, write_file
+from usseg.pipeline.errors import ArtifactError
+from usseg.pipeline.images import file_checksum
 
 log = logging.getLogger("usseg")
 State = tuple[int, int, str]  # of a file: size, time of change in nanoseconds, and the digest that it had then

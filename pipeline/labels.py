@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.errors import ImageError
-from pipeline.images import opened, read_matrix, upright
+from usseg.pipeline.errors import ImageError
+from usseg.pipeline.images import opened, read_matrix, upright
 
 I64 = npt.NDArray[np.int64]
 PIXELS = 1 << 20  # of a label image, looked at together

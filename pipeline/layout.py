@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.artifact import BLOCK, SHARD_PIXELS, ArraySpec
+from usseg.pipeline.artifact import BLOCK, SHARD_PIXELS, ArraySpec
 
 I64 = npt.NDArray[np.int64]
 PART = 128 << 20  # bytes of rows that a stage is asked for at a time

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from pipeline.errors import ParamsError
-from pipeline.sections import read_sections
-from pipeline.stage import Stage
+from usseg.pipeline.errors import ParamsError
+from usseg.pipeline.sections import read_sections
+from usseg.pipeline.stage import Stage
 
 
 def resolve_device(name: str, *, elsewhere: bool = False) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import ArtifactError
+from usseg.pipeline.errors import ArtifactError
 
 
 def metrics_path(project: Path, split: str) -> Path:

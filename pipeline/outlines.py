@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.errors import ImageError
+from usseg.pipeline.errors import ImageError
 
 
 def outline_mask(outline: Any, size: tuple[int, int], where: str) -> npt.NDArray[np.bool_]:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any, TypeVar
 
-from pipeline.errors import ParamsError, WorkersError
+from usseg.pipeline.errors import ParamsError, WorkersError
 
 log = logging.getLogger("usseg")
 

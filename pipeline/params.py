@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pipeline.errors import ParamsError
+from usseg.pipeline.errors import ParamsError
 
 PARAMS_FILE = "params.yaml"
 LARGEST_FILE = 256 << 10  # bytes; a file of all keys with thousands of classes has less

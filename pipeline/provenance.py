@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifact import Artifact, content_digest, drop, open_artifact, sync
-from pipeline.errors import ArtifactError, WorkersError
-from pipeline.format import FORMAT
-from pipeline.images import file_checksum
-from pipeline.inputs import Table, input_artifacts
-from pipeline.integrity import verify_artifact
-from pipeline.params import parse_section
-from pipeline.stage import Inputs, Stage
+from usseg.pipeline.artifact import Artifact, content_digest, drop, open_artifact, sync
+from usseg.pipeline.errors import ArtifactError, WorkersError
+from usseg.pipeline.format import FORMAT
+from usseg.pipeline.images import file_checksum
+from usseg.pipeline.inputs import Table, input_artifacts
+from usseg.pipeline.integrity import verify_artifact
+from usseg.pipeline.params import parse_section
+from usseg.pipeline.stage import Inputs, Stage
 
 log = logging.getLogger("usseg")
 SOURCES = (".py", ".j2")  # suffixes of what a stage's folder may hold
@@ -37,7 +37,9 @@ def code_digest(module: str) -> str:
 
 def software(stages: Table) -> dict[str, str]:
     """What decides the bytes of a block on a worker: versions of numpy and torch, digests of the code of usseg."""
-    modules = {"pipeline": "pipeline.provenance"} | {f"stages/{s.name}": s.run.__module__ for s in stages.values()}
+    modules = {"pipeline": "usseg.pipeline.provenance"} | {
+        f"stages/{s.name}": s.run.__module__ for s in stages.values()
+    }
     versions = {package: importlib.metadata.version(package) for package in ("numpy", "torch")}
     return versions | {f"code of {folder}": code_digest(module)[:12] for folder, module in modules.items()}
 

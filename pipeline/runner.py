@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifact import (
+from usseg.pipeline.artifact import (
     artifact_path,
     check_block,
     create_arrays,
@@ -26,16 +26,24 @@ from pipeline.artifact import (
     write_file,
     write_rows,
 )
-from pipeline.blocks import run_blocks
-from pipeline.errors import ArtifactError, ParamsError
-from pipeline.images import file_checksum
-from pipeline.inputs import Table, fit_split, input_artifacts, needed_stages, open_inputs, remedy_for, split_images
-from pipeline.integrity import remember_written, verify_artifact
-from pipeline.parallel import one_thread
-from pipeline.params import Params, nearest, parse_section
-from pipeline.provenance import NOTE, is_current, run_key, settle
-from pipeline.sections import read_sections
-from pipeline.stage import Checkpoint, Execution, Inputs, Stage, chosen_dtype
+from usseg.pipeline.blocks import run_blocks
+from usseg.pipeline.errors import ArtifactError, ParamsError
+from usseg.pipeline.images import file_checksum
+from usseg.pipeline.inputs import (
+    Table,
+    fit_split,
+    input_artifacts,
+    needed_stages,
+    open_inputs,
+    remedy_for,
+    split_images,
+)
+from usseg.pipeline.integrity import remember_written, verify_artifact
+from usseg.pipeline.parallel import one_thread
+from usseg.pipeline.params import Params, nearest, parse_section
+from usseg.pipeline.provenance import NOTE, is_current, run_key, settle
+from usseg.pipeline.sections import read_sections
+from usseg.pipeline.stage import Checkpoint, Execution, Inputs, Stage, chosen_dtype
 
 log = logging.getLogger("usseg")
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import ParamsError
-from pipeline.params import PARAMS_FILE, Params, nearest, parse_section, read_params
-from pipeline.stage import Stage
+from usseg.pipeline.errors import ParamsError
+from usseg.pipeline.params import PARAMS_FILE, Params, nearest, parse_section, read_params
+from usseg.pipeline.stage import Stage
 
 
 def read_sections(stages: Mapping[str, Stage], project: Path) -> dict[str, Any]:

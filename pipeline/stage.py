@@ -11,12 +11,12 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.artifact import ArraySpec, Artifact, write_file
-from pipeline.errors import ImageError
-from pipeline.images import current_checksum, read_image
-from pipeline.labels import LabelValues
-from pipeline.params import Params, refused
-from pipeline.truth import Truth, read_truth
+from usseg.pipeline.artifact import ArraySpec, Artifact, write_file
+from usseg.pipeline.errors import ImageError
+from usseg.pipeline.images import current_checksum, read_image
+from usseg.pipeline.labels import LabelValues
+from usseg.pipeline.params import Params, refused
+from usseg.pipeline.truth import Truth, read_truth
 
 Scope = Literal["each", "fit", "all"]
 

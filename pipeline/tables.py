@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.artifact import Artifact
-from pipeline.errors import ArtifactError
-from pipeline.metrics import main_scores, metrics_path, read_metrics, shown
+from usseg.pipeline.artifact import Artifact
+from usseg.pipeline.errors import ArtifactError
+from usseg.pipeline.metrics import main_scores, metrics_path, read_metrics, shown
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -22,13 +22,13 @@ from xml.etree import ElementTree
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.coco import CocoFile, coco_file
-from pipeline.errors import ImageError
-from pipeline.images import check_regular, read_matrix
-from pipeline.labels import UNCOVERED, UNSCORED, LabelCounts, LabelValues, pieces, read_labels
-from pipeline.orientation import orientation_of, stored_size, turn_boxes, turn_map
-from pipeline.outlines import shown
-from pipeline.params import nearest
+from usseg.pipeline.coco import CocoFile, coco_file
+from usseg.pipeline.errors import ImageError
+from usseg.pipeline.images import check_regular, read_matrix
+from usseg.pipeline.labels import UNCOVERED, UNSCORED, LabelCounts, LabelValues, pieces, read_labels
+from usseg.pipeline.orientation import orientation_of, stored_size, turn_boxes, turn_map
+from usseg.pipeline.outlines import shown
+from usseg.pipeline.params import nearest
 
 I64 = npt.NDArray[np.int64]
 LARGEST = 10**6  # pixels; a number beyond is no place in an image

@@ -11,10 +11,10 @@ from PIL import Image
 from ruamel.yaml import YAML
 from threadpoolctl import threadpool_limits
 
-from pipeline.artifact import Artifact, artifact_path, open_artifact
-from pipeline.runner import run_stage
-from pipeline.stage import Checkpoint, Execution
-from stages import STAGES
+from usseg.pipeline.artifact import Artifact, artifact_path, open_artifact
+from usseg.pipeline.runner import run_stage
+from usseg.pipeline.stage import Checkpoint, Execution
+from usseg.stages import STAGES
 
 if TYPE_CHECKING:
     import torch

@@ -12,12 +12,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artifact import write_file
-from pipeline.errors import ParamsError
-from pipeline.params import PARAMS_FILE, nearest, read_params, refused
+from usseg.pipeline.artifact import write_file
+from usseg.pipeline.errors import ParamsError
+from usseg.pipeline.params import PARAMS_FILE, nearest, read_params, refused
 
 if TYPE_CHECKING:
-    from pipeline.stage import Stage
+    from usseg.pipeline.stage import Stage
 
 FOLDER = Path(__file__).parent
 # Keys that no recipe sets to a default: they belong to the images and the machine.

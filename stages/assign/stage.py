@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from pipeline.artifact import ArraySpec
-from pipeline.params import Params
-from pipeline.stage import Execution, Input, Inputs, Stage
+from usseg.pipeline.artifact import ArraySpec
+from usseg.pipeline.params import Params
+from usseg.pipeline.stage import Execution, Input, Inputs, Stage
 
 
 class AssignParams(Params):

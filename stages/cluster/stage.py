@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from pipeline.artifact import ArraySpec, Artifact
-from pipeline.errors import ParamsError
-from pipeline.parallel import thread_map
-from pipeline.params import Params, Seed, nearest, refused, validate
-from pipeline.stage import Execution, Input, Inputs, Stage
+from usseg.pipeline.artifact import ArraySpec, Artifact
+from usseg.pipeline.errors import ParamsError
+from usseg.pipeline.parallel import thread_map
+from usseg.pipeline.params import Params, Seed, nearest, refused, validate
+from usseg.pipeline.stage import Execution, Input, Inputs, Stage
 
 F32 = npt.NDArray[np.float32]
 log = logging.getLogger("usseg")
@@ -43,7 +43,7 @@ class ClusterParams(Params):
 
 def options_of(params: ClusterParams) -> Any:
     """The options of the method, checked."""
-    from stages.cluster.methods import METHODS
+    from usseg.stages.cluster.methods import METHODS
 
     return validate(
         params.options, METHODS[params.method].Options, where=f"params.yaml: cluster.options ({params.method})"
@@ -81,9 +81,9 @@ def segment_rows(artifact: Artifact, array: str) -> Iterator[npt.NDArray[Any]]:
 
 def run(params: ClusterParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
     """Fit the clustering."""
-    from stages.cluster.methods import METHODS
-    from stages.cluster.model import fit_scaling
-    from stages.cluster.rows import on_disk
+    from usseg.stages.cluster.methods import METHODS
+    from usseg.stages.cluster.model import fit_scaling
+    from usseg.stages.cluster.rows import on_disk
 
     method, options = METHODS[params.method], options_of(params)
     crops = inputs["crops"]
@@ -134,15 +134,15 @@ def run(params: ClusterParams, inputs: Inputs, images: range, execution: Executi
 
 def has_gpu_method(params: ClusterParams, inputs: Inputs) -> bool:
     """Whether the method computes on a GPU: `abc` by torch, `kmeans` by a faiss that knows GPUs."""
-    from stages.cluster.methods import kmeans
+    from usseg.stages.cluster.methods import kmeans
 
     return params.method == "abc" or (params.method == "kmeans" and kmeans.gpu_of("cuda:0") is not None)
 
 
 def predict(artifact: Artifact, features: F32) -> npt.NDArray[np.int64]:
     """Cluster ids from 0 of segment features, float32 (row, channel)."""
-    from stages.cluster.methods import METHODS
-    from stages.cluster.model import Clustering, Scaling
+    from usseg.stages.cluster.methods import METHODS
+    from usseg.stages.cluster.model import Clustering, Scaling
 
     params = artifact.params
     method = METHODS[params["method"]]

@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from pipeline.artifact import ArraySpec
-from pipeline.errors import ImageError
-from pipeline.parallel import thread_map
-from pipeline.params import Params, refused
-from pipeline.stage import Execution, Input, Inputs, Stage
+from usseg.pipeline.artifact import ArraySpec
+from usseg.pipeline.errors import ImageError
+from usseg.pipeline.parallel import thread_map
+from usseg.pipeline.params import Params, refused
+from usseg.pipeline.stage import Execution, Input, Inputs, Stage
 
 
 class CropsParams(Params):
@@ -55,8 +55,8 @@ def runs_transformer(params: CropsParams, inputs: Inputs) -> bool:
 
 def run(params: CropsParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
     """Segment features of a block of images."""
-    from stages.crops.boxes import segment_boxes
-    from stages.crops.pooling import pool_segments
+    from usseg.stages.crops.boxes import segment_boxes
+    from usseg.stages.crops.pooling import pool_segments
 
     features, source = inputs["features"], inputs["segments"]
     block = slice(images.start, images.stop)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from stages.eigen import lanczos
-from stages.eigen.signs import component_indicators, fix_signs
-from stages.eigen.solvers import largest, largest_batched, load_linear_algebra
+from usseg.stages.eigen import lanczos
+from usseg.stages.eigen.signs import component_indicators, fix_signs
+from usseg.stages.eigen.solvers import largest, largest_batched, load_linear_algebra
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -96,7 +96,7 @@ def in_single(weights_NN: npt.NDArray[np.floating], *, k: int) -> Eigenpairs | N
 
 def in_blocks(weights_BNN: "Tensor", *, k: int) -> list[Eigenpairs]:
     """By block Lanczos in float32, all graphs at once; the log tells how many it was not made for: they go to `by_eigh`."""
-    from stages.eigen import block_lanczos
+    from usseg.stages.eigen import block_lanczos
 
     weights = weights_BNN.float()
     degree = weights.sum(dim=2)

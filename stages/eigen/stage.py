@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from pipeline.artifact import ArraySpec
-from pipeline.errors import ParamsError
-from pipeline.params import Params, Seed, refused, validate
-from pipeline.seeding import image_seed
-from pipeline.stage import Execution, Input, Inputs, Stage
+from usseg.pipeline.artifact import ArraySpec
+from usseg.pipeline.errors import ParamsError
+from usseg.pipeline.params import Params, Seed, refused, validate
+from usseg.pipeline.seeding import image_seed
+from usseg.pipeline.stage import Execution, Input, Inputs, Stage
 
 DEGENERATE = 1 - 1e-6  # a second eigenvalue above this, of the largest degree, means that all tokens look alike
 log = logging.getLogger("usseg")
@@ -142,7 +142,7 @@ def projections(
 
     Heads are trained on the device, all images at once.
     """
-    from stages.eigen.affinity import principal_scores, unit_rows
+    from usseg.stages.eigen.affinity import principal_scores, unit_rows
 
     options = projection_options(params)
     if params.affinity == "pca":
@@ -151,7 +151,7 @@ def projections(
         return [None] * len(features)
     import torch
 
-    from stages.eigen.siamese import collapsed, random_heads, token_orders, token_views, train_heads
+    from usseg.stages.eigen.siamese import collapsed, random_heads, token_orders, token_views, train_heads
 
     seeds = [image_seed(params.seed, name) for name in names]
     rows = np.stack([unit_rows(part) for part in features])
@@ -180,7 +180,7 @@ def projections(
 
 def small_image(params: EigenParams, image: npt.NDArray[np.uint8], grid: Any, extent: Any, offset: Any) -> Any:
     """The colours of an image at grid size, (row, column, 3)."""
-    from stages.eigen.color import grid_image
+    from usseg.stages.eigen.color import grid_image
 
     covered = extent if params.color_align == "crop" else None
     return grid_image(image, grid, extent=covered, offset=offset) / (255.0 if params.legacy_double_scale else 1.0)
@@ -188,8 +188,8 @@ def small_image(params: EigenParams, image: npt.NDArray[np.uint8], grid: Any, ex
 
 def graph(params: EigenParams, features: npt.NDArray[Any], projected: Any, small: Any) -> npt.NDArray[np.float32]:
     """The weights of one image: features, what is projected of them, and the colours of a small image, where not None."""
-    from stages.eigen.affinity import feature_affinity, projected_affinity
-    from stages.eigen.color import knn_affinity, random_walk_affinity, with_color
+    from usseg.stages.eigen.affinity import feature_affinity, projected_affinity
+    from usseg.stages.eigen.color import knn_affinity, random_walk_affinity, with_color
 
     kind = KINDS.get(params.affinity, params.affinity)
     if projected is not None:
@@ -209,8 +209,8 @@ def graphs_on(device: str, params: EigenParams, features: list[Any], projected: 
     """`graph` of images with equally many tokens by torch: a tensor (image, token, token) on the device."""
     import torch
 
-    from stages.eigen.affinity import affinity_batch
-    from stages.eigen.color import knn_affinity_on, random_walk_affinity_on
+    from usseg.stages.eigen.affinity import affinity_batch
+    from usseg.stages.eigen.color import knn_affinity_on, random_walk_affinity_on
 
     extra = None if projected[0] is None else torch.from_numpy(np.stack(projected)).to(device, torch.float32)
     weights = affinity_batch(
@@ -238,8 +238,8 @@ def one_direction(sizes_K: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
 
 def run(params: EigenParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
     """Eigenpairs of a block; images with the same number of tokens share a batched call on a GPU."""
-    from stages.eigen.affinity import unit_rows
-    from stages.eigen.laplacian import (
+    from usseg.stages.eigen.affinity import unit_rows
+    from usseg.stages.eigen.laplacian import (
         Eigenpairs,
         affinity_eigenpairs,
         degrees,

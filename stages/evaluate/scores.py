@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stages.evaluate.matching import I64, matched_confusion
+from usseg.stages.evaluate.matching import I64, matched_confusion
 
 F64 = npt.NDArray[np.float64]
 

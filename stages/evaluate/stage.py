@@ -8,11 +8,11 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from pipeline.artifact import ArraySpec, Artifact
-from pipeline.errors import ParamsError
-from pipeline.labels import LabelTally, LabelValues
-from pipeline.params import Params, refused
-from pipeline.stage import Execution, Input, Inputs, Stage
+from usseg.pipeline.artifact import ArraySpec, Artifact
+from usseg.pipeline.errors import ParamsError
+from usseg.pipeline.labels import LabelTally, LabelValues
+from usseg.pipeline.params import Params, refused
+from usseg.pipeline.stage import Execution, Input, Inputs, Stage
 
 log = logging.getLogger("usseg")
 
@@ -82,8 +82,8 @@ def scored_images(params: EvaluateParams, inputs: Inputs, execution: Execution, 
     Raises:
         ParamsError: a truth that the method cannot use.
     """
-    from stages.evaluate.methods import METHODS
-    from stages.evaluate.scored import ScoredImage
+    from usseg.stages.evaluate.methods import METHODS
+    from usseg.stages.evaluate.scored import ScoredImage
 
     allowed = METHODS[params.method].TRUTH
     refine = inputs["refine"]
@@ -148,7 +148,7 @@ def warn_of_few_clusters(sections: Mapping[str, Any]) -> None:
 
 def map_labels(params: EvaluateParams, inputs: Inputs) -> Any:
     """What the labels of the maps stand for."""
-    from stages.evaluate.scored import MapLabels
+    from usseg.stages.evaluate.scored import MapLabels
 
     if not needs_clusters(params):
         return MapLabels([], 0, 0)
@@ -162,8 +162,8 @@ def map_labels(params: EvaluateParams, inputs: Inputs) -> Any:
 
 def run(params: EvaluateParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
     """Metrics, plots, and what the report shows."""
-    from stages.evaluate.methods import METHODS
-    from stages.evaluate.plots import scores_csv
+    from usseg.stages.evaluate.methods import METHODS
+    from usseg.stages.evaluate.plots import scores_csv
 
     split, labelled = inputs.split, any(inputs["index"]["label_path"])
     tally = LabelTally(LabelValues.of(inputs.index_params))
@@ -196,7 +196,7 @@ def run(params: EvaluateParams, inputs: Inputs, images: range, execution: Execut
 
 def scores_of(artifact: Artifact) -> Any:
     """The scores of a stored confusion matrix under its artifact's convention."""
-    from stages.evaluate.scores import scores
+    from usseg.stages.evaluate.scores import scores
 
     convention = {"absent": artifact.params["absent"], "extra_row": artifact.params["surplus"] == "dropped"}
     return scores(artifact["confusion"][:], artifact["matching"][:], **convention)

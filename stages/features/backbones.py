@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from pipeline.errors import ParamsError, WeightsError
-from stages.features import posembed as posembeds
-from stages.features.checkpoints import layout_of, load_state, one_line, read_checkpoint
+from usseg.pipeline.errors import ParamsError, WeightsError
+from usseg.stages.features import posembed as posembeds
+from usseg.stages.features.checkpoints import layout_of, load_state, one_line, read_checkpoint
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.errors import WeightsError
+from usseg.pipeline.errors import WeightsError
 
 log = logging.getLogger("usseg")
 CONTAINERS = (

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from pipeline.artifact import ArraySpec, Artifact
-from pipeline.parallel import thread_map
-from pipeline.params import Params, refused
-from pipeline.stage import Execution, Input, Inputs, Stage
+from usseg.pipeline.artifact import ArraySpec, Artifact
+from usseg.pipeline.parallel import thread_map
+from usseg.pipeline.params import Params, refused
+from usseg.pipeline.stage import Execution, Input, Inputs, Stage
 
 F32 = npt.NDArray[np.float32]
 Side = Annotated[int, Field(ge=1, le=16384)]  # pixels
@@ -54,8 +54,8 @@ def is_transformer(params: FeaturesParams, inputs: Inputs) -> bool:
 
 def sizes(params: FeaturesParams, inputs: Inputs) -> Mapping[str, int | npt.NDArray[np.int64]]:
     """Tokens of each image, channels of the backbone; values and states only where `attention` asks for them."""
-    from stages.features.tokens import fitting
-    from stages.features.transformer import patch_of
+    from usseg.stages.features.tokens import fitting
+    from usseg.stages.features.transformer import patch_of
 
     patch, channels = patch_of(params.model_dump(), inputs.project)
     grids = [fitting((h, w), params.resize, params.fit, patch).grid for h, w in inputs["index"]["size"][:].tolist()]
@@ -69,8 +69,8 @@ def run(params: FeaturesParams, inputs: Inputs, images: range, execution: Execut
 
     (On a CPU batches gain little, and one image at a time gives the same bits at every batch size.)
     """
-    from stages.features.tokens import Fitting, fitted_image, fitting
-    from stages.features.transformer import describe, patch_of
+    from usseg.stages.features.tokens import Fitting, fitted_image, fitting
+    from usseg.stages.features.transformer import describe, patch_of
 
     settings = params.model_dump()
     patch, channels = patch_of(settings, inputs.project)
@@ -196,10 +196,10 @@ def check(sections: Mapping[str, Any]) -> None:
 def crop_channels(artifact: Artifact, *, project: Path) -> int:
     """Length of a segment embedding by this artifact's backbone."""
     if artifact.params["backbone"] == "lowlevel":
-        from stages.features import lowlevel
+        from usseg.stages.features import lowlevel
 
         return lowlevel.crop_channels()
-    from stages.features.transformer import patch_of
+    from usseg.stages.features.transformer import patch_of
 
     return patch_of(artifact.params, project)[1]
 
@@ -228,8 +228,8 @@ def embed_crops(
 
     Source: DSM, crops sliced from the normalised image without resizing; spec of masked attention: semester report, section 3.1.
     """
-    from stages.features.tokens import extended, fitted_image, fitting, normalized
-    from stages.features.transformer import arithmetic, patch_of, vit_of
+    from usseg.stages.features.tokens import extended, fitted_image, fitting, normalized
+    from usseg.stages.features.transformer import arithmetic, patch_of, vit_of
 
     params = artifact.params
     patch, channels = patch_of(params, project)
@@ -238,13 +238,13 @@ def embed_crops(
     covered = (fitted.grid[0] * patch, fitted.grid[1] * patch)
     scaled = np.asarray(boxes, np.int32) * patch
     if params["backbone"] == "lowlevel":
-        from stages.features import lowlevel
+        from usseg.stages.features import lowlevel
 
         return lowlevel.embed_crops(extended(pixels, covered), scaled, masks, stride=patch)
     import torch
 
-    from stages.features.backbones import class_features
-    from stages.features.class_tokens import can_pack, crop_class_features
+    from usseg.stages.features.backbones import class_features
+    from usseg.stages.features.class_tokens import can_pack, crop_class_features
 
     model = vit_of(params, project, device)
     whole = normalized([pixels], device, size=covered)
@@ -276,8 +276,8 @@ def embed_segments(
     """
     import torch
 
-    from stages.features.class_tokens import segment_class_features
-    from stages.features.transformer import arithmetic, vit_of
+    from usseg.stages.features.class_tokens import segment_class_features
+    from usseg.stages.features.transformer import arithmetic, vit_of
 
     params = artifact.params
     model = vit_of(params, project, device)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.errors import ParamsError
+from usseg.pipeline.errors import ParamsError
 
 F32 = npt.NDArray[np.float32]
 FACETS = {"key": "k", "query": "q", "value": "v", "token": "tokens"}  # as `extract` names them
@@ -19,7 +19,7 @@ LOADING = threading.Lock()  # two blocks at a time ask for the same transformer
 @lru_cache(maxsize=1)
 def vit(project: Path, backbone: str, weights: str | None, posembed: str, num_heads: int | None, device: str) -> Any:
     """The transformer of these params, loaded once a process."""
-    from stages.features.backbones import load_vit
+    from usseg.stages.features.backbones import load_vit
 
     path = project / weights if weights else None
     return load_vit(backbone, weights=path, posembed=posembed, num_heads=num_heads, device=device)
@@ -34,7 +34,7 @@ def vit_of(params: Mapping[str, Any], project: Path, device: str) -> Any:
 def patch_of(params: Mapping[str, Any], project: Path) -> tuple[int, int]:
     """Patch side in pixels and channels of the backbone."""
     if params["backbone"] == "lowlevel":
-        from stages.features import lowlevel
+        from usseg.stages.features import lowlevel
 
         return params["stride"], lowlevel.channels()
     names = (params["backbone"], params["weights"], params["posembed"], params["num_heads"])
@@ -46,7 +46,7 @@ def vit_patch(
     project: Path, backbone: str, weights: str | None, posembed: str, num_heads: int | None, facet: str
 ) -> tuple[int, int]:
     """Patch side and channels of a transformer that says something, kept apart from `vit`, which has room for one device only."""
-    from stages.features.backbones import check_output
+    from usseg.stages.features.backbones import check_output
 
     with LOADING:
         model = vit(project, backbone, weights, posembed, num_heads, "cpu")
@@ -63,10 +63,10 @@ def describe(
         `patches` (image, token, channel), `cls` (image, channel); `values` and `class_state` as `image_features` gives them.
         Patches and values of a ViT have the params' `dtype`, all else is float32.
     """
-    from stages.features.tokens import extended, grid_of
+    from usseg.stages.features.tokens import extended, grid_of
 
     if params["backbone"] == "lowlevel":
-        from stages.features import lowlevel
+        from usseg.stages.features import lowlevel
 
         stride = params["stride"]
         rows, columns = grid_of(pixels[0].shape[:2], params["fit"], stride)
@@ -77,9 +77,9 @@ def describe(
         return {"patches": stacked, "cls": stacked.mean(axis=1)}
     import torch
 
-    from stages.features.backbones import extract
-    from stages.features.class_tokens import can_pack, image_features
-    from stages.features.tokens import normalized
+    from usseg.stages.features.backbones import extract
+    from usseg.stages.features.class_tokens import can_pack, image_features
+    from usseg.stages.features.tokens import normalized
 
     model = vit_of(params, project, device)
     side = model.patch_size

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from pipeline.errors import ParamsError
-from stages.index.layouts import Layout
+from usseg.pipeline.errors import ParamsError
+from usseg.stages.index.layouts import Layout
 
 LISTS = "ImageSets/Segmentation"
 NAMES = {"default": "train", "train": "train", "validation": "val", "val": "val", "test": "test"}  # of the lists

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import ParamsError
+from usseg.pipeline.errors import ParamsError
 
 SAME = (("jpg", "jpeg", "jpe", "jfif"), ("tif", "tiff"))  # one suffix means all of its group
 IMAGES = {

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import ImageError, ParamsError
-from pipeline.params import nearest
-from pipeline.recipes import RECIPES
-from stages.index.list_file import listed
-from stages.index.listing import files_of, truth_files
+from usseg.pipeline.errors import ImageError, ParamsError
+from usseg.pipeline.params import nearest
+from usseg.pipeline.recipes import RECIPES
+from usseg.stages.index.list_file import listed
+from usseg.stages.index.listing import files_of, truth_files
 
 Settings = Mapping[str, Mapping[str, Any]]
 Splits = Mapping[str, Mapping[str, str | None]]
@@ -272,7 +272,7 @@ def find_layout(name: str, root: Path | None = None) -> Layout:
         ParamsError: no such layout, or the folder does not tell.
     """
     if name in CVAT and root is not None:
-        from stages.index.cvat import cvat_layout
+        from usseg.stages.index.cvat import cvat_layout
 
         return cvat_layout(root)
     if name not in LAYOUTS:

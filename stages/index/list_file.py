@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from pipeline.errors import ParamsError
-from stages.index.globs import nfc
+from usseg.pipeline.errors import ParamsError
+from usseg.stages.index.globs import nfc
 
 GAP = re.compile(r"[\s,;]+")  # between columns
 FLAG = re.compile(r"[\s,;]+(-1|0|1)$")

@@ -5,9 +5,20 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.coco import coco_file
-from pipeline.errors import ParamsError
-from stages.index.globs import BACK, EMPTY, HIDDEN_FILE, HIDDEN_FOLDER, IMAGES, NO_TEXT, OTHER, candidates, is_text, nfc
+from usseg.pipeline.coco import coco_file
+from usseg.pipeline.errors import ParamsError
+from usseg.stages.index.globs import (
+    BACK,
+    EMPTY,
+    HIDDEN_FILE,
+    HIDDEN_FOLDER,
+    IMAGES,
+    NO_TEXT,
+    OTHER,
+    candidates,
+    is_text,
+    nfc,
+)
 
 TRUTHS = {*IMAGES, "xml", "json"}
 # How several of what was left out are called.

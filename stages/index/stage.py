@@ -13,13 +13,13 @@ from unicodedata import normalize
 import numpy as np
 from pydantic import Field, ValidationInfo, field_validator
 
-from pipeline.artifact import ArraySpec
-from pipeline.errors import ImageError, ParamsError
-from pipeline.images import Unread, check_header, file_checksum, image_size
-from pipeline.labels import LabelCounts, LabelTally, LabelValues, label_table, raw_value
-from pipeline.params import Params
-from pipeline.stage import Execution, Inputs, Stage
-from pipeline.truth import read_truth
+from usseg.pipeline.artifact import ArraySpec
+from usseg.pipeline.errors import ImageError, ParamsError
+from usseg.pipeline.images import Unread, check_header, file_checksum, image_size
+from usseg.pipeline.labels import LabelCounts, LabelTally, LabelValues, label_table, raw_value
+from usseg.pipeline.params import Params
+from usseg.pipeline.stage import Execution, Inputs, Stage
+from usseg.pipeline.truth import read_truth
 
 log = logging.getLogger("usseg")
 
@@ -172,8 +172,8 @@ def shown(paths: Sequence[str]) -> str:
 
 def run(params: IndexParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
     """List the split's images in the order of their ids, and say in one line what is in and what was left out."""
-    from stages.index.list_file import Selection, listed
-    from stages.index.listing import Listing, account, files_of, truth_files
+    from usseg.stages.index.list_file import Selection, listed
+    from usseg.stages.index.listing import Listing, account, files_of, truth_files
 
     split = params.splits[inputs.split]
     root = inputs.root

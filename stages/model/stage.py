@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from pipeline.artifact import ArraySpec, Artifact, open_artifact
-from pipeline.params import Params, Seed, validate
-from pipeline.stage import Execution, Input, Inputs, Stage
+from usseg.pipeline.artifact import ArraySpec, Artifact, open_artifact
+from usseg.pipeline.params import Params, Seed, validate
+from usseg.pipeline.stage import Execution, Input, Inputs, Stage
 
 log = logging.getLogger("usseg")
 F32 = npt.NDArray[np.float32]
@@ -33,7 +33,7 @@ class ModelParams(Params):
 
 def options_of(params: ModelParams) -> Any:
     """The options of the method, checked."""
-    from stages.model.methods import METHODS
+    from usseg.stages.model.methods import METHODS
 
     return validate(
         params.options, METHODS[params.method].Options, where=f"params.yaml: model.options ({params.method})"
@@ -42,8 +42,8 @@ def options_of(params: ModelParams) -> Any:
 
 def run(params: ModelParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
     """Train."""
-    from stages.model.methods import METHODS
-    from stages.model.tokens import FitTokens
+    from usseg.stages.model.methods import METHODS
+    from usseg.stages.model.tokens import FitTokens
 
     method, options = METHODS[params.method], options_of(params)
     patches = inputs["features"]["patches"]
@@ -99,7 +99,7 @@ def loss_csv(loss_E: F64, concepts_EK: I64) -> str:
 @lru_cache(maxsize=1)
 def segmenter(path: Path, content: str, channels: int, device: str) -> Callable[[F32], I64]:
     """The trained segmenter of an artifact, loaded once for each content digest."""
-    from stages.model.methods import METHODS
+    from usseg.stages.model.methods import METHODS
 
     artifact = open_artifact(path)
     method = METHODS[artifact.params["method"]]

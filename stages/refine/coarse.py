@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stages.refine.upsampling import upsample_labels, upsample_shares
+from usseg.stages.refine.upsampling import upsample_labels, upsample_shares
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from pipeline.artifact import START, ArraySpec
-from pipeline.params import Params, refused, validate
-from pipeline.stage import Execution, Input, Inputs, Stage
+from usseg.pipeline.artifact import START, ArraySpec
+from usseg.pipeline.params import Params, refused, validate
+from usseg.pipeline.stage import Execution, Input, Inputs, Stage
 
 
 class RefineParams(Params):
@@ -30,7 +30,7 @@ class RefineParams(Params):
 
 def options_of(params: RefineParams) -> Any:
     """The options of the method, checked."""
-    from stages.refine.methods import METHODS
+    from usseg.stages.refine.methods import METHODS
 
     return validate(
         params.options, METHODS[params.method].Options, where=f"params.yaml: refine.options ({params.method})"
@@ -66,8 +66,8 @@ def sizes(params: RefineParams, inputs: Inputs) -> Mapping[str, int | npt.NDArra
 
 def run(params: RefineParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
     """Full-size maps of some images."""
-    from stages.refine.coarse import CoarseMap
-    from stages.refine.methods import METHODS
+    from usseg.stages.refine.coarse import CoarseMap
+    from usseg.stages.refine.methods import METHODS
 
     method, options = METHODS[params.method], options_of(params)
     block = slice(images.start, images.stop)

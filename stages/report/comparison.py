@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.comparison import Pair
-from pipeline.inputs import Table, open_inputs
-from pipeline.metrics import main_scores, read_metrics, shown
-from pipeline.params import read_params
-from stages.report.pictures import color_map, data_uri, fit_within, nearest_within, palette
-from stages.report.stage import colors_of_labels, spread, truth_picture
+from usseg.pipeline.comparison import Pair
+from usseg.pipeline.inputs import Table, open_inputs
+from usseg.pipeline.metrics import main_scores, read_metrics, shown
+from usseg.pipeline.params import read_params
+from usseg.stages.report.pictures import color_map, data_uri, fit_within, nearest_within, palette
+from usseg.stages.report.stage import colors_of_labels, spread, truth_picture
 
 SIDE = 200  # pixels of a picture on the page
 

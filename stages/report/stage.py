@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from pipeline.artifact import Artifact
-from pipeline.params import Params
-from pipeline.stage import Execution, Input, Inputs, Stage
+from usseg.pipeline.artifact import Artifact
+from usseg.pipeline.params import Params
+from usseg.pipeline.stage import Execution, Input, Inputs, Stage
 
 SIDE = 320  # pixels of a picture on the page
 BACKGROUND = (60, 60, 66)
@@ -35,7 +35,7 @@ def run(params: ReportParams, inputs: Inputs, images: range, execution: Executio
     """Render the page."""
     from jinja2 import Environment, FileSystemLoader
 
-    from stages.report.pictures import palette
+    from usseg.stages.report.pictures import palette
 
     splits = list(inputs["index"])
     names = list(inputs.index_params["classes"])
@@ -67,14 +67,14 @@ def summary_of(inputs: Inputs, used: Mapping[str, Artifact]) -> str:
 
 def on_background(count: int) -> npt.NDArray[np.uint8]:
     """The colours of label 0, the background, and of labels 1 to `count`."""
-    from stages.report.pictures import palette
+    from usseg.stages.report.pictures import palette
 
     return np.vstack([[BACKGROUND], palette(count)]).astype(np.uint8)
 
 
 def colors_of_labels(inputs: Inputs, split: str) -> npt.NDArray[np.uint8]:
     """The colour of every label of a split's maps: of a cluster that of the class it is matched to, else one of its own."""
-    from stages.report.pictures import palette
+    from usseg.stages.report.pictures import palette
 
     if inputs["refine"][split].params["source"] == "segments":
         return on_background(int(inputs["segments"][split]["num_segments"][:].max()))
@@ -115,7 +115,7 @@ def split_view(
     label_colors: npt.NDArray[np.uint8],
 ) -> dict[str, Any]:
     """What the page says of one split."""
-    from stages.report.pictures import color_map, data_uri, eigenvector_picture, fit_within, nearest_within
+    from usseg.stages.report.pictures import color_map, data_uri, eigenvector_picture, fit_within, nearest_within
 
     index, eigen = inputs["index"][split], inputs.artifacts.get("eigen", {}).get(split)
     segments, refine = inputs["segments"][split], inputs["refine"][split]
@@ -144,7 +144,7 @@ def split_view(
 
 def truth_picture(inputs: Inputs, i: int, split: str, class_colors: npt.NDArray[np.uint8], side: int) -> str | None:
     """What is known of an image as a data URI: labels, ignored values grey; the first person's regions; boxes. None where nothing is."""
-    from stages.report.pictures import color_map, data_uri, draw_boxes, fit_within, nearest_within, palette
+    from usseg.stages.report.pictures import color_map, data_uri, draw_boxes, fit_within, nearest_within, palette
 
     truth = inputs.truth(i, split)
     if truth is None:
@@ -214,7 +214,7 @@ def contact_sheet(
     params: ReportParams, inputs: Inputs, label_colors: dict[str, npt.NDArray[np.uint8]]
 ) -> list[dict[str, Any]]:
     """Pictures of segments by label, drawn from the split that the clustering was fitted on."""
-    from stages.report.pictures import data_uri, fit_within
+    from usseg.stages.report.pictures import data_uri, fit_within
 
     split = inputs["cluster"].attrs["split"]
     crops, assign, segments = inputs["crops"][split], inputs["assign"][split], inputs["segments"][split]

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from pipeline.artifact import ArraySpec
-from pipeline.errors import ParamsError
-from pipeline.params import Params, Seed, refused, validate
-from pipeline.seeding import image_seed
-from pipeline.stage import Execution, Input, Inputs, Stage
+from usseg.pipeline.artifact import ArraySpec
+from usseg.pipeline.errors import ParamsError
+from usseg.pipeline.params import Params, Seed, refused, validate
+from usseg.pipeline.seeding import image_seed
+from usseg.pipeline.stage import Execution, Input, Inputs, Stage
 
 log = logging.getLogger("usseg")
 LARGEST = 32766  # segment that an int16 map can hold
@@ -40,7 +40,7 @@ class SegmentsParams(Params):
 
 def options_of(params: SegmentsParams) -> Any:
     """The options of the method, checked."""
-    from stages.segments.methods import METHODS
+    from usseg.stages.segments.methods import METHODS
 
     return validate(
         params.options, METHODS[params.method].Options, where=f"params.yaml: segments.options ({params.method})"
@@ -82,7 +82,7 @@ def sizes(params: SegmentsParams, inputs: Inputs) -> Mapping[str, int | npt.NDAr
     """
     import psutil
 
-    from stages.segments.methods import METHODS
+    from usseg.stages.segments.methods import METHODS
 
     tokens = inputs["features"]["grid"][:].prod(axis=1, dtype=np.int64)
     largest = int(tokens.max())
@@ -110,22 +110,22 @@ def sizes(params: SegmentsParams, inputs: Inputs) -> Mapping[str, int | npt.NDAr
 
 def needs_eigenvectors(params: SegmentsParams) -> bool:
     """Whether the chosen method reads eigenvectors, or the spectrum for the number of segments."""
-    from stages.segments.methods import METHODS
+    from usseg.stages.segments.methods import METHODS
 
     return METHODS[params.method].EIGENVECTORS or params.num_segments == "eigengap"
 
 
 def needs_model(params: SegmentsParams) -> bool:
     """Whether the chosen method reads a trained model."""
-    from stages.segments.methods import METHODS
+    from usseg.stages.segments.methods import METHODS
 
     return METHODS[params.method].MODEL
 
 
 def segment_ids(labels_hw: npt.NDArray[np.int64], params: SegmentsParams, *, objects: bool) -> npt.NDArray[np.int64]:
     """Method labels -> segment ids: 0 background, foreground from 1, dense. `objects`: label 0 is the background already."""
-    from stages.segments.background import background_first, dense_ids
-    from stages.segments.regions import merge_small
+    from usseg.stages.segments.background import background_first, dense_ids
+    from usseg.stages.segments.regions import merge_small
 
     labels = merge_small(labels_hw, min_tokens=params.min_tokens) if params.min_tokens > 1 else labels_hw
     if params.background == "none":
@@ -141,8 +141,8 @@ def no_labels(features_NC: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
 
 def run(params: SegmentsParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
     """Segment ids of a block of images."""
-    from stages.segments.methods import METHODS
-    from stages.segments.tokens import ImageTokens
+    from usseg.stages.segments.methods import METHODS
+    from usseg.stages.segments.tokens import ImageTokens
 
     method, options = METHODS[params.method], options_of(params)
     block = slice(images.start, images.stop)

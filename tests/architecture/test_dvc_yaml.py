@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.format import FORMAT
-from pipeline.provenance import SOURCES, sources
-from pipeline.stage import Input, Stage
-from stages import STAGES
+from usseg.pipeline.format import FORMAT
+from usseg.pipeline.provenance import SOURCES, sources
+from usseg.pipeline.stage import Input, Stage
+from usseg.stages import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 ENTRIES: dict[str, Any] = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.params import read_params
-from stages import STAGES
+from usseg.pipeline.params import read_params
+from usseg.stages import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"torch", "torchvision", "timm", "faiss", "sklearn", "cv2", "matplotlib", "distributed", "dask"}
@@ -24,8 +24,8 @@ def imported(nodes: list[ast.stmt] | Iterator[ast.AST]) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "relative import"
-            # `from stages import eigen` names a package as well.
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            # `from usseg.stages import eigen` names a package as well.
+            yield from (f"{node.module}.{alias.name}".removeprefix("usseg.") for alias in node.names)
 
 
 def everywhere(path: Path) -> set[str]:

@@ -191,4 +191,4 @@ def test_debug_shows_the_traceback(finished_project, usseg) -> None:
     done = usseg(finished_project.path, "stage", "index", "--split", "train", "--debug")
     assert done.returncode == 1
     assert "Traceback" in done.stderr
-    assert "pipeline.errors.ImageError" in done.stderr
+    assert "usseg.pipeline.errors.ImageError" in done.stderr

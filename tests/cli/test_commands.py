@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.params import read_params
-from pipeline.recipes import RECIPES
-from stages import STAGES
+from usseg.pipeline.params import read_params
+from usseg.pipeline.recipes import RECIPES
+from usseg.stages import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {
@@ -31,7 +31,7 @@ HEAVY = {
 SPY = """
 import sys
 from typer.testing import CliRunner
-import cli
+from usseg import cli
 result = CliRunner().invoke(cli.app, sys.argv[1:])
 print(result.exit_code, *sorted({name.partition(".")[0] for name in sys.modules}))
 """

@@ -3,8 +3,8 @@
 import pytest
 from typer.testing import CliRunner
 
-import cli
-from pipeline import progress, runner
+from usseg import cli
+from usseg.pipeline import progress, runner
 
 
 def test_an_interrupted_run_says_that_it_continues(tiny_project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from stages.cluster.methods.abc import cosine_scores, scores_loss, size_bounds
+from usseg.stages.cluster.methods.abc import cosine_scores, scores_loss, size_bounds
 
 A = [[1, 0], [0, 1], [0.5, 0.5]]
 B = [[1, 0], [1, 0], [1, 0]]

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.parallel import thread_map
-from stages.cluster import rows as module
-from stages.cluster.methods import METHODS, kmeans, ot
-from stages.cluster.model import fit_scaling, moments, unit_rows
-from stages.cluster.rows import in_blocks, on_disk
+from usseg.pipeline.parallel import thread_map
+from usseg.stages.cluster import rows as module
+from usseg.stages.cluster.methods import METHODS, kmeans, ot
+from usseg.stages.cluster.model import fit_scaling, moments, unit_rows
+from usseg.stages.cluster.rows import in_blocks, on_disk
 
 OPTIONS = {"abc": {"epochs": 2, "hidden": 8, "batch": 32}, "ot": {"iterations": 3}}
 

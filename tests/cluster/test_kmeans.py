@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from stages.cluster.methods import kmeans
-from stages.cluster.model import unit_rows
+from usseg.stages.cluster.methods import kmeans
+from usseg.stages.cluster.model import unit_rows
 
 
 def rows(count: int = 80, channels: int = 5) -> np.ndarray:

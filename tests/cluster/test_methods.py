@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from pipeline.errors import ParamsError
-from stages.cluster.methods import METHODS
-from stages.cluster.model import Clustering, fit_scaling, unit_rows
+from usseg.pipeline.errors import ParamsError
+from usseg.stages.cluster.methods import METHODS
+from usseg.stages.cluster.model import Clustering, fit_scaling, unit_rows
 
 QUICK = {"abc": {"epochs": 4, "hidden": 16}}
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.parallel import thread_map
-from stages.cluster import rows as module
-from stages.cluster.rows import Rows, first_distinct, in_blocks, on_disk
+from usseg.pipeline.parallel import thread_map
+from usseg.stages.cluster import rows as module
+from usseg.stages.cluster.rows import Rows, first_distinct, in_blocks, on_disk
 
 ARRAY = np.random.default_rng(0).normal(size=(10, 3)).astype(np.float32)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.artifact import ArraySpec, create_arrays, seal, write_rows
-from stages.cluster.methods import METHODS
+from usseg.pipeline.artifact import ArraySpec, create_arrays, seal, write_rows
+from usseg.stages.cluster.methods import METHODS
 
 FEW, MANY, SEGMENTS, CHANNELS = 5_120, 20_480, 8, 384
 OPTIONS = {
@@ -26,9 +26,9 @@ ARRAYS = {
 RUN = """
 import json, resource, sys
 from pathlib import Path
-from pipeline.artifact import open_artifact
-from pipeline.stage import Execution, Inputs
-from stages.cluster.stage import ClusterParams, run
+from usseg.pipeline.artifact import open_artifact
+from usseg.pipeline.stage import Execution, Inputs
+from usseg.stages.cluster.stage import ClusterParams, run
 folder, params = Path(sys.argv[1]), ClusterParams.model_validate(json.loads(sys.argv[2]))
 crops = open_artifact(folder / "crops.zarr")
 found = run(params, Inputs("train", {"crops": crops}, {"classes": []}, folder), range(crops.num_images), Execution(folder, workers=2))

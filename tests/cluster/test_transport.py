@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stages.cluster.methods.ot import Options, fit, sinkhorn_plan, transport_step
+from usseg.stages.cluster.methods.ot import Options, fit, sinkhorn_plan, transport_step
 
 
 def test_two_by_two() -> None:

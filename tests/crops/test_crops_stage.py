@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.errors import ImageError, ParamsError
-from stages import STAGES
-from stages.crops.stage import CropsParams
+from usseg.pipeline.errors import ImageError, ParamsError
+from usseg.stages import STAGES
+from usseg.stages.crops.stage import CropsParams
 
 METHODS = CropsParams.model_fields["method"].annotation.__args__
 CASES = [("vit", m) for m in METHODS] + [("lowlevel", m) for m in METHODS if m != "masked_image"]  # that wants a ViT

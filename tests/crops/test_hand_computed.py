@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from stages.crops.boxes import grown_mask, segment_boxes
-from stages.features.backbones import (
+from usseg.stages.crops.boxes import grown_mask, segment_boxes
+from usseg.stages.features.backbones import (
     class_features,
     from_state_dict,
     last_block_input,
     masked_attention,
     queries_keys_values,
 )
-from stages.features.class_tokens import finish_class
+from usseg.stages.features.class_tokens import finish_class
 
 
 def test_three_by_three_block() -> None:

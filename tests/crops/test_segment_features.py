@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from stages.crops.boxes import grown_mask, segment_boxes, tight_box
-from stages.crops.pooling import pool_segments
+from usseg.stages.crops.boxes import grown_mask, segment_boxes, tight_box
+from usseg.stages.crops.pooling import pool_segments
 
 MAPS = [np.random.default_rng(seed).integers(0, 4, (seed % 5 + 1, seed % 7 + 1)) for seed in range(12)]
 

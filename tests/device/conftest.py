@@ -139,7 +139,7 @@ def machine_with_gpu(memory: int = 8 << 30) -> Iterator[None]:
         patch.setattr(torch.cuda, "set_rng_state", lambda state, device=None: None)
         check = "_accelerator_graph_capture_health_check"  # asks the driver; torch 2.15
         patch.setattr(torch.optim.Optimizer, check, lambda self: None, raising=False)
-        patch.setattr("pipeline.parallel.BLOCKS_AT_ONCE", 1)  # the modes below are those of this thread
+        patch.setattr("usseg.pipeline.parallel.BLOCKS_AT_ONCE", 1)  # the modes below are those of this thread
         with Factories(), Kernels():
             yield
 

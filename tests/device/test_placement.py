@@ -5,11 +5,11 @@ import json
 import pytest
 from dask.system import CPU_COUNT
 
-import cli
-from pipeline.errors import ParamsError
-from pipeline.runner import placed
-from pipeline.stage import Execution
-from stages import STAGES
+from usseg import cli
+from usseg.pipeline.errors import ParamsError
+from usseg.pipeline.runner import placed
+from usseg.pipeline.stage import Execution
+from usseg.stages import STAGES
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.stage import no_gpu
-from stages import STAGES
-from stages.cluster.methods import abc
-from stages.eigen import solvers
+from usseg.pipeline.stage import no_gpu
+from usseg.stages import STAGES
+from usseg.stages.cluster.methods import abc
+from usseg.stages.eigen import solvers
 
 VIT = {"features.backbone": "checkpoint", "features.weights": "weights.pth", "features.num_heads": 3}
 CLOSE = {"rtol": 0, "atol": 1e-4}
@@ -78,14 +78,14 @@ def test_features(project, check_alike, edits: dict[str, Any]) -> None:
 
 
 def test_a_transformer_is_loaded_once_a_device(project, gpu, monkeypatch) -> None:
-    from stages.features import backbones
+    from usseg.stages.features import backbones
 
     loaded = []
     load = backbones.load_vit
     monkeypatch.setattr(
         backbones, "load_vit", lambda name, **options: loaded.append(options["device"]) or load(name, **options)
     )
-    monkeypatch.setattr("pipeline.layout.BLOCK", 2)
+    monkeypatch.setattr("usseg.pipeline.layout.BLOCK", 2)
     with gpu():
         project.run("features", device="cuda:0")
     assert loaded == ["cpu", "cuda:0"]

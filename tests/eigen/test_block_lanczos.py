@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.images import read_image
-from stages.eigen import block_lanczos
-from stages.eigen.affinity import KINDS, affinity_batch, feature_affinity, projected_affinity
-from stages.eigen.color import grid_image, knn_affinity, with_color
-from stages.eigen.laplacian import (
+from usseg.pipeline.images import read_image
+from usseg.stages.eigen import block_lanczos
+from usseg.stages.eigen.affinity import KINDS, affinity_batch, feature_affinity, projected_affinity
+from usseg.stages.eigen.color import grid_image, knn_affinity, with_color
+from usseg.stages.eigen.laplacian import (
     Eigenpairs,
     degrees,
     in_blocks,
     normalized_laplacian_batch,
     normalized_laplacian_eigenpairs,
 )
-from stages.features import lowlevel
+from usseg.stages.features import lowlevel
 
 GRID, K = (20, 30), 15
 PHOTOS = Path(__file__).resolve().parents[3] / "shared" / "data" / "bsds500" / "images"

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stages.eigen.color import (
+from usseg.stages.eigen.color import (
     NEIGHBOURS,
     compared_with_all,
     grid_image,

@@ -6,8 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from stages.eigen.affinity import KINDS, feature_affinity
-from stages.eigen.laplacian import Eigenpairs, degrees, normalized_laplacian_eigenpairs, plain_laplacian_eigenpairs
+from usseg.stages.eigen.affinity import KINDS, feature_affinity
+from usseg.stages.eigen.laplacian import (
+    Eigenpairs,
+    degrees,
+    normalized_laplacian_eigenpairs,
+    plain_laplacian_eigenpairs,
+)
 
 SOLVERS = ("dense", "iterative", "batched")
 FEATURES = hnp.arrays(

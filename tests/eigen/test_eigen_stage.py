@@ -6,10 +6,10 @@ import psutil
 import pytest
 import zarr
 
-from pipeline.artifact import open_artifact, seal
-from pipeline.errors import ParamsError
-from stages.eigen import laplacian
-from stages.eigen.stage import EigenParams
+from usseg.pipeline.artifact import open_artifact, seal
+from usseg.pipeline.errors import ParamsError
+from usseg.stages.eigen import laplacian
+from usseg.stages.eigen.stage import EigenParams
 
 AFFINITIES = EigenParams.model_fields["affinity"].annotation.__args__
 ARRAYS = ("eigenvalues", "eigenvectors", "num_eigenvectors", "components", "degenerate", "grid")

@@ -1,15 +1,15 @@
 import numpy as np
 import pytest
 
-from stages.eigen.affinity import feature_affinity, unit_rows
-from stages.eigen.laplacian import (
+from usseg.stages.eigen.affinity import feature_affinity, unit_rows
+from usseg.stages.eigen.laplacian import (
     affinity_eigenpairs,
     degrees,
     normalized_laplacian_eigenpairs,
     plain_laplacian_eigenpairs,
     svd_eigenpairs,
 )
-from stages.eigen.solvers import largest_dense
+from usseg.stages.eigen.solvers import largest_dense
 
 SOLVERS = ("dense", "iterative", "batched")
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from stages.eigen import laplacian
-from stages.eigen.affinity import feature_affinity
-from stages.eigen.color import compared_with_all, knn_affinity, nearest, with_color
-from stages.eigen.laplacian import in_single, normalized_laplacian_eigenpairs
+from usseg.stages.eigen import laplacian
+from usseg.stages.eigen.affinity import feature_affinity
+from usseg.stages.eigen.color import compared_with_all, knn_affinity, nearest, with_color
+from usseg.stages.eigen.laplacian import in_single, normalized_laplacian_eigenpairs
 
 GRID, K = (18, 25), 12
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.errors import ParamsError
-from pipeline.seeding import image_seed
-from stages.eigen.affinity import feature_affinity, principal_scores, projected_affinity, unit_rows
-from stages.eigen.siamese import (
+from usseg.pipeline.errors import ParamsError
+from usseg.pipeline.seeding import image_seed
+from usseg.stages.eigen.affinity import feature_affinity, principal_scores, projected_affinity, unit_rows
+from usseg.stages.eigen.siamese import (
     Heads,
     agreement,
     collapsed,
@@ -17,7 +17,7 @@ from stages.eigen.siamese import (
     token_views,
     train_heads,
 )
-from stages.eigen.stage import EigenParams, projections
+from usseg.stages.eigen.stage import EigenParams, projections
 
 GRID = (6, 8)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stages.eigen.signs import component_indicators, fix_signs
+from usseg.stages.eigen.signs import component_indicators, fix_signs
 
 
 @pytest.mark.parametrize(

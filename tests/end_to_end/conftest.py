@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from stages import STAGES
+from usseg.stages import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.artifact import PixelMaps, open_artifact
-from stages import STAGES
+from usseg.pipeline.artifact import PixelMaps, open_artifact
+from usseg.stages import STAGES
 
 CHANNELS, DEPTH, PATCH, SIDE = 24, 2, 8, 4
 Command = Callable[..., subprocess.CompletedProcess[str]]

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.format import FORMAT
+from usseg.pipeline.format import FORMAT
 
 ROOT = Path(__file__).resolve().parents[2]
 PER_SPLIT = ("index", "features", "eigen", "segments", "crops", "assign", "refine", "evaluate")

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.artifact import START, ArraySpec, Artifact, artifact_path, open_artifact
-from pipeline.format import FORMAT
-from pipeline.params import Params
-from pipeline.runner import run_stage
-from pipeline.stage import Execution, Input, Stage
-from stages import STAGES
+from usseg.pipeline.artifact import START, ArraySpec, Artifact, artifact_path, open_artifact
+from usseg.pipeline.format import FORMAT
+from usseg.pipeline.params import Params
+from usseg.pipeline.runner import run_stage
+from usseg.pipeline.stage import Execution, Input, Stage
+from usseg.stages import STAGES
 
 COUNT, SIZE = 40, (6, 5)
 # Where the digest is another one, an edit of `pipeline` has changed bytes: raise FORMAT and write the new pair.

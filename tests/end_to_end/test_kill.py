@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from stages import STAGES
+from usseg.stages import STAGES
 
 KILLS = 2  # of each stage at random moments, one after the other on what the last one left
 BLOCKWISE = [name for name, stage in STAGES.items() if stage.sizes is not None]

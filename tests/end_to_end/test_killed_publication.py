@@ -13,10 +13,10 @@ import os, sys
 import dask.system, threadpoolctl, zarr  # once, before the children
 from pathlib import Path
 import numpy as np
-from pipeline import runner
-from pipeline.artifact import ArraySpec
-from pipeline.params import Params
-from pipeline.stage import Execution, Input, Stage
+from usseg.pipeline import runner
+from usseg.pipeline.artifact import ArraySpec
+from usseg.pipeline.params import Params
+from usseg.pipeline.stage import Execution, Input, Stage
 
 COUNT = 40
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.artifact import artifact_path, open_artifact
-from pipeline.runner import run_stage
-from pipeline.stage import Execution
-from stages import STAGES
+from usseg.pipeline.artifact import artifact_path, open_artifact
+from usseg.pipeline.runner import run_stage
+from usseg.pipeline.stage import Execution
+from usseg.stages import STAGES
 
 FEW, MANY = 200, 2000
 SIZES = [(40, 64), (48, 48)]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.artifact import BLOCK, open_artifact
+from usseg.pipeline.artifact import BLOCK, open_artifact
 
 Files = Callable[[Path], dict[str, bytes]]
 Chain = Callable[..., None]

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from pipeline.errors import UssegError
-from pipeline.labels import LabelValues
-from pipeline.truth import read_truth
+from usseg.pipeline.errors import UssegError
+from usseg.pipeline.labels import LabelValues
+from usseg.pipeline.truth import read_truth
 
 FAULTS = Path(__file__).resolve().parents[3] / "shared/faults"
 OBJECTS = {

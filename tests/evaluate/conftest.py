@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from pipeline.params import read_params
-from pipeline.stage import Execution, Inputs
-from stages import STAGES
-from stages.evaluate.stage import EvaluateParams
+from usseg.pipeline.params import read_params
+from usseg.pipeline.stage import Execution, Inputs
+from usseg.stages import STAGES
+from usseg.stages.evaluate.stage import EvaluateParams
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULTS = read_params(ROOT)["evaluate"]

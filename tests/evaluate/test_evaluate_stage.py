@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import runner
-from pipeline.errors import ArtifactError, ParamsError
-from stages.evaluate.methods import classes
-from stages.evaluate.scored import MapLabels, ScoredImage
-from stages.evaluate.stage import EvaluateParams
+from usseg.pipeline import runner
+from usseg.pipeline.errors import ArtifactError, ParamsError
+from usseg.stages.evaluate.methods import classes
+from usseg.stages.evaluate.scored import MapLabels, ScoredImage
+from usseg.stages.evaluate.stage import EvaluateParams
 
 CHAIN = ("index", "features", "eigen", "segments", "crops", "cluster", "assign", "refine", "evaluate")
 

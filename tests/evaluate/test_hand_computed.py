@@ -6,8 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from stages.evaluate.matching import confusion_matrix, drop_surplus, hungarian, iou_matrix, majority, many_to_one, match
-from stages.evaluate.scores import Scores, scores
+from usseg.stages.evaluate.matching import (
+    confusion_matrix,
+    drop_surplus,
+    hungarian,
+    iou_matrix,
+    majority,
+    many_to_one,
+    match,
+)
+from usseg.stages.evaluate.scores import Scores, scores
 
 SURPLUS = np.array([[8, 1], [2, 6], [5, 0]])
 tables = st.tuples(st.integers(1, 6), st.integers(1, 4)).flatmap(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.errors import ParamsError
+from usseg.pipeline.errors import ParamsError
 
 LEFT = np.tile(np.arange(8) < 4, (6, 1))
 NONE = np.zeros((6, 8), int)

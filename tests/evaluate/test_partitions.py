@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stages.evaluate.partitions import (
+from usseg.stages.evaluate.partitions import (
     covering,
     partition_scores,
     rand_index,

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.errors import ParamsError
-from pipeline.inputs import open_inputs
-from pipeline.params import read_params
-from pipeline.recipes import write_settings
-from stages import STAGES
-from stages.evaluate.partitions import partition_scores
-from stages.index.layouts import find_layout, settings_of
+from usseg.pipeline.errors import ParamsError
+from usseg.pipeline.inputs import open_inputs
+from usseg.pipeline.params import read_params
+from usseg.pipeline.recipes import write_settings
+from usseg.stages import STAGES
+from usseg.stages.evaluate.partitions import partition_scores
+from usseg.stages.index.layouts import find_layout, settings_of
 
 BSDS = Path(__file__).resolve().parents[3] / "shared/data/bsds500"
 HALVES = np.array([[1, 1], [2, 2]])

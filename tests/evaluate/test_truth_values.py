@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.evaluate.plots import DRAWN, confusion_png
+from usseg.stages.evaluate.plots import DRAWN, confusion_png
 
 LEFT = np.tile(np.arange(8) < 4, (6, 1))
 GREY = {"classes": ["background", "object"], "label_values": ["0-127", "128-255"]}

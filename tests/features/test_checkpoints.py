@@ -7,9 +7,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from pipeline.errors import WeightsError
-from stages.features.backbones import ViT, check_output, from_state_dict, load_vit
-from stages.features.checkpoints import read_checkpoint
+from usseg.pipeline.errors import WeightsError
+from usseg.stages.features.backbones import ViT, check_output, from_state_dict, load_vit
+from usseg.stages.features.checkpoints import read_checkpoint
 
 State = dict[str, torch.Tensor]
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from stages.features.backbones import class_features, extract, from_state_dict, last_block_input, masked_attention
-from stages.features.class_tokens import (
+from usseg.stages.features.backbones import class_features, extract, from_state_dict, last_block_input, masked_attention
+from usseg.stages.features.class_tokens import (
     can_pack,
     crop_class_features,
     finish_class,

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional
 
-from stages.features.backbones import ViT, extract, load_vit
+from usseg.stages.features.backbones import ViT, extract, load_vit
 
 State = dict[str, torch.Tensor]
 

@@ -18,8 +18,8 @@ from huggingface_hub.errors import (
 )
 from safetensors import SafetensorError
 
-from pipeline.errors import WeightsError
-from stages.features.backbones import load_vit
+from usseg.pipeline.errors import WeightsError
+from usseg.stages.features.backbones import load_vit
 
 NAME = "vit_small_patch16_224.dino"
 # The hub's HTTP client is another package from one of its versions to the next.

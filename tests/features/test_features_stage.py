@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.errors import ParamsError, WeightsError
-from pipeline.images import read_image
-from stages.features import transformer
-from stages.features.backbones import extract, from_state_dict
-from stages.features.stage import embed_crops
-from stages.features.tokens import normalized
-from stages.features.transformer import vit
+from usseg.pipeline.errors import ParamsError, WeightsError
+from usseg.pipeline.images import read_image
+from usseg.stages.features import transformer
+from usseg.stages.features.backbones import extract, from_state_dict
+from usseg.stages.features.stage import embed_crops
+from usseg.stages.features.tokens import normalized
+from usseg.stages.features.transformer import vit
 
 
 def use_checkpoint(project, state, **edits) -> None:

@@ -5,12 +5,12 @@ import pytest
 import torch
 from PIL import Image
 
-from pipeline.errors import ParamsError
-from pipeline.images import read_image
-from stages.features.backbones import extract, from_state_dict
-from stages.features.stage import embed_crops
-from stages.features.tokens import extended, fitted_image, fitting, normalized, resize_image
-from stages.report.stage import pixel_mask
+from usseg.pipeline.errors import ParamsError
+from usseg.pipeline.images import read_image
+from usseg.stages.features.backbones import extract, from_state_dict
+from usseg.stages.features.stage import embed_crops
+from usseg.stages.features.tokens import extended, fitted_image, fitting, normalized, resize_image
+from usseg.stages.report.stage import pixel_mask
 
 SIZE = (50, 90)
 ALL = ("index", "features", "eigen", "segments", "crops", "cluster", "assign", "refine", "evaluate", "report")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stages.features import lowlevel
+from usseg.stages.features import lowlevel
 
 
 def noise(height: int, width: int, seed: int = 0) -> np.ndarray:

@@ -7,8 +7,8 @@ import pytest
 import timm
 import torch
 
-from pipeline.errors import WeightsError
-from stages.features.backbones import extract, load_vit
+from usseg.pipeline.errors import WeightsError
+from usseg.stages.features.backbones import extract, load_vit
 
 
 def saved_model(name: str, folder: Path) -> tuple[Any, Path]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.errors import UssegError
+from usseg.pipeline.errors import UssegError
 
 SETTINGS = {
     "index.root": "data",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stages import STAGES
+from usseg.stages import STAGES
 
 SEEDS, PARTIAL = range(45), range(14)
 CHAIN = ("features", "eigen", "segments", "crops", "cluster", "assign", "refine", "evaluate", "report")
@@ -144,8 +144,8 @@ def interrupted(
     """A project whose features were interrupted after one block of 32, and whose training after its first checkpoint; the right bytes."""
     from PIL import Image
 
-    from pipeline import blocks
-    from pipeline.stage import Checkpoint
+    from usseg.pipeline import blocks
+    from usseg.pipeline.stage import Checkpoint
 
     project = copied(class_project, tmp_path_factory.mktemp("interrupted") / "p")
     for i in range(3, 34):

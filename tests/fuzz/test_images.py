@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.images import read_image
+from usseg.pipeline.images import read_image
 
 SEEDS = range(45)
 FORMATS = {

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.sections import read_sections
-from stages import STAGES
+from usseg.pipeline.sections import read_sections
+from usseg.stages import STAGES
 
 VALUES_CHANGED, TEXT_CHANGED = range(50), range(25)
 VALUES: tuple[Any, ...] = (

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from pipeline.labels import LabelValues
-from pipeline.truth import read_truth
+from usseg.pipeline.labels import LabelValues
+from usseg.pipeline.truth import read_truth
 
 LABELS, VOC, COCO, MATRICES = range(30), range(30), range(45), range(20)
 SIZE = (32, 40)

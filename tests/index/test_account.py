@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from pipeline.errors import ImageError, ParamsError
+from usseg.pipeline.errors import ImageError, ParamsError
 
 SHARED = Path(__file__).resolve().parents[3] / "shared/faults"
 

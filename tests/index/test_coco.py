@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.errors import ImageError
-from pipeline.labels import LabelValues
-from pipeline.outlines import run_lengths
-from pipeline.truth import Truth, read_truth
+from usseg.pipeline.errors import ImageError
+from usseg.pipeline.labels import LabelValues
+from usseg.pipeline.outlines import run_lengths
+from usseg.pipeline.truth import Truth, read_truth
 
 SIZE = (48, 64)
 BOXES = LabelValues()

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.errors import ParamsError
-from pipeline.params import read_params
-from pipeline.recipes import write_settings
-from pipeline.stage import Inputs
-from stages.index.cvat import labelmap_classes
-from stages.index.layouts import check, find_layout, settings_of
+from usseg.pipeline.errors import ParamsError
+from usseg.pipeline.params import read_params
+from usseg.pipeline.recipes import write_settings
+from usseg.pipeline.stage import Inputs
+from usseg.stages.index.cvat import labelmap_classes
+from usseg.stages.index.layouts import check, find_layout, settings_of
 
 LABELMAP = "# label:color_rgb:parts:actions\nbackground:0,0,0::\nroad:128,64,128::\nsign post:220,220,0:a,b:\n"
 ROAD, POST = (128, 64, 128), (220, 220, 0)

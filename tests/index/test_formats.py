@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.errors import ImageError
-from pipeline.images import Unread, check_header, read_image
-from pipeline.labels import read_labels
+from usseg.pipeline.errors import ImageError
+from usseg.pipeline.images import Unread, check_header, read_image
+from usseg.pipeline.labels import read_labels
 
 GREY = np.array([[3, 64, 128], [160, 192, 237]], np.uint8)
 SHARED = Path(__file__).resolve().parents[3] / "shared/faults"
@@ -196,7 +196,7 @@ def test_strips_join_without_a_seam(tmp_path: Path, monkeypatch, mode: str, orie
     image = Image.fromarray(grey.astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(grey).convert(mode)
     image.save(tmp_path / "a.png", exif=exif)
     whole = read_image(tmp_path / "a.png")
-    monkeypatch.setattr("pipeline.images.STRIP", 100)
+    monkeypatch.setattr("usseg.pipeline.images.STRIP", 100)
     np.testing.assert_array_equal(read_image(tmp_path / "a.png"), whole)
     turned = {1: grey, 3: grey[::-1, ::-1], 5: grey.T, 6: np.rot90(grey, -1), 8: np.rot90(grey)}[orientation]
     np.testing.assert_array_equal(whole[..., 1], turned)

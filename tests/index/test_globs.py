@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import ParamsError
-from stages.index.listing import TRUTHS, counted, files_of
+from usseg.pipeline.errors import ParamsError
+from usseg.stages.index.listing import TRUTHS, counted, files_of
 
 
 def touch(root: Path, *names: str) -> Path:

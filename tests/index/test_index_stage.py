@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.errors import ImageError, ParamsError
-from pipeline.images import file_checksum
+from usseg.pipeline.errors import ImageError, ParamsError
+from usseg.pipeline.images import file_checksum
 
 TRAIN = "index.splits"
 

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from pipeline.errors import ImageError
-from pipeline.labels import LabelCounts, LabelTally, LabelValues, label_table, read_labels
-from stages.index.layouts import find_layout, settings_of
-from stages.index.stage import IndexParams
+from usseg.pipeline.errors import ImageError
+from usseg.pipeline.labels import LabelCounts, LabelTally, LabelValues, label_table, read_labels
+from usseg.stages.index.layouts import find_layout, settings_of
+from usseg.stages.index.stage import IndexParams
 
 MASK = np.array([[0, 1, 1, 0], [1, 1, 0, 0]], np.uint8)
 GREY = LabelValues(("background", "object"), ("0-127", "128-255"), ())

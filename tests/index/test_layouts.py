@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from pipeline.images import read_image
-from pipeline.labels import LabelValues, label_table, read_labels
-from pipeline.params import read_params
-from pipeline.recipes import write_settings
-from pipeline.stage import Inputs
-from stages.index.layouts import CLASSES, COCO_27, LAYOUTS, PARTITIONS, Layout, check, find_layout, settings_of
+from usseg.pipeline.images import read_image
+from usseg.pipeline.labels import LabelValues, label_table, read_labels
+from usseg.pipeline.params import read_params
+from usseg.pipeline.recipes import write_settings
+from usseg.pipeline.stage import Inputs
+from usseg.stages.index.layouts import CLASSES, COCO_27, LAYOUTS, PARTITIONS, Layout, check, find_layout, settings_of
 
 SIZE = (24, 32)
 BOXES = {"voc2007-objects", "voc2012-objects", "coco20k"}

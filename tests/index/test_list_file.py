@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import ParamsError
-from stages.index.list_file import Selection, listed
+from usseg.pipeline.errors import ParamsError
+from usseg.stages.index.list_file import Selection, listed
 
 
 def chosen(root: Path, text: str | bytes, *names: str, given: str = "i") -> Selection:

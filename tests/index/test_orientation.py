@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from pipeline.errors import ImageError
-from pipeline.labels import LabelValues
-from pipeline.orientation import turn_boxes, turn_map
-from pipeline.truth import Truth, read_truth
+from usseg.pipeline.errors import ImageError
+from usseg.pipeline.labels import LabelValues
+from usseg.pipeline.orientation import turn_boxes, turn_map
+from usseg.pipeline.truth import Truth, read_truth
 
 STORED = (48, 64)
 BOX = [5, 10, 25, 40]  # xmin, ymin, xmax, ymax on the stored pixels

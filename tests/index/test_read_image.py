@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.errors import ImageError
-from pipeline.images import read_image
-from pipeline.labels import read_labels
+from usseg.pipeline.errors import ImageError
+from usseg.pipeline.images import read_image
+from usseg.pipeline.labels import read_labels
 
 GREY = np.array([[0, 64, 128], [160, 192, 255]], np.uint8)
 COLOR = np.stack([GREY, 255 - GREY, np.full_like(GREY, 90)], axis=2)

@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from pipeline.errors import ImageError, ParamsError
-from pipeline.images import file_checksum, matrix_size
-from pipeline.labels import LabelValues
-from pipeline.stage import Inputs
-from pipeline.truth import Truth, read_truth
+from usseg.pipeline.errors import ImageError, ParamsError
+from usseg.pipeline.images import file_checksum, matrix_size
+from usseg.pipeline.labels import LabelValues
+from usseg.pipeline.stage import Inputs
+from usseg.pipeline.truth import Truth, read_truth
 
 SIZE = (48, 64)
 PLAIN = LabelValues()

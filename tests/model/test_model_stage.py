@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.errors import ArtifactError, ParamsError
-from pipeline.stage import Checkpoint
-from stages import STAGES
-from stages.model import stage
-from stages.model.methods import METHODS, acg
-from stages.model.stage import PATIENCE, collapsed
-from stages.model.tokens import FitTokens, Training
+from usseg.pipeline.errors import ArtifactError, ParamsError
+from usseg.pipeline.stage import Checkpoint
+from usseg.stages import STAGES
+from usseg.stages.model import stage
+from usseg.stages.model.methods import METHODS, acg
+from usseg.stages.model.stage import PATIENCE, collapsed
+from usseg.stages.model.tokens import FitTokens, Training
 
 QUICK = {"epochs": 4, "prototypes": 3, "updates": 1, "heads": 2, "hidden": 8}
 
@@ -120,7 +120,7 @@ def test_odd_images(values: list[np.ndarray], edits: dict) -> None:
 
 def test_a_step_is_that_of_the_mean_over_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     """However the batch is shared out."""
-    from stages.model import modularity
+    from usseg.stages.model import modularity
 
     values = images(6, 9, 6, 6, 9)
     whole = fit(values, dropout=0.0, epochs=3)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from stages.cluster.methods.abc import Options, build_network, cosine_scores, scores_loss
-from stages.cluster.methods.kmeans import Options as KMeansOptions
-from stages.cluster.methods.kmeans import fit, nearest, predict
-from stages.cluster.methods.ot import sinkhorn_plan, transport_step
+from usseg.stages.cluster.methods.abc import Options, build_network, cosine_scores, scores_loss
+from usseg.stages.cluster.methods.kmeans import Options as KMeansOptions
+from usseg.stages.cluster.methods.kmeans import fit, nearest, predict
+from usseg.stages.cluster.methods.ot import sinkhorn_plan, transport_step
 
 REPORT = "semester report, section 3.2"
 SEEDS = range(4)

@@ -8,9 +8,9 @@ import pytest
 import torch
 from scipy.linalg import eigh
 
-from stages.eigen.affinity import feature_affinity, unit_rows
-from stages.eigen.color import grid_image, knn_affinity, random_walk_affinity
-from stages.eigen.laplacian import (
+from usseg.stages.eigen.affinity import feature_affinity, unit_rows
+from usseg.stages.eigen.color import grid_image, knn_affinity, random_walk_affinity
+from usseg.stages.eigen.laplacian import (
     Eigenpairs,
     affinity_eigenpairs,
     degrees,

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from stages.crops.boxes import tight_box
-from stages.segments.cuts import component_of, cornered_side, second_eigenpair, seeded_side, token_graph
-from stages.segments.methods import maskcut, primaps, tokencut
+from usseg.stages.crops.boxes import tight_box
+from usseg.stages.segments.cuts import component_of, cornered_side, second_eigenpair, seeded_side, token_graph
+from usseg.stages.segments.methods import maskcut, primaps, tokencut
 
 CUTS = (token_graph, second_eigenpair, component_of)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from stages.refine.methods.guided_filter import gray_guide, guided_filter
+from usseg.stages.refine.methods.guided_filter import gray_guide, guided_filter
 
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 

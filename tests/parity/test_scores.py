@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stages.evaluate.matching import (
+from usseg.stages.evaluate.matching import (
     confusion_matrix,
     drop_surplus,
     hungarian,
@@ -12,7 +12,7 @@ from stages.evaluate.matching import (
     many_to_one,
     matched_confusion,
 )
-from stages.evaluate.scores import Scores, scores
+from usseg.stages.evaluate.scores import Scores, scores
 
 CASES = ("extra0", "extra2", "absent")
 PERCENT = 1e-3

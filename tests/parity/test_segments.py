@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from stages.crops.boxes import segment_boxes
-from stages.segments.background import background_first
-from stages.segments.clustering import eigengap_segments, kmeans_labels
-from stages.segments.methods.fiedler import object_mask
+from usseg.stages.crops.boxes import segment_boxes
+from usseg.stages.segments.background import background_first
+from usseg.stages.segments.clustering import eigengap_segments, kmeans_labels
+from usseg.stages.segments.methods.fiedler import object_mask
 
 SEEDS = range(5)
 MULTI = "DSM `extract._extract_multi_region_segmentations`"

@@ -5,10 +5,10 @@ import pytest
 import torch
 from scipy.sparse import csr_array
 
-from stages.eigen.affinity import projected_affinity, unit_rows
-from stages.eigen.color import knn_affinity, with_color
-from stages.eigen.laplacian import normalized_laplacian_eigenpairs
-from stages.eigen.siamese import Heads, siamese_loss, train_heads
+from usseg.stages.eigen.affinity import projected_affinity, unit_rows
+from usseg.stages.eigen.color import knn_affinity, with_color
+from usseg.stages.eigen.laplacian import normalized_laplacian_eigenpairs
+from usseg.stages.eigen.siamese import Heads, siamese_loss, train_heads
 
 SIMSAM = "SimSAM `extract_SimSAM._extract_eig`"
 

@@ -10,11 +10,11 @@ import pytest
 from scipy.linalg import eigh
 from scipy.ndimage import label
 
-from stages.eigen.affinity import feature_affinity
-from stages.eigen.laplacian import affinity_eigenpairs, normalized_laplacian_eigenpairs
-from stages.evaluate.matching import drop_surplus, hungarian, many_to_one, matched_confusion
-from stages.evaluate.scores import scores
-from stages.segments.methods import maskcut, primaps, tokencut
+from usseg.stages.eigen.affinity import feature_affinity
+from usseg.stages.eigen.laplacian import affinity_eigenpairs, normalized_laplacian_eigenpairs
+from usseg.stages.evaluate.matching import drop_surplus, hungarian, many_to_one, matched_confusion
+from usseg.stages.evaluate.scores import scores
+from usseg.stages.segments.methods import maskcut, primaps, tokencut
 
 SURPLUS = [  # 7 clusters (rows), 5 classes (columns)
     [220, 1711, 63, 178, 191],

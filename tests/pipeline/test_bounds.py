@@ -8,16 +8,16 @@ from typing import Any, get_origin
 import pytest
 from pydantic import ValidationError
 
-import stages
-from pipeline.params import Params
+from usseg import stages
+from usseg.pipeline.params import Params
 
 
 def models(base: type[Params] = Params) -> Iterator[type[Params]]:
     """Params and Options of every stage and method."""
-    for module in pkgutil.walk_packages(stages.__path__, "stages."):
+    for module in pkgutil.walk_packages(stages.__path__, "usseg.stages."):
         importlib.import_module(module.name)
     for model in base.__subclasses__():
-        if model.__module__.startswith("stages."):
+        if model.__module__.startswith("usseg.stages."):
             yield model
         yield from models(model)
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import blocks, provenance, runner
-from pipeline.errors import ArtifactError
-from stages import STAGES
+from usseg.pipeline import blocks, provenance, runner
+from usseg.pipeline.errors import ArtifactError
+from usseg.stages import STAGES
 
 PER_SPLIT = ("features", "eigen", "segments", "crops", "assign", "refine", "evaluate")
 Notes = Callable[[], dict[str, bytes]]

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import images
-from pipeline.errors import ImageError
+from usseg.pipeline import images
+from usseg.pipeline.errors import ImageError
 
 
 def replace(path: Path, content: bytes, *, keep_time: bool = False) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import runner
-from pipeline.artifact import ArraySpec, open_artifact
-from pipeline.params import Params
-from pipeline.stage import NO_CHECKPOINT, Checkpoint, Execution, Input, Stage
+from usseg.pipeline import runner
+from usseg.pipeline.artifact import ArraySpec, open_artifact
+from usseg.pipeline.params import Params
+from usseg.pipeline.stage import NO_CHECKPOINT, Checkpoint, Execution, Input, Stage
 
 found: list[bytes | None] = []
 fail: list[bool] = []
@@ -113,7 +113,7 @@ def test_without_a_path_nothing_is_kept() -> None:
 
 def test_saving_takes_a_twentieth_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr("pipeline.stage.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("usseg.pipeline.stage.time.monotonic", lambda: now[0])
     checkpoint = Checkpoint(tmp_path / "checkpoint")
     kept = []
 

@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.comparison import run_pairs
-from pipeline.errors import ParamsError
-from pipeline.stage import Execution
-from stages import STAGES
-from stages.report.comparison import comparison_page
+from usseg.pipeline.comparison import run_pairs
+from usseg.pipeline.errors import ParamsError
+from usseg.pipeline.stage import Execution
+from usseg.stages import STAGES
+from usseg.stages.report.comparison import comparison_page
 
 
 def metrics(project: Path) -> dict:

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import blocks, integrity, runner
-from pipeline.artifact import ArraySpec, open_artifact
-from pipeline.errors import ArtifactError
-from pipeline.params import Params
-from pipeline.stage import Execution, Input, Stage
+from usseg.pipeline import blocks, integrity, runner
+from usseg.pipeline.artifact import ArraySpec, open_artifact
+from usseg.pipeline.errors import ArtifactError
+from usseg.pipeline.params import Params
+from usseg.pipeline.stage import Execution, Input, Stage
 
 COUNT = 40
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import zarr
 
-from pipeline import layout
-from pipeline.artifact import BLOCK, CHUNK, SHARD_PIXELS, ArraySpec, chunks_of, create_arrays, write_rows
-from pipeline.layout import layout_of, pixel_starts
+from usseg.pipeline import layout
+from usseg.pipeline.artifact import BLOCK, CHUNK, SHARD_PIXELS, ArraySpec, chunks_of, create_arrays, write_rows
+from usseg.pipeline.layout import layout_of, pixel_starts
 
 PATCHES = ArraySpec(("image", "token", "channel"), "float32", "")
 MAPS = ArraySpec(("pixel",), "int16", "")

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from pipeline import parallel
-from pipeline.errors import ParamsError, WorkersError
-from pipeline.parallel import local_cluster, map_blocks, thread_map
+from usseg.pipeline import parallel
+from usseg.pipeline.errors import ParamsError, WorkersError
+from usseg.pipeline.parallel import local_cluster, map_blocks, thread_map
 
 
 def threads(task: int) -> tuple[int, str | None, int]:
@@ -80,7 +80,7 @@ def test_a_gpu_has_two_calls_at_a_time_and_the_order_is_kept() -> None:
 PAGES = """
 import resource
 import numpy as np
-from pipeline.parallel import one_thread
+from usseg.pipeline.parallel import one_thread
 
 
 def fill(_):

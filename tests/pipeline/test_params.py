@@ -4,8 +4,8 @@ from typing import Literal
 import pytest
 from pydantic import Field
 
-from pipeline.errors import ParamsError
-from pipeline.params import Params, parse_section, read_params
+from usseg.pipeline.errors import ParamsError
+from usseg.pipeline.params import Params, parse_section, read_params
 
 
 class EigenLike(Params):

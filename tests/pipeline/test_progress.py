@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-import cli
-from pipeline import progress, runner
-from pipeline.artifact import ArraySpec
-from pipeline.params import Params
-from pipeline.progress import BlockCount
-from pipeline.runner import run_stage
-from pipeline.stage import Execution, Input, Stage
-from stages import STAGES
+from usseg import cli
+from usseg.pipeline import progress, runner
+from usseg.pipeline.artifact import ArraySpec
+from usseg.pipeline.params import Params
+from usseg.pipeline.progress import BlockCount
+from usseg.pipeline.runner import run_stage
+from usseg.pipeline.stage import Execution, Input, Stage
+from usseg.stages import STAGES
 
 COUNT = 80
 

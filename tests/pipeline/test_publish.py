@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.artifact import artifact_path, open_artifact, publish, recover, replaced_path
-from pipeline.runner import leave_empty
-from stages import STAGES
+from usseg.pipeline.artifact import artifact_path, open_artifact, publish, recover, replaced_path
+from usseg.pipeline.runner import leave_empty
+from usseg.stages import STAGES
 
 
 def sealed(folder: Path, text: str) -> Path:

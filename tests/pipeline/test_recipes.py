@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import ParamsError
-from pipeline.params import parse_section, read_params
-from pipeline.recipes import FOLDER, RECIPES, USERS, USERS_SECTIONS, apply_recipe
-from stages import STAGES
-from stages.eigen.stage import projection_options
+from usseg.pipeline.errors import ParamsError
+from usseg.pipeline.params import parse_section, read_params
+from usseg.pipeline.recipes import FOLDER, RECIPES, USERS, USERS_SECTIONS, apply_recipe
+from usseg.stages import STAGES
+from usseg.stages.eigen.stage import projection_options
 
 ROOT = Path(__file__).resolve().parents[2]
 ODD: dict[str, Any] = {  # a valid value that no recipe has, of every kind of param
@@ -76,7 +76,7 @@ def test_recipe_gives_valid_params_and_keeps_comments(project: Path, name: str) 
     for section, stage in STAGES.items():
         parse_section(content, section, stage.params)
     for section in ("model", "segments", "cluster", "refine"):
-        methods = importlib.import_module(f"stages.{section}.methods").METHODS
+        methods = importlib.import_module(f"usseg.stages.{section}.methods").METHODS
         methods[content[section]["method"]].Options.model_validate(content[section]["options"])
     projection_options(parse_section(content, "eigen", STAGES["eigen"].params))
     assert list(apply_recipe(STAGES, project, name)) == [f"params.yaml already holds recipe {name}"]

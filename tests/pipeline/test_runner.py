@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import blocks, runner
-from pipeline.artifact import ArraySpec, open_artifact
-from pipeline.errors import ArtifactError, ParamsError
-from pipeline.params import Params
-from pipeline.stage import Execution, Input, Stage
+from usseg.pipeline import blocks, runner
+from usseg.pipeline.artifact import ArraySpec, open_artifact
+from usseg.pipeline.errors import ArtifactError, ParamsError
+from usseg.pipeline.params import Params
+from usseg.pipeline.stage import Execution, Input, Stage
 
 COUNT = 80
 

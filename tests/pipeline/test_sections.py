@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.errors import ParamsError
-from pipeline.params import read_params
-from pipeline.sections import check_sections
-from stages import STAGES
+from usseg.pipeline.errors import ParamsError
+from usseg.pipeline.params import read_params
+from usseg.pipeline.sections import check_sections
+from usseg.stages import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 Edits = dict[str, Any]
@@ -146,7 +146,7 @@ def test_every_command_checks_every_section_first(
 ) -> None:
     from typer.testing import CliRunner
 
-    import cli
+    from usseg import cli
 
     content = read_params(tiny_project.path)
     spoil(content)
@@ -166,7 +166,7 @@ def test_every_command_checks_every_section_first(
 def test_a_method_to_compare_is_checked_first(tiny_project, monkeypatch: pytest.MonkeyPatch) -> None:
     from typer.testing import CliRunner
 
-    import cli
+    from usseg import cli
 
     monkeypatch.chdir(tiny_project.path)
     done = CliRunner().invoke(cli.app, ["compare", "--segments", "spectral", "--cluster", "kmeans,kmean"])

@@ -2,10 +2,10 @@
 
 import pytest
 
-from pipeline import blocks, provenance
-from pipeline.errors import WorkersError
-from pipeline.provenance import refuse_other_software, software
-from stages import STAGES
+from usseg.pipeline import blocks, provenance
+from usseg.pipeline.errors import WorkersError
+from usseg.pipeline.provenance import refuse_other_software, software
+from usseg.stages import STAGES
 
 
 def test_software_names_versions_and_the_code_of_every_stage() -> None:

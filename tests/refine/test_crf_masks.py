@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from pipeline.errors import ParamsError
-from stages.refine.coarse import CoarseMap
-from stages.refine.methods import crf
+from usseg.pipeline.errors import ParamsError
+from usseg.stages.refine.coarse import CoarseMap
+from usseg.stages.refine.methods import crf
 
 STILL = {"bilateral_weight": 0.0, "gaussian_weight": 0.0, "floor": 0.3679}
 IMAGE = np.random.default_rng(0).integers(0, 256, (48, 64, 3)).astype(np.uint8)

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from stages.refine.coarse import CoarseMap
-from stages.refine.lattice import lattice_of
-from stages.refine.methods import crf
-from stages.refine.methods import guided_filter as guided_filter_method
-from stages.refine.methods.bilateral_solver import bilateral_space, object_kept, solve
-from stages.refine.methods.crf import dense_crf, softmax
-from stages.refine.methods.guided_filter import box_means, gray_guide, guided_filter
+from usseg.stages.refine.coarse import CoarseMap
+from usseg.stages.refine.lattice import lattice_of
+from usseg.stages.refine.methods import crf
+from usseg.stages.refine.methods import guided_filter as guided_filter_method
+from usseg.stages.refine.methods.bilateral_solver import bilateral_space, object_kept, solve
+from usseg.stages.refine.methods.crf import dense_crf, softmax
+from usseg.stages.refine.methods.guided_filter import box_means, gray_guide, guided_filter
 
 
 def test_an_impulse_under_a_constant_guide_is_averaged_twice() -> None:

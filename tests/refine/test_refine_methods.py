@@ -5,8 +5,8 @@ import shutil
 import numpy as np
 import pytest
 
-from stages.refine.coarse import CoarseMap
-from stages.refine.methods import METHODS
+from usseg.stages.refine.coarse import CoarseMap
+from usseg.stages.refine.methods import METHODS
 
 
 @pytest.fixture(params=METHODS)

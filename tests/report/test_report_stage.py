@@ -3,8 +3,8 @@ import re
 import numpy as np
 import pytest
 
-from stages import STAGES
-from stages.report.pictures import draw_boxes
+from usseg.stages import STAGES
+from usseg.stages.report.pictures import draw_boxes
 
 AFTER_FEATURES = [name for name in STAGES if name not in ("index", "features", "eigen")]
 

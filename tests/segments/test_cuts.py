@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from stages.segments.cuts import NO_CUT, component_of, cornered_side, second_eigenpair, seeded_side, token_graph
-from stages.segments.methods import maskcut, tokencut
+from usseg.stages.segments.cuts import NO_CUT, component_of, cornered_side, second_eigenpair, seeded_side, token_graph
+from usseg.stages.segments.methods import maskcut, tokencut
 
 
 def blocks(grid: tuple[int, int], *areas: tuple[slice, slice], noise: float = 0.0) -> np.ndarray:

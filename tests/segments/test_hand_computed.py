@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from stages.segments.background import background_first, border_label
-from stages.segments.clustering import eigengap_segments, kmeans_labels
-from stages.segments.methods.fiedler import object_mask
+from usseg.stages.segments.background import background_first, border_label
+from usseg.stages.segments.clustering import eigengap_segments, kmeans_labels
+from usseg.stages.segments.methods.fiedler import object_mask
 
 
 def objective(points: np.ndarray, labels: np.ndarray) -> float:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import label
 
-from stages.segments.background import background_first, border_label, dense_ids
-from stages.segments.clustering import eigengap_segments, kmeans_labels
-from stages.segments.regions import merge_small
+from usseg.stages.segments.background import background_first, border_label, dense_ids
+from usseg.stages.segments.clustering import eigengap_segments, kmeans_labels
+from usseg.stages.segments.regions import merge_small
 
 
 def random_maps() -> list[np.ndarray]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import ortho_group
 
-from stages.segments.methods.primaps import (
+from usseg.stages.segments.methods.primaps import (
     Options,
     mask_logits,
     median_masks,
@@ -14,7 +14,7 @@ from stages.segments.methods.primaps import (
     segment,
     unit_tokens,
 )
-from stages.segments.tokens import ImageTokens
+from usseg.stages.segments.tokens import ImageTokens
 
 E = np.eye(4)
 

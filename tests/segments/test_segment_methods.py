@@ -7,11 +7,11 @@ from functools import cache
 import numpy as np
 import pytest
 
-from pipeline.stage import Checkpoint
-from stages.model.methods import acg
-from stages.model.tokens import FitTokens
-from stages.segments.methods import METHODS
-from stages.segments.tokens import ImageTokens
+from usseg.pipeline.stage import Checkpoint
+from usseg.stages.model.methods import acg
+from usseg.stages.model.tokens import FitTokens
+from usseg.stages.segments.methods import METHODS
+from usseg.stages.segments.tokens import ImageTokens
 
 
 def tokens(features: np.ndarray, *, num_segments: int | None = 3, k: int = 5, degenerate: bool = False) -> ImageTokens:

@@ -3,8 +3,8 @@ import shutil
 import numpy as np
 import pytest
 
-from pipeline.errors import ArtifactError, ParamsError
-from stages.segments.methods import METHODS
+from usseg.pipeline.errors import ArtifactError, ParamsError
+from usseg.stages.segments.methods import METHODS
 
 IDS = ["constant", "dot", "photo0", "photo1", "photo2", "photo3", "wide"]
 

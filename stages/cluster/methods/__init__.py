@@ -1,5 +1,5 @@
 """The clustering methods: name -> module with `Options`, `fit` and `predict`."""
 
-from stages.cluster.methods import abc, kmeans, ot
+from usseg.stages.cluster.methods import abc, kmeans, ot
 
 METHODS = {"kmeans": kmeans, "ot": ot, "abc": abc}

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from pipeline.params import Params
-from pipeline.stage import NO_CHECKPOINT, Checkpoint
-from stages.cluster.model import F32, F64, Clustering, unit_rows
-from stages.cluster.rows import Rows, first_distinct, in_blocks
+from usseg.pipeline.params import Params
+from usseg.pipeline.stage import NO_CHECKPOINT, Checkpoint
+from usseg.stages.cluster.model import F32, F64, Clustering, unit_rows
+from usseg.stages.cluster.rows import Rows, first_distinct, in_blocks
 
 I64 = npt.NDArray[np.int64]
 SAMPLE, SAMPLE_PER_CLUSTER = 32_768, 256  # rows; the second is what faiss takes of each cluster

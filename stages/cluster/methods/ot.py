@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from pipeline.params import Params
-from pipeline.stage import NO_CHECKPOINT, Checkpoint
-from stages.cluster.model import F32, F64, Clustering, unit_rows
-from stages.cluster.rows import Rows, first_distinct, in_blocks
+from usseg.pipeline.params import Params
+from usseg.pipeline.stage import NO_CHECKPOINT, Checkpoint
+from usseg.stages.cluster.model import F32, F64, Clustering, unit_rows
+from usseg.stages.cluster.rows import Rows, first_distinct, in_blocks
 
 
 class Options(Params):

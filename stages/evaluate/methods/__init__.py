@@ -3,6 +3,6 @@
 `images` holds those with a truth, and may be gone through once.
 """
 
-from stages.evaluate.methods import classes, objects, partitions
+from usseg.stages.evaluate.methods import classes, objects, partitions
 
 METHODS = {"classes": classes, "objects": objects, "partitions": partitions}

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stages.evaluate.matching import confusion_matrix, drop_surplus, match
-from stages.evaluate.plots import confusion_png
-from stages.evaluate.scored import MapLabels, ScoredImage, SplitScores
-from stages.evaluate.scores import Scores, scores
+from usseg.stages.evaluate.matching import confusion_matrix, drop_surplus, match
+from usseg.stages.evaluate.plots import confusion_png
+from usseg.stages.evaluate.scored import MapLabels, ScoredImage, SplitScores
+from usseg.stages.evaluate.scores import Scores, scores
 
 TRUTH = ("a label image",)
 CROPPED = 320

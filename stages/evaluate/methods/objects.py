@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.evaluate.objects import (
+from usseg.stages.evaluate.objects import (
     Box,
     MaskCounts,
     best_overlap,
@@ -16,8 +16,8 @@ from stages.evaluate.objects import (
     object_box,
     object_scores,
 )
-from stages.evaluate.plots import curves_png, histogram_png
-from stages.evaluate.scored import MapLabels, ScoredImage, SplitScores
+from usseg.stages.evaluate.plots import curves_png, histogram_png
+from usseg.stages.evaluate.scored import MapLabels, ScoredImage, SplitScores
 
 TRUTH = ("a label image", "boxes")
 

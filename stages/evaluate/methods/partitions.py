@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from stages.evaluate.partitions import partition_scores
-from stages.evaluate.plots import histogram_png
-from stages.evaluate.scored import MapLabels, ScoredImage, SplitScores
+from usseg.stages.evaluate.partitions import partition_scores
+from usseg.stages.evaluate.plots import histogram_png
+from usseg.stages.evaluate.scored import MapLabels, ScoredImage, SplitScores
 
 TRUTH = ("segmentations", "a label image")
 NAMES = ("covering", "pri", "voi")

@@ -3,6 +3,6 @@
 The foreground is how sure each pixel is not to be label 0, of 255. `PIXELS` says whether a method reads the image.
 """
 
-from stages.refine.methods import bilateral_solver, crf, guided_filter, none
+from usseg.stages.refine.methods import bilateral_solver, crf, guided_filter, none
 
 METHODS = {"none": none, "guided_filter": guided_filter, "bilateral_solver": bilateral_solver, "crf": crf}

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from pipeline.params import Params
-from stages.refine.coarse import CoarseMap
-from stages.refine.lattice import F32, Lattice, lattice_of
-from stages.refine.voting import U8, of_255
+from usseg.pipeline.params import Params
+from usseg.stages.refine.coarse import CoarseMap
+from usseg.stages.refine.lattice import F32, Lattice, lattice_of
+from usseg.stages.refine.voting import U8, of_255
 
 PIXELS = True
 TOGETHER = 8  # labels filtered at a time

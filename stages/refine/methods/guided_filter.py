@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from pipeline.params import Params
-from stages.refine.coarse import CoarseMap
-from stages.refine.voting import U8, strongest_label
+from usseg.pipeline.params import Params
+from usseg.stages.refine.coarse import CoarseMap
+from usseg.stages.refine.voting import U8, strongest_label
 
 PIXELS = True
 TILE = 1024  # pixels a side that are filtered at a time

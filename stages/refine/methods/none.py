@@ -3,9 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.params import Params
-from stages.refine.coarse import CoarseMap
-from stages.refine.voting import U8, of_255
+from usseg.pipeline.params import Params
+from usseg.stages.refine.coarse import CoarseMap
+from usseg.stages.refine.voting import U8, of_255
 
 PIXELS = False
 

@@ -4,7 +4,7 @@
 `PAIR_BYTES` how much memory it takes for every pair of tokens.
 """
 
-from stages.segments.methods import acg, fiedler, kmeans, maskcut, primaps, spectral, tokencut
+from usseg.stages.segments.methods import acg, fiedler, kmeans, maskcut, primaps, spectral, tokencut
 
 METHODS = {
     "spectral": spectral,

@@ -3,8 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.params import Params
-from stages.segments.tokens import ImageTokens
+from usseg.pipeline.params import Params
+from usseg.stages.segments.tokens import ImageTokens
 
 EIGENVECTORS = False
 MODEL = True

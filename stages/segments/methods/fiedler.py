@@ -4,8 +4,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from pipeline.params import Params
-from stages.segments.tokens import ImageTokens
+from usseg.pipeline.params import Params
+from usseg.stages.segments.tokens import ImageTokens
 
 EIGENVECTORS = True
 MODEL = False

@@ -4,9 +4,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from pipeline.params import Params
-from stages.segments.clustering import eigengap_segments, kmeans_labels
-from stages.segments.tokens import ImageTokens
+from usseg.pipeline.params import Params
+from usseg.stages.segments.clustering import eigengap_segments, kmeans_labels
+from usseg.stages.segments.tokens import ImageTokens
 
 EIGENVECTORS = False
 MODEL = False

@@ -4,9 +4,17 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from pipeline.params import Params
-from stages.segments.cuts import GRAPH_BYTES, NO_CUT, Mask, component_of, cornered_side, second_eigenpair, token_graph
-from stages.segments.tokens import ImageTokens
+from usseg.pipeline.params import Params
+from usseg.stages.segments.cuts import (
+    GRAPH_BYTES,
+    NO_CUT,
+    Mask,
+    component_of,
+    cornered_side,
+    second_eigenpair,
+    token_graph,
+)
+from usseg.stages.segments.tokens import ImageTokens
 
 EIGENVECTORS = False
 MODEL = False

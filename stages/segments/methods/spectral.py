@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from stages.segments.methods import kmeans
-from stages.segments.tokens import ImageTokens
+from usseg.stages.segments.methods import kmeans
+from usseg.stages.segments.tokens import ImageTokens
 
 EIGENVECTORS = True
 MODEL = False

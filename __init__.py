@@ -1,0 +1,1 @@
+"""Unlabelled images to semantic segmentations: a staged, cached, resumable pipeline."""
