@@ -154,6 +154,7 @@ def test_workers_that_never_start_are_one_line(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "tls://127.0.0.1:1", "nonsense", "http://127.0.0.1:1"])
 def test_a_scheduler_that_does_not_answer_is_one_line(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     import dask
+    import distributed  # noqa: F401  # its defaults, which would be lost again if they were read within the block
 
     with (
         dask.config.set({"distributed.comm.timeouts.connect": "1s"}),

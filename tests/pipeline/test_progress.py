@@ -76,7 +76,9 @@ def test_progress_counts_images_and_those_that_a_killed_run_left(indexed: Path) 
     assert sorted(set(seen)) == [(done, COUNT) for done in range(64, COUNT + 1)]
 
 
-def test_progress_of_workers_counts_blocks(indexed: Path) -> None:
+def test_progress_of_workers_counts_blocks(indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The workers import this file as tests.pipeline.test_progress.
+    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[2])
     seen: list[int] = []
     execution = Execution(indexed, workers=2, progress=lambda done, total: seen.append(done))
     run_stage(TABLE, "squares", "val", execution)
