@@ -191,7 +191,7 @@ def check_params(content: Mapping[str, Any]) -> None:
 @recipe_app.command("list")
 def recipe_list() -> None:
     """List the recipes with one line each."""
-    from usseg.pipeline.recipes import RECIPES
+    from usseg.results.recipes import RECIPES
 
     width = max(map(len, RECIPES))
     for recipe in RECIPES.values():
@@ -206,7 +206,7 @@ def recipe_apply(
     debug: DebugOption = False,
 ) -> None:
     """Write a recipe into params.yaml: every param but seeds, weights, images and report; comments stay."""
-    from usseg.pipeline.recipes import apply_recipe
+    from usseg.results.recipes import apply_recipe
     from usseg.stages import STAGES
 
     with one_line_errors(debug):
@@ -217,7 +217,7 @@ def recipe_apply(
 @dataset_app.command("list")
 def dataset_list() -> None:
     """List the known datasets with one line each."""
-    from usseg.stages.index.layouts import SUMMARIES
+    from usseg.results.datasets import SUMMARIES
 
     for name, summary in SUMMARIES.items():
         typer.echo(f"{name:<16} {summary}")
@@ -226,7 +226,8 @@ def dataset_list() -> None:
 @dataset_app.command("check")
 def dataset_check(folder: Path, layout: LayoutOption, debug: DebugOption = False) -> None:
     """Say what of a dataset is in a folder and what is missing; exit with 1 where something is."""
-    from usseg.stages.index.layouts import check, find_layout
+    from usseg.results.datasets import find_layout
+    from usseg.results.datasets.layouts import check
 
     with one_line_errors(debug):
         found = list(check(find_layout(layout, folder), folder))
@@ -242,8 +243,9 @@ def dataset_apply(
 ) -> None:
     """Write a dataset's splits, classes and label values into the index section of params.yaml."""
     from usseg.pipeline.params import read_params
-    from usseg.pipeline.recipes import write_settings
-    from usseg.stages.index.layouts import find_layout, settings_of
+    from usseg.results.datasets import find_layout
+    from usseg.results.datasets.layouts import settings_of
+    from usseg.results.recipes import write_settings
 
     with one_line_errors(debug):
         if not folder.is_dir():
@@ -262,7 +264,7 @@ def scores(project: ProjectOption = Path(), debug: DebugOption = False) -> None:
         from rich.console import Console
 
         from usseg.pipeline.sections import read_sections
-        from usseg.pipeline.tables import scores_table
+        from usseg.results.tables import scores_table
         from usseg.stages import STAGES
 
         splits = read_sections(STAGES, project.resolve())["index"]["splits"]
@@ -297,22 +299,12 @@ def compare(
 ) -> None:
     """Run every pair of methods over one feature dump; write comparison/index.html and print the scores."""
     with one_line_errors(debug):
-        from usseg.pipeline.artifact import write_file
-        from usseg.pipeline.comparison import run_pairs
-        from usseg.pipeline.metrics import main_scores, read_metrics, shown
+        from usseg.results.comparison import compare_methods
         from usseg.stages import STAGES
-        from usseg.stages.report.comparison import comparison_page
 
-        folder = project.resolve() / "comparison"
         execution = execution_of(project, device, batch_size, workers, scheduler)
-        pairs = []
-        for pair in run_pairs(STAGES, folder, segments.split(","), cluster.split(","), execution):
-            pairs.append(pair)
-            found = main_scores(read_metrics(pair.project, split))
-            line = ", ".join(f"{name} {shown(value)}" for name, value in found.items()) or "done"
-            typer.echo(f"{pair.segments:<12} {pair.cluster:<8} {line}")
-        write_file(folder / "index.html", comparison_page(STAGES, pairs, split=split).encode())
-        typer.echo(f"page: {folder / 'index.html'}")
+        for line in compare_methods(STAGES, segments.split(","), cluster.split(","), split, execution):
+            typer.echo(line)
 
 
 @app.command()
@@ -323,7 +315,7 @@ def describe(path: Path, debug: DebugOption = False) -> None:
         from rich.text import Text
 
         from usseg.pipeline.artifact import open_artifact
-        from usseg.pipeline.tables import arrays_table
+        from usseg.results.tables import arrays_table
 
         artifact = open_artifact(path)
         attrs = artifact.attrs
@@ -339,7 +331,7 @@ def describe(path: Path, debug: DebugOption = False) -> None:
 def doctor(project: ProjectOption = Path(), debug: DebugOption = False) -> None:
     """Say what this machine can do and what is missing."""
     with one_line_errors(debug):
-        from usseg.pipeline.machine import findings
+        from usseg.results.doctor import findings
         from usseg.stages import STAGES
 
         for name, finding in findings(STAGES, project.resolve()):

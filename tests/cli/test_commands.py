@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from usseg.pipeline.params import read_params
-from usseg.pipeline.recipes import RECIPES
+from usseg.results.recipes import RECIPES
 from usseg.stages import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -292,9 +292,7 @@ def test_fewer_clusters_than_classes_get_a_line(usseg, tmp_path: Path) -> None:
 
 
 def test_a_warning_of_python_is_one_line(tmp_path: Path) -> None:
-    code = (
-        "import warnings; from cli import one_line_errors\nwith one_line_errors(False): warnings.warn('one\\n  line')"
-    )
+    code = "import warnings; from usseg.cli import one_line_errors\nwith one_line_errors(False): warnings.warn('one\\n  line')"
     process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert process.stderr == "one line\n"
 

@@ -103,7 +103,7 @@ def demo(
     """The demo of the repository with three images a split, after its first `dvc repro`; copy it, never write to it."""
     project = tmp_path_factory.mktemp("demo") / "usseg"
     ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
-    for folder in ("pipeline", "stages"):
+    for folder in ("pipeline", "stages", "results"):
         shutil.copytree(ROOT / folder, project / folder, ignore=ignored)
     for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
         shutil.copy(ROOT / name, project / name)
@@ -188,7 +188,8 @@ def test_a_second_repro_and_one_after_a_comment_run_nothing(
 @pytest.mark.parametrize(
     ("name", "find", "put", "expected"),
     [
-        ("pipeline/tables.py", '"""', '"""A comment. ', set()),
+        ("pipeline/runner.py", '"""', '"""A comment. ', set()),
+        ("results/tables.py", '"""', '"""A comment. ', set()),
         ("pipeline/format.py", '"""', '"""A comment. ', set()),
         ("pipeline/format.py", f"FORMAT = {FORMAT}", f"FORMAT = {FORMAT + 1}", ALL),
         ("stages/features/lowlevel.py", '"""', '"""A comment. ', {"needed", *stages("features", "crops")}),
@@ -217,7 +218,9 @@ def test_an_edit_of_the_code_runs_what_may_call_it(
     direct = {
         stage
         for stage, found in changed.items()
-        if any(path.startswith(("stages", "pipeline")) for one in found for path in one.get("changed deps", ()))
+        if any(
+            path.startswith(("stages", "pipeline", "results")) for one in found for path in one.get("changed deps", ())
+        )
     }
     assert direct == expected
 

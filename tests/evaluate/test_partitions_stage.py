@@ -9,10 +9,11 @@ import pytest
 from usseg.pipeline.errors import ParamsError
 from usseg.pipeline.inputs import open_inputs
 from usseg.pipeline.params import read_params
-from usseg.pipeline.recipes import write_settings
+from usseg.results.datasets import find_layout
+from usseg.results.datasets.layouts import settings_of
+from usseg.results.recipes import write_settings
 from usseg.stages import STAGES
 from usseg.stages.evaluate.partitions import partition_scores
-from usseg.stages.index.layouts import find_layout, settings_of
 
 BSDS = Path(__file__).resolve().parents[3] / "shared/data/bsds500"
 HALVES = np.array([[1, 1], [2, 2]])

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from usseg.pipeline.errors import ImageError
 from usseg.pipeline.labels import LabelCounts, LabelTally, LabelValues, label_table, read_labels
-from usseg.stages.index.layouts import find_layout, settings_of
+from usseg.results.datasets import find_layout
+from usseg.results.datasets.layouts import settings_of
 from usseg.stages.index.stage import IndexParams
 
 MASK = np.array([[0, 1, 1, 0], [1, 1, 0, 0]], np.uint8)

@@ -46,7 +46,7 @@ def tree(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFacto
     """A copy of the sources, which the cache keys look at from now on."""
     root = Path(provenance.__file__).parents[1]
     copy = tmp_path_factory.mktemp("sources")
-    for folder in ("pipeline", "stages"):
+    for folder in ("pipeline", "stages", "results"):
         shutil.copytree(root / folder, copy / folder)
     real = provenance.code_digest.__wrapped__
 
@@ -61,7 +61,8 @@ def tree(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFacto
 
 
 NOTHING = [
-    *(f"pipeline/{name}.py" for name in ("blocks", "tables", "machine", "comparison", "runner", "images")),
+    *(f"pipeline/{name}.py" for name in ("blocks", "machine", "runner", "images")),
+    *("results/tables.py", "results/comparison.html.j2", "results/datasets/published.py", "results/recipes/dsm.toml"),
     *("stages/features/lowlevel.py~", "stages/features/.#lowlevel.py", "stages/features/#lowlevel.py#"),
     *("stages/features/notes.txt", "stages/features/.ipynb_checkpoints/lowlevel.py"),
     *("stages/features/__pycache__/lowlevel.cpython-311.pyc", "stages/crops/.DS_Store"),
@@ -115,7 +116,7 @@ def test_an_edit_keeps_the_partial_folder_of_a_run_that_it_does_not_concern(
             finished_project.run("features", "val")
     kept = set(finished_project.path.glob("artifacts/features/.val.*.partial/done/*"))
     assert kept
-    for edited in ("pipeline/tables.py", "stages/report/stage.py", "stages/features/notes.txt"):
+    for edited in ("pipeline/runner.py", "results/tables.py", "stages/report/stage.py", "stages/features/notes.txt"):
         with (tree / edited).open("a") as stream:
             stream.write("\n# a comment\n")
     computed = []

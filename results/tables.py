@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from usseg.pipeline.artifact import Artifact
 from usseg.pipeline.errors import ArtifactError
-from usseg.pipeline.metrics import main_scores, metrics_path, read_metrics, shown
+from usseg.results.metrics import main_scores, metrics_path, read_metrics, shown
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -8,10 +8,11 @@ from PIL import Image
 
 from usseg.pipeline.errors import ParamsError
 from usseg.pipeline.params import read_params
-from usseg.pipeline.recipes import write_settings
 from usseg.pipeline.stage import Inputs
-from usseg.stages.index.cvat import labelmap_classes
-from usseg.stages.index.layouts import check, find_layout, settings_of
+from usseg.results.datasets import find_layout
+from usseg.results.datasets.cvat import labelmap_classes
+from usseg.results.datasets.layouts import check, settings_of
+from usseg.results.recipes import write_settings
 
 LABELMAP = "# label:color_rgb:parts:actions\nbackground:0,0,0::\nroad:128,64,128::\nsign post:220,220,0:a,b:\n"
 ROAD, POST = (128, 64, 128), (220, 220, 0)

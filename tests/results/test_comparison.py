@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from usseg.pipeline.comparison import run_pairs
 from usseg.pipeline.errors import ParamsError
 from usseg.pipeline.stage import Execution
+from usseg.results.comparison_page import comparison_page
+from usseg.results.method_pairs import run_pairs
 from usseg.stages import STAGES
-from usseg.stages.report.comparison import comparison_page
 
 
 def metrics(project: Path) -> dict:

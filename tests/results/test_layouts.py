@@ -11,9 +11,11 @@ from scipy.io import savemat
 from usseg.pipeline.images import read_image
 from usseg.pipeline.labels import LabelValues, label_table, read_labels
 from usseg.pipeline.params import read_params
-from usseg.pipeline.recipes import write_settings
 from usseg.pipeline.stage import Inputs
-from usseg.stages.index.layouts import CLASSES, COCO_27, LAYOUTS, PARTITIONS, Layout, check, find_layout, settings_of
+from usseg.results.datasets import find_layout
+from usseg.results.datasets.layouts import CLASSES, PARTITIONS, Layout, check, settings_of
+from usseg.results.datasets.published import COCO_27, LAYOUTS
+from usseg.results.recipes import write_settings
 
 SIZE = (24, 32)
 BOXES = {"voc2007-objects", "voc2012-objects", "coco20k"}

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from usseg.pipeline.errors import ParamsError
-from usseg.stages.index.layouts import Layout
+from usseg.results.datasets.layouts import Layout
 
 LISTS = "ImageSets/Segmentation"
 NAMES = {"default": "train", "train": "train", "validation": "val", "val": "val", "test": "test"}  # of the lists

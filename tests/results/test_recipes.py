@@ -9,7 +9,7 @@ import pytest
 
 from usseg.pipeline.errors import ParamsError
 from usseg.pipeline.params import parse_section, read_params
-from usseg.pipeline.recipes import FOLDER, RECIPES, USERS, USERS_SECTIONS, apply_recipe
+from usseg.results.recipes import FOLDER, RECIPES, USERS, USERS_SECTIONS, apply_recipe
 from usseg.stages import STAGES
 from usseg.stages.eigen.stage import projection_options
 

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from usseg.pipeline.comparison import Pair
 from usseg.pipeline.inputs import Table, open_inputs
-from usseg.pipeline.metrics import main_scores, read_metrics, shown
 from usseg.pipeline.params import read_params
+from usseg.results.method_pairs import Pair
+from usseg.results.metrics import main_scores, read_metrics, shown
+from usseg.stages.report import stage as report
 from usseg.stages.report.pictures import color_map, data_uri, fit_within, nearest_within, palette
 from usseg.stages.report.stage import colors_of_labels, spread, truth_picture
 
@@ -34,7 +35,8 @@ def comparison_page(stages: Table, pairs: Sequence[Pair], *, split: str, max_ima
             picture = data_uri(prediction, kind="PNG")
             figures.append((f"{pair.segments} · {pair.cluster}", picture))
         images.append({"id": index["id"][i], "figures": figures})
-    page = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
+    folders = (Path(__file__).parent, Path(report.__file__).parent)  # the page, and the style sheet of the report
+    page = Environment(loader=FileSystemLoader(folders), autoescape=True, trim_blocks=True)
     return page.get_template("comparison.html.j2").render(
         split=split,
         segments=list(dict.fromkeys(p.segments for p in pairs)),

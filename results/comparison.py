@@ -1,0 +1,31 @@
+"""Compare methods: every pair over one feature dump, their scores, and one page."""
+
+from collections.abc import Iterator, Sequence
+
+from usseg.pipeline.artifact import write_file
+from usseg.pipeline.inputs import Table
+from usseg.pipeline.stage import Execution
+from usseg.results.comparison_page import comparison_page
+from usseg.results.method_pairs import run_pairs
+from usseg.results.metrics import main_scores, read_metrics, shown
+
+
+def compare_methods(
+    stages: Table, segments: Sequence[str], clusters: Sequence[str], split: str, execution: Execution
+) -> Iterator[str]:
+    """Bring every pair up to date below comparison/ of the project and write comparison/index.html.
+
+    Yields a line with the scores of each pair when it is done, then a line with the path of the page.
+
+    Raises:
+        ParamsError, ArtifactError, ImageError: as `run_pairs`.
+    """
+    folder = execution.project / "comparison"
+    pairs = []
+    for pair in run_pairs(stages, folder, segments, clusters, execution):
+        pairs.append(pair)
+        found = main_scores(read_metrics(pair.project, split))
+        line = ", ".join(f"{name} {shown(value)}" for name, value in found.items()) or "done"
+        yield f"{pair.segments:<12} {pair.cluster:<8} {line}"
+    write_file(folder / "index.html", comparison_page(stages, pairs, split=split).encode())
+    yield f"page: {folder / 'index.html'}"
