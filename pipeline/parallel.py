@@ -3,13 +3,15 @@
 import ctypes
 import logging
 import os
+import pickle
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from usseg.pipeline.errors import ParamsError, WorkersError
 
@@ -50,6 +52,7 @@ def map_blocks(
         with single_threaded(), thread_map(1 if device == "cpu" else BLOCKS_AT_ONCE) as ordered:
             yield from ordered(partial(one_thread, function), tasks)
         return
+    import cloudpickle
     import dask
 
     # Read when distributed is imported. What fails is raised here; a scheduler of this process serves no pages.
@@ -60,7 +63,8 @@ def map_blocks(
 
     with cluster_client(min(workers, len(tasks)), scheduler, device) as client:
         try:
-            futures = client.map(one_thread, [function] * len(tasks), tasks, pure=False)
+            calls = [cloudpickle.dumps(Call(function, task)) for task in tasks]
+            futures = client.map(pickle.loads, calls, pure=False)
             for future in as_completed(futures):
                 yield future.result()
         except KilledWorker as error:
@@ -80,6 +84,21 @@ def map_blocks(
             raise WorkersError(
                 f"--scheduler: {scheduler} cannot read the tasks ({reason}); install there what is installed here"
             ) from error
+
+
+@dataclass(frozen=True)
+class Call(Generic[T, R]):
+    """A call that is made where its pickle is read.
+
+    What a worker cannot import then fails inside the task, by name. Tasks that Dask itself cannot read end the worker,
+    and the client waits for ever.
+    """
+
+    function: Callable[[T], R]
+    task: T
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return one_thread, (self.function, self.task)
 
 
 @contextmanager

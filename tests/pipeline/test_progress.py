@@ -85,6 +85,11 @@ def test_progress_of_workers_counts_blocks(indexed: Path, monkeypatch: pytest.Mo
     assert sorted(seen) in ([0, 32, 64, 80], [0, 16, 48, 80], [0, 32, 48, 80])
 
 
+def test_code_that_workers_do_not_have_is_an_error_and_no_endless_wait(indexed: Path) -> None:
+    with pytest.raises(ModuleNotFoundError, match="No module named 'tests'"):
+        run_stage(TABLE, "squares", "val", Execution(indexed, workers=2))
+
+
 EACH = ("features", "eigen", "segments", "crops", "refine")
 
 
