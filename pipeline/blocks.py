@@ -11,13 +11,15 @@ from typing import Any
 
 from usseg.pipeline.artifact import START, check_block, create_arrays, sync, sync_rows, write_file, write_rows
 from usseg.pipeline.images import file_checksum
-from usseg.pipeline.inputs import Table, input_artifacts, open_inputs
+from usseg.pipeline.inputs import Inputs
+from usseg.pipeline.execution import Execution, no_progress
 from usseg.pipeline.layout import Layout, layout_of
+from usseg.pipeline.opening import input_artifacts, open_inputs
 from usseg.pipeline.parallel import in_this_process, map_blocks
-from usseg.pipeline.params import Params, parse_section
 from usseg.pipeline.progress import BlockCount
+from usseg.pipeline.project import Project
 from usseg.pipeline.provenance import refuse_other_software, software
-from usseg.pipeline.stage import Execution, Inputs, Stage, chosen_dtype, no_progress
+from usseg.pipeline.stage import Stage, chosen_dtype
 
 log = logging.getLogger("usseg")
 
@@ -26,11 +28,10 @@ log = logging.getLogger("usseg")
 class BlockTask:
     """All that a worker needs to compute one block; it opens the artifacts itself.
 
-    The content of params.yaml is that of the start: an edit during the run belongs to the next one.
+    The params are those of the start: an edit of params.yaml during the run belongs to the next one.
     """
 
-    stages: Table
-    content: Mapping[str, Any]
+    project: Project
     stage: str
     split: str
     layout: Layout
@@ -46,10 +47,9 @@ def compute_block(task: BlockTask) -> range:
 
     A block of large images is computed in several parts, so that memory is bounded.
     """
-    refuse_other_software(task.software, software(task.stages))
-    stage = task.stages[task.stage]
-    inputs = open_inputs(task.stages, stage, task.split, task.content, task.execution.project)
-    params = parse_section(task.content, stage.name, stage.params)
+    refuse_other_software(task.software, software(task.project.stages))
+    stage, params = task.project.stages[task.stage], task.project.params[task.stage]
+    inputs = open_inputs(task.project, task.stage, task.split)
     arrays = {name: spec for name, spec in stage.arrays.items() if spec != START}
     block = task.layout.images
     for part in task.layout.parts(arrays, task.dtypes):
@@ -93,16 +93,9 @@ def finished_blocks(folder: Path, stage: Stage, blocks: Sequence[Layout]) -> lis
     return marked
 
 
-def run_blocks(
-    stages: Table,
-    stage: Stage,
-    params: Params,
-    content: Mapping[str, Any],
-    inputs: Inputs,
-    folder: Path,
-    execution: Execution,
-) -> None:
+def run_blocks(project: Project, name: str, inputs: Inputs, folder: Path, execution: Execution) -> None:
     """Run a per-image stage over the blocks that are not finished yet."""
+    stage, params = project.stages[name], project.params[name]
     assert stage.sizes is not None
     count = input_artifacts(inputs)[f"index@{inputs.split}"].num_images
     layout = layout_of(count, stage.sizes(params, inputs))
@@ -123,13 +116,13 @@ def run_blocks(
     done = count - sum(len(block.images) for block in todo)
     if done:
         log.info("%s@%s: continuing, %d of %d images are done", stage.name, inputs.split, done, count)
-    code = software(stages)
+    code = software(project.stages)
     counted = BlockCount(done, count, execution.progress)
     workers, scheduler = execution.workers, execution.scheduler
     here = counted if in_this_process(len(todo), workers=workers, scheduler=scheduler) else None
     quiet = replace(execution, progress=no_progress)
     tasks = [
-        BlockTask(stages, content, stage.name, inputs.split, block, folder, dtypes, quiet, code, here) for block in todo
+        BlockTask(project, name, inputs.split, block, folder, dtypes, quiet, code, here) for block in todo
     ]
     for images in map_blocks(compute_block, tasks, workers=workers, scheduler=scheduler, device=execution.device):
         counted.count(images, len(images))

@@ -1,108 +1,86 @@
-"""Open what a stage reads, and hold it against what its producer declares and params.yaml says."""
+"""What a stage's `run` gets: the artifacts that it declared, and the pixels and labels behind the index."""
 
-import json
+import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from usseg.pipeline.artifact import Artifact, artifact_path, open_artifact
-from usseg.pipeline.errors import ArtifactError
-from usseg.pipeline.params import parse_section, refused
-from usseg.pipeline.stage import Input, Inputs, Stage
+import numpy as np
+import numpy.typing as npt
 
-Table = Mapping[str, Stage]
-
-
-def fit_split(content: Mapping[str, Any]) -> str:
-    """The split that the clustering is fitted on."""
-    name, splits = str(content["cluster"]["fit_split"]), content["index"]["splits"]
-    if name not in splits:
-        raise refused("cluster.fit_split", name, f"a split of index.splits is needed (known: {', '.join(splits)})")
-    return name
+from usseg.pipeline.artifact import Artifact
+from usseg.pipeline.errors import ImageError
+from usseg.pipeline.images import current_checksum, read_image
+from usseg.pipeline.labels import LabelValues
+from usseg.pipeline.params import refused
+from usseg.pipeline.truth import Truth, read_truth
 
 
-def needed_stages(stages: Table, content: Mapping[str, Any]) -> set[str]:
-    """The stages whose artifacts the chosen methods read, and those that nothing reads: the results."""
-    read = {item.stage for stage in stages.values() for item in stage.inputs if not item.optional}
-    found = set(stages) - read
-    waiting = list(found)
-    while waiting:
-        stage = stages[waiting.pop()]
-        params = parse_section(content, stage.name, stage.params)
-        reads = {item.stage for item in stage.inputs if not item.optional and item.needed(params)}
-        waiting += reads - found
-        found |= reads
-    return found
+@dataclass(frozen=True)
+class Inputs:
+    """The artifacts that a stage reads, by the producing stage's name, and the files behind the index."""
 
+    split: str
+    artifacts: Mapping[str, Any]
+    index_params: Mapping[str, Any]
+    project: Path
+    compare: bool = False  # every file that is read with its checksum in the index
 
-def open_inputs(stages: Table, stage: Stage, split: str, content: Mapping[str, Any], project: Path) -> Inputs:
-    """Open and check every declared input that the stage's params ask for."""
-    artifacts: dict[str, Any] = {}
-    params = parse_section(content, stage.name, stage.params)
-    needed = needed_stages(stages, content) if any(item.optional for item in stage.inputs) else set()
-    for item in stage.inputs:
-        if not (item.stage in needed if item.optional else item.needed(params)):
-            continue
-        producer = stages[item.stage]
+    def __getitem__(self, stage: str) -> Any:
+        """The input artifact; a dict split -> artifact where it was declared with split="all"."""
+        return self.artifacts[stage]
 
-        def opened(of: str, producer: Stage = producer, item: Input = item) -> Artifact:
-            return open_checked(stage, item, producer, of, content, project)
+    def image(self, i: int, split: str | None = None) -> npt.NDArray[np.uint8]:
+        """Image `i` of the split as uint8 RGB (height, width, 3), upright."""
+        return read_image(self.unchanged(i, "path", "checksum", split))
 
-        if item.split == "all":
-            artifacts[item.stage] = {name: opened(name) for name in content["index"]["splits"]}
-        else:
-            artifacts[item.stage] = opened(split if item.split == "same" else fit_split(content))
-    return Inputs(split, artifacts, content["index"], project, compare=True)
+    def truth(self, i: int, split: str | None = None) -> Truth | None:
+        """What is known of image `i`: in a label image -1 where a pixel is never scored; None where nothing is known."""
+        index = self.index(split)
+        label = str(index["label_path"][i])
+        if not label:
+            return None
+        self.unchanged(i, "label_path", "label_checksum", split)
+        height, width = index["size"][i].tolist()
+        return read_truth(self.root, label, str(index["path"][i]), (height, width), LabelValues.of(self.index_params))
 
+    @property
+    def root(self) -> Path:
+        """The folder that the index's paths are relative to.
 
-def open_checked(
-    stage: Stage, item: Input, producer: Stage, split: str, content: Mapping[str, Any], project: Path
-) -> Artifact:
-    """Open one input and hold it against its producer's specification and the params of today."""
-    path = artifact_path(project, producer.name, split)
-    shown = path.relative_to(project)
-    remedy = remedy_for(producer.name, split)
-    functions = {name: producer.offers[name] for name in item.calls}
-    if not path.exists():
-        raise ArtifactError(f"{stage.name} needs {shown}; {remedy}")
-    artifact = open_artifact(path, functions=functions, remedy=remedy)
-    if artifact.attrs.get("empty"):
-        raise ArtifactError(f"{stage.name} needs {shown}, left empty by --if-needed; {remedy}")
-    if artifact.attrs["stage"] != producer.name or artifact.attrs["version"] != producer.version:
-        raise ArtifactError(
-            f"{shown}: found {artifact.attrs['stage']} schema version {artifact.attrs['version']}; "
-            f"{producer.name} version {producer.version} is needed; {remedy}"
-        )
-    if artifact.attrs["split"] != split:
-        raise ArtifactError(f"{shown}: found split {artifact.attrs['split']!r}; {split!r} is needed; {remedy}")
-    recorded = json.loads(json.dumps(producer.record(parse_section(content, producer.name, producer.params), split)))
-    for key in sorted(set(recorded) | set(artifact.params)):
-        if recorded.get(key) != artifact.params.get(key):
-            raise ArtifactError(
-                f"{shown}: made with {producer.name}.{key}: {artifact.params.get(key)!r}, "
-                f"params.yaml says {recorded.get(key)!r}; {remedy}"
+        Raises:
+            ParamsError: it is no folder.
+        """
+        root = self.project / os.path.expanduser(str(self.index_params["root"]))
+        if not root.is_dir():
+            raise refused(
+                "index.root", self.index_params["root"], f"{root} is no folder; name the one that holds the images"
             )
-    for name, spec in producer.arrays.items():
-        found = artifact.attrs["arrays"].get(name)
-        if found is None or found["axes"] != list(spec.axes) or found["dtype"] not in spec.dtype.split("|"):
-            raise ArtifactError(f"{shown}: array {name}: found {found}; {spec.axes} {spec.dtype} is needed; {remedy}")
-    return artifact
+        return root
 
+    def file(self, i: int, array: str, split: str | None) -> Path:
+        """The file that the index names for image `i`."""
+        return self.root / str(self.index(split)[array][i])
 
-def remedy_for(stage: str, split: str) -> str:
-    """What makes an artifact anew."""
-    return f"run: usseg stage {stage}" if split == "all" else f"run: usseg stage {stage} --split {split}"
+    def index(self, split: str | None) -> Artifact:
+        """The index of a split, or of the only one."""
+        index: Artifact = self.artifacts["index"] if split is None else self.artifacts["index"][split]
+        return index
 
+    def unchanged(self, i: int, array: str, checksum: str, split: str | None) -> Path:
+        """The file that the index names for image `i`.
 
-def input_artifacts(inputs: Inputs) -> dict[str, Artifact]:
-    """All input artifacts by `stage@split`."""
-    flat = {}
-    for name, item in inputs.artifacts.items():
-        for artifact in item.values() if isinstance(item, dict) else [item]:
-            flat[f"{name}@{artifact.attrs['split']}"] = artifact
-    return flat
-
-
-def split_images(inputs: Inputs) -> int:
-    """How many images the index of this split has."""
-    return next(a.num_images for name, a in input_artifacts(inputs).items() if name == f"index@{inputs.split}")
+        Raises:
+            ImageError: the file is missing, or it is not the one that the index has listed.
+        """
+        path = self.file(i, array, split)
+        if self.compare:
+            remedy = f"run: usseg stage index --split {split or self.split}"
+            try:
+                found = current_checksum(path)
+            except FileNotFoundError:
+                raise ImageError(f"{path}: no such file, but index has listed it; {remedy}") from None
+            if found != self.index(split)[checksum][i]:
+                raise ImageError(f"{path} has changed since index; {remedy}")
+        return path

@@ -121,23 +121,18 @@ def check_values(values: Any, where: str) -> None:
         check_values(value, f"{where}{separator}{str(key)[:SHOWN]}")
 
 
-def parse_section(content: Mapping[str, Any], section: str, model: type[P]) -> P:
-    """Validate one section. Every key must be written out: what decides a result stands in params.yaml.
+def parse_section(values: Mapping[str, Any], section: str, model: type[P]) -> P:
+    """Validate the values of one section; a key that is not written has its default.
 
     Raises:
         ParamsError: one line that names the key, what was found and what is allowed.
     """
-    if not isinstance(content.get(section), dict):
-        found = "nothing" if section not in content else short_repr(content[section])
-        raise ParamsError(f"{PARAMS_FILE}: {section}: found {found}; a section with keys {keys_of(model)} is needed")
-    values = content[section]
     for name in values:
         if name not in model.model_fields:
             raise ParamsError(unknown_key(f"{PARAMS_FILE}: {section}.{name[:SHOWN]}", name, model.model_fields))
     for name, field in model.model_fields.items():
-        if name not in values:
-            hint = "" if field.is_required() else f"; its default is {field.get_default(call_default_factory=True)!r}"
-            raise ParamsError(f"{PARAMS_FILE}: {section}.{name}: missing{hint}")
+        if name not in values and field.is_required():
+            raise ParamsError(f"{PARAMS_FILE}: {section}.{name}: missing")
     return validate(values, model, where=f"{PARAMS_FILE}: {section}")
 
 

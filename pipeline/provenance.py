@@ -1,6 +1,5 @@
-"""What a run depends on and how it came about: the key that decides whether an artifact is current, and its sidecar."""
+"""How an artifact came about: the cache key that decides whether it is current, and its sidecar file."""
 
-import functools
 import hashlib
 import importlib.metadata
 import json
@@ -13,26 +12,15 @@ from typing import Any
 
 from usseg.pipeline.artifact import Artifact, content_digest, drop, open_artifact, sync
 from usseg.pipeline.errors import ArtifactError, WorkersError
-from usseg.pipeline.format import FORMAT
 from usseg.pipeline.images import file_checksum
-from usseg.pipeline.inputs import Table, input_artifacts
+from usseg.pipeline.inputs import Inputs
 from usseg.pipeline.integrity import verify_artifact
-from usseg.pipeline.params import parse_section
-from usseg.pipeline.stage import Inputs, Stage
+from usseg.pipeline.opening import input_artifacts
+from usseg.pipeline.plan import code_digest, plan_of
+from usseg.pipeline.project import Project, Table
 
 log = logging.getLogger("usseg")
-SOURCES = (".py", ".j2")  # suffixes of what a stage's folder may hold
 NOTE = "run.json"  # the sidecar while it waits in the partial folder for its artifact to be published
-
-
-@functools.cache
-def code_digest(module: str) -> str:
-    """SHA-256 over the sources of the folder that a module stands in: what `.dvcignore` leaves of it for DVC."""
-    folder = Path(str(__import__(module, fromlist=["__file__"]).__file__)).parent
-    digest = hashlib.sha256()
-    for path in sources(folder):
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
 
 
 def software(stages: Table) -> dict[str, str]:
@@ -58,42 +46,17 @@ def refuse_other_software(wanted: Mapping[str, str], found: Mapping[str, str]) -
             )
 
 
-def sources(folder: Path) -> list[Path]:
-    """The files of a stage's folder that can change a result, sorted; no caches, and no backups of an editor."""
-    found = (path for path in folder.rglob("*") if path.suffix in SOURCES and path.is_file())
-    return sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
-
-
 def images_digest(index: Artifact) -> str:
     """The part of an index that is about images; dvc.yaml depends on the same arrays."""
     files = index.attrs["files"]
     return content_digest({name: files[name] for name in files if name.startswith(("id/", "checksum/"))})
 
 
-def run_key(stages: Table, stage: Stage, split: str, inputs: Inputs, content: Mapping[str, Any]) -> str:
-    """What a run depends on, as one digest.
-
-    That is: params, inputs and the params that made them, the files that params name, the stage's schema and code, the code of the
-    stages whose functions it may call, and `FORMAT` for the plumbing.
-    """
-    params = parse_section(content, stage.name, stage.params)
-    called = [stages[item.stage] for item in stage.inputs if item.calls]
-    opened = [stage, *(one for one in called if one.name in inputs.artifacts)]
-    named = [name for one in opened for name in one.files(parse_section(content, one.name, one.params))]
-    labels = any(item.labels for item in stage.inputs)
-    parts = {
-        "format": FORMAT,
-        "stage": stage.name,
-        "version": stage.version,
-        "split": split,
-        "params": params.model_dump(mode="json"),
-        "inputs": {name: input_digest(artifact, labels=labels) for name, artifact in input_artifacts(inputs).items()},
-        "labels": {key: inputs.index_params.get(key) for key in ("classes", "label_values", "ignore")}
-        if labels
-        else {},
-        "files": [file_checksum(path) for name in named if (path := inputs.project / name).is_file()],
-        "code": {one.name: code_digest(one.run.__module__) for one in (stage, *called)},
-    }
+def run_key(project: Project, name: str, split: str, inputs: Inputs) -> str:
+    """The cache key of a run, a digest of its plan and its inputs."""
+    labels = any(item.labels for item in project.reads(name))
+    digests = {key: input_digest(artifact, labels=labels) for key, artifact in input_artifacts(inputs).items()}
+    parts = {"plan": plan_of(project, name, split), "inputs": digests}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

@@ -27,41 +27,43 @@ from usseg.pipeline.artifact import (
     write_rows,
 )
 from usseg.pipeline.blocks import run_blocks
+from usseg.pipeline.checkpoint import Checkpoint
 from usseg.pipeline.errors import ArtifactError, ParamsError
+from usseg.pipeline.execution import Execution
 from usseg.pipeline.images import file_checksum
-from usseg.pipeline.inputs import (
-    Table,
-    fit_split,
-    input_artifacts,
-    needed_stages,
-    open_inputs,
-    remedy_for,
-    split_images,
-)
+from usseg.pipeline.inputs import Inputs
 from usseg.pipeline.integrity import remember_written, verify_artifact
+from usseg.pipeline.opening import input_artifacts, open_inputs, remedy_for, split_images
 from usseg.pipeline.parallel import one_thread
-from usseg.pipeline.params import Params, nearest, parse_section
+from usseg.pipeline.params import Params, nearest
+from usseg.pipeline.project import INDEX, Project
 from usseg.pipeline.provenance import NOTE, is_current, run_key, settle
-from usseg.pipeline.sections import read_sections
-from usseg.pipeline.stage import Checkpoint, Execution, Inputs, Stage, chosen_dtype
+from usseg.pipeline.stage import Stage, chosen_dtype
 
 log = logging.getLogger("usseg")
+ALONE = Execution()
 
 
-def run_stage(stages: Table, name: str, split: str, execution: Execution, *, if_needed: bool = False) -> Path:
-    """Bring the artifact of one stage and split up to date and return its path. An empty split is the fit split.
+def run_stage(project: Project, name: str, split: str = "", execution: Execution = ALONE) -> Path:
+    """Bring the artifact of one stage and split up to date and return its path.
 
-    Does nothing where it is complete and current. Continues an interrupted run from its finished blocks.
-    With `if_needed`, an artifact that no chosen method reads is left empty.
+    An artifact that is complete and current stays as it is. An interrupted run continues from its finished blocks. The artifact of
+    a stage that no chosen method reads is left empty.
+
+    Args:
+        project: the project.
+        name: of the stage.
+        split: a split that the stage is run for; empty: the first of them, the fit split of a stage that is fitted.
+        execution: how to run.
 
     Raises:
         ParamsError, ArtifactError, ImageError: the user's mistakes, each one line.
     """
     try:
-        return bring_up_to_date(stages, stages[name], split, execution, if_needed=if_needed)
+        return bring_up_to_date(project, project.stages[name], split, execution)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            reason = f"the disk of {execution.project} is full; free some space"
+            reason = f"the disk of {project.root} is full; free some space"
         else:
             reason = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}; mend that"
         raise ArtifactError(
@@ -69,38 +71,39 @@ def run_stage(stages: Table, name: str, split: str, execution: Execution, *, if_
         ) from error
 
 
-def bring_up_to_date(stages: Table, stage: Stage, split: str, execution: Execution, *, if_needed: bool) -> Path:
+def bring_up_to_date(project: Project, stage: Stage, split: str, execution: Execution) -> Path:
     """The work of `run_stage`."""
-    content = read_sections(stages, execution.project)
-    params = parse_section(content, stage.name, stage.params)
-    split = split or fit_split(content)
-    check_split(stage, split, content)
-    target = artifact_path(execution.project, stage.name, split)
+    params = project.params[stage.name]
+    split = split or project.splits_of(stage.name)[0]
+    check_split(project, stage, split)
+    target = artifact_path(project.root, stage.name, split)
     with locked(target):
         recover(target)
-        if if_needed and stage.name not in needed_stages(stages, content):
-            leave_empty(stage, split, target, execution.project)
+        if stage.name not in project.needed:
+            leave_empty(stage, split, target)
             return target
-        inputs = open_inputs(stages, stage, split, content, execution.project)
+        inputs = open_inputs(project, stage.name, split)
         for artifact in input_artifacts(inputs).values():
             made_by = remedy_for(artifact.attrs["stage"], artifact.attrs["split"])
             verify_artifact(artifact.path, remedy=made_by)
-        key = run_key(stages, stage, split, inputs, content)
+        key = run_key(project, stage.name, split, inputs)
         folder = partial_folder(target, key)
-        settle(folder, target, execution.project)
-        if is_current(target, key, execution.project):
+        settle(folder, target, project.root)
+        if is_current(target, key, project.root):
             if folder.exists():  # killed when all was done
                 drop(folder)
             log.info("%s@%s is up to date", stage.name, split)
             return target
         started = time.perf_counter()
-        execution = placed(execution, gpu=execution.device != "cpu" and stage.gpu(params, inputs))
+        method = stage.method(params)
+        uses_device = stage.gpu(params, inputs) or (method is not None and method.gpu(params))
+        execution = placed(execution, gpu=execution.device != "cpu" and uses_device)
         files: Mapping[str, str | bytes] = {}
         if stage.sizes is None:
             files = run_whole(stage, params, inputs, folder, execution)
         else:
-            run_blocks(stages, stage, params, content, inputs, folder, execution)
-        publish_run(stage, params, split, inputs, folder, target, key, files, started, execution)
+            run_blocks(project, stage.name, inputs, folder, execution)
+        publish_run(project, stage, split, inputs, folder, target, key, files, started, execution)
     return target
 
 
@@ -115,8 +118,8 @@ def placed(execution: Execution, *, gpu: bool) -> Execution:
     )
 
 
-def leave_empty(stage: Stage, split: str, target: Path, project: Path) -> None:
-    """Publish an artifact without arrays, and the stage's blank files, since DVC wants every output to exist.
+def leave_empty(stage: Stage, split: str, target: Path) -> None:
+    """Publish an artifact without arrays, since DVC wants every output to exist.
 
     The sidecar stays, for the artifact that DVC may bring back from its cache. So does the partial folder of an interrupted run,
     which continues when a method reads the artifact again.
@@ -125,20 +128,12 @@ def leave_empty(stage: Stage, split: str, target: Path, project: Path) -> None:
     attrs = {"stage": stage.name, "version": stage.version, "split": split, "empty": True}
     seal(folder, {**attrs, "params": {}, "num_images": 0, "arrays": {}})
     publish(folder, target)
-    for path, text in stage.blanks.items():
-        write_file(project / path, text.encode())
     log.info("%s@%s: no chosen method reads it, left empty", stage.name, split)
 
 
-def check_split(stage: Stage, split: str, content: Mapping[str, Any]) -> None:
+def check_split(project: Project, stage: Stage, split: str) -> None:
     """Refuse a split that the index does not list, or that the stage is not run for."""
-    splits = list(content["index"]["splits"])
-    if stage.scope == "all":
-        allowed = ["all"]
-    elif stage.scope == "fit":
-        allowed = [fit_split(content)]
-    else:
-        allowed = splits
+    allowed = project.splits_of(stage.name)
     if split not in allowed:
         raise ParamsError(
             f"{stage.name}: no split {split!r} here{nearest(split, allowed)} (known: {', '.join(allowed)})"
@@ -184,7 +179,7 @@ def run_whole(
         log.warning("%s@%s: its checkpoint is damaged and is discarded; beginning anew", stage.name, inputs.split)
         saved.unlink()
     execution = replace(execution, checkpoint=checkpoint)
-    count = 0 if stage.name == "index" or stage.scope == "all" else split_images(inputs)
+    count = 0 if stage.name == INDEX or stage.scope == "all" else split_images(inputs)
     values = dict(one_thread(partial(stage.run, params, inputs, range(count)), execution))
     files: Mapping[str, str | bytes] = values.pop("files", {})
     assert set(values) == set(stage.arrays), f"{stage.name} returned {sorted(values)}, declared {sorted(stage.arrays)}"
@@ -207,8 +202,8 @@ def run_whole(
 
 
 def publish_run(
+    project: Project,
     stage: Stage,
-    params: Params,
     split: str,
     inputs: Inputs,
     folder: Path,
@@ -221,10 +216,11 @@ def publish_run(
     """Write the files, publish the artifact and note how it came about."""
     import zarr
 
-    if stage.name == "index":
+    params = project.params[stage.name]
+    if stage.name == INDEX:
         count = int(zarr.open_array(str(folder / "data" / "size"), mode="r").shape[0])
     elif stage.scope == "all":
-        count = sum(a.num_images for name, a in input_artifacts(inputs).items() if name.startswith("index@"))
+        count = sum(a.num_images for name, a in input_artifacts(inputs).items() if name.startswith(f"{INDEX}@"))
     else:
         count = split_images(inputs)
     arrays = {}
@@ -252,12 +248,12 @@ def publish_run(
     write_file(folder / NOTE, json.dumps(sidecar, indent=1).encode())
     publish(folder / "data", target)
     remember_written(target)
-    settle(folder, target, execution.project)
+    settle(folder, target, project.root)
     log.info(
         "%s@%s: %d images in %.1f s -> %s",
         stage.name,
         split,
         count,
         sidecar["seconds"],
-        os.path.relpath(target, execution.project),
+        os.path.relpath(target, project.root),
     )

@@ -1,0 +1,130 @@
+"""Methods: the interchangeable ways to do a stage, and the tables that list them.
+
+A method is one file in the `methods/` folder of its stage and one line in the table there. Its entry says everything that the rest
+of usseg has to know about it. An installed package adds methods by entry points of the group `usseg.<stage>`: the name is the
+method's, the value is its entry, such as `my_package.linkage:METHOD`.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Generic, TypeVar
+
+from usseg.pipeline.errors import ParamsError
+from usseg.pipeline.params import PARAMS_FILE, Params, nearest
+
+
+class NoOptions(Params):
+    """The options of a method that has none."""
+
+
+def reads_nothing(options: Any) -> tuple[str, ...]:
+    """A method that needs only what its stage always reads."""
+    return ()
+
+
+def on_cpu(options: Any) -> bool:
+    """A method that never uses the execution's device."""
+    return False
+
+
+def on_device(options: Any) -> bool:
+    """A method that computes on the execution's device."""
+    return True
+
+
+@dataclass(frozen=True)
+class Method:
+    """The entry of a method. Stages whose methods need more say it in a subclass.
+
+    Attributes:
+        summary: what the method does, one sentence, for `usseg methods` and the documentation.
+        call: the function that the stage calls. The stage's `methods/__init__.py` states its arguments and what it returns.
+        options: the model of the method's params. Every default of the method stands there.
+        reads: from the options, the names of the stages whose artifacts the method needs besides those that its stage always reads.
+        gpu: from the options, whether the method computes on the execution's device.
+        source: the paper or code that the method follows.
+    """
+
+    summary: str
+    call: Callable[..., Any]
+    options: type[Params] = NoOptions
+    reads: Callable[[Any], tuple[str, ...]] = reads_nothing
+    gpu: Callable[[Any], bool] = on_cpu
+    source: str = ""
+
+
+M = TypeVar("M", bound=Method)
+
+
+@dataclass(frozen=True)
+class Methods(Mapping[str, M], Generic[M]):
+    """The methods of a stage by name: those of usseg, then those of installed packages."""
+
+    stage: str
+    kind: type[M]
+    own: Mapping[str, M]
+    loaded: dict[str, M] = field(default_factory=dict)
+
+    @cached_property
+    def installed(self) -> dict[str, EntryPoint]:
+        """Entry points of other packages. A name of usseg's own stays usseg's."""
+        found = entry_points(group=f"usseg.{self.stage}")
+        return {point.name: point for point in found if point.name not in self.own}
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self.own
+        yield from self.installed
+
+    def __len__(self) -> int:
+        return len(self.own) + len(self.installed)
+
+    def __getitem__(self, name: str) -> M:
+        if name in self.own:
+            return self.own[name]
+        if name not in self.loaded:
+            self.loaded[name] = self.load(self.installed[name])
+        return self.loaded[name]
+
+    def load(self, point: EntryPoint) -> M:
+        """The entry behind an entry point.
+
+        Raises:
+            ParamsError: it cannot be imported, or is no entry of this stage.
+        """
+        where = f"method {point.name!r} of {self.stage}, entry point {point.value}"
+        try:
+            found = point.load()
+        except Exception as error:  # code of another package may raise anything
+            raise ParamsError(f"{where}: {type(error).__name__}: {error}; repair or remove that package") from error
+        if not isinstance(found, self.kind):
+            raise ParamsError(f"{where}: found {type(found).__name__}; a {self.kind.__name__} is needed")
+        return found
+
+    def chosen(self, name: str, *, key: str) -> M:
+        """The method that params name.
+
+        Args:
+            name: what params.yaml says.
+            key: where it says so, such as `segments.method`.
+
+        Raises:
+            ParamsError: there is no such method.
+        """
+        if name not in self:
+            raise ParamsError(
+                f"{PARAMS_FILE}: {key}: found {name!r}; no such method{nearest(str(name), self)} (known: {', '.join(self)})"
+            )
+        return self[name]
+
+
+def module_of(method: Method) -> str:
+    """The module that a method's function stands in: its code belongs to the cache key."""
+    return method.call.__module__
+
+
+def file_of(method: Method) -> str:
+    """The source file of a method's function; empty where there is none."""
+    return str(getattr(sys.modules.get(module_of(method)), "__file__", None) or "")

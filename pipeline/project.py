@@ -1,0 +1,198 @@
+"""A project: a folder with params.yaml, read once, every section parsed, completed and checked."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+from usseg.pipeline.errors import ParamsError
+from usseg.pipeline.params import PARAMS_FILE, Params, nearest, parse_section, read_params, refused, short_repr, validate
+from usseg.pipeline.stage import Input, Stage
+
+log = logging.getLogger("usseg")
+Table = Mapping[str, Stage]
+INDEX = "index"  # the stage that lists images; the plumbing knows no other by its name
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project folder and what its params.yaml says.
+
+    Attributes:
+        root: the folder, absolute.
+        stages: the table of stages, in the order of the pipeline.
+        params: of every stage, complete: what params.yaml does not name has its default.
+    """
+
+    root: Path
+    stages: Table
+    params: Mapping[str, Params]
+
+    @classmethod
+    def open(cls, stages: Table, root: Path) -> "Project":
+        """Read and check the whole of params.yaml, whatever the caller needs of it.
+
+        Raises:
+            ParamsError: the first thing that is wrong, in one line.
+        """
+        return cls(root.resolve(), stages, resolved_params(stages, read_params(root)))
+
+    @cached_property
+    def splits(self) -> list[str]:
+        """The names of `index.splits`, in order."""
+        return list(getattr(self.params[INDEX], "splits"))  # noqa: B009
+
+    @cached_property
+    def fit_split(self) -> str:
+        """The split that everything is fitted on.
+
+        Raises:
+            ParamsError: the index has no such split.
+        """
+        name = str(getattr(self.params[INDEX], "fit_split"))  # noqa: B009
+        if name not in self.splits:
+            raise refused("index.fit_split", name, f"a split of index.splits is needed (known: {', '.join(self.splits)})")
+        return name
+
+    @cached_property
+    def index_params(self) -> dict[str, Any]:
+        """The section of the index as plain values."""
+        return self.params[INDEX].model_dump(mode="json")
+
+    def splits_of(self, name: str) -> list[str]:
+        """The splits that a stage is run for; ["all"] where it is run once for all of them."""
+        scope = self.stages[name].scope
+        return ["all"] if scope == "all" else [self.fit_split] if scope == "fit" else self.splits
+
+    def split_of(self, item: Input, split: str) -> list[str]:
+        """The splits of an input that a stage reads when it is run for `split`."""
+        return self.splits if item.split == "all" else [self.fit_split if item.split == "fit" else split]
+
+    def reads(self, name: str) -> list[Input]:
+        """The inputs that a stage reads under these params."""
+        asked = self.asked[name]
+        present = self.needed if any(item.when == "present" for item in self.stages[name].inputs) else frozenset()
+        return [
+            item
+            for item in self.stages[name].inputs
+            if item.stage in (present if item.when == "present" else asked)
+        ]
+
+    @cached_property
+    def asked(self) -> dict[str, set[str]]:
+        """For every stage, the stages whose artifacts its params ask for."""
+        return {name: stage.asked(self.params[name]) for name, stage in self.stages.items()}
+
+    @cached_property
+    def needed(self) -> frozenset[str]:
+        """The stages whose artifacts the last stage of the table needs, directly or through others, and the last one."""
+        found, waiting = set(self.stages), list(self.stages)[-1:]
+        found = set(waiting)
+        while waiting:
+            name = waiting.pop()
+            present = {item.stage for item in self.stages[name].inputs if item.when == "present"}
+            new = self.asked[name] - present - found
+            waiting += new
+            found |= new
+        return frozenset(found)
+
+
+def find_root(start: Path) -> Path:
+    """The project that a folder belongs to: the nearest folder with params.yaml, itself or above; itself where there is none."""
+    start = start.resolve()
+    return next((folder for folder in (start, *start.parents) if (folder / PARAMS_FILE).is_file()), start)
+
+
+def resolved_params(stages: Table, content: Mapping[str, Any]) -> dict[str, Params]:
+    """The complete params of every stage from the content of params.yaml.
+
+    Raises:
+        ParamsError: a section that no stage has, a bad value, a knob that the chosen method does not read, or values that do not
+            go together: the first of them, in one line.
+    """
+    sections = todays_sections(stages, content)
+    for name in sections:
+        if name not in stages:
+            raise ParamsError(f"{PARAMS_FILE}: {name}: no such stage{nearest(name, stages)} (known: {', '.join(stages)})")
+    params = {name: stage_params(stage, sections.get(name, {})) for name, stage in stages.items()}
+    for stage in stages.values():
+        stage.check(params)
+    return params
+
+
+def stage_params(stage: Stage, values: Any) -> Params:
+    """One section, complete.
+
+    Raises:
+        ParamsError: names the key, what was found and what is allowed.
+    """
+    if not isinstance(values, Mapping):
+        raise ParamsError(f"{PARAMS_FILE}: {stage.name}: found {short_repr(values)}; a section with keys is needed")
+    if stage.methods is None:
+        return parse_section(values, stage.name, stage.params)
+    given = values.get("options", {})
+    if not isinstance(given, Mapping):
+        raise refused(f"{stage.name}.options", given, "keys of the method and their values are needed")
+    params = parse_section({**values, "options": {}}, stage.name, stage.params)
+    name = str(getattr(params, stage.choice))
+    table = stage.methods()
+    method = table.chosen(name, key=f"{stage.name}.{stage.choice}")
+    for key in given:
+        if key not in method.options.model_fields:
+            readers = [other for other in table if key in table[other].options.model_fields]
+            if readers:
+                raise refused(
+                    f"{stage.name}.options.{key}",
+                    given[key],
+                    f"{stage.choice}: {name} does not read it, {', '.join(readers)} do; remove it",
+                )
+    where = f"{PARAMS_FILE}: {stage.name}.options ({name})"
+    return params.model_copy(update={"options": validate(given, method.options, where=where)})
+
+
+def todays_sections(stages: Table, content: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of params.yaml with names of earlier versions replaced by those of today."""
+    former = {stage.formerly: name for name, stage in stages.items() if stage.formerly}
+    sections: dict[str, Any] = {}
+    for name, values in content.items():
+        if name in former:
+            say_once(f"{PARAMS_FILE}: section {name} is called {former[name]} now")
+        sections[former.get(name, name)] = dict(values) if isinstance(values, Mapping) else values
+    for name, stage in stages.items():
+        if isinstance(sections.get(name), dict):
+            sections[name] = stage.former(sections[name])
+            move_keys(stage, sections)
+    return sections
+
+
+def move_keys(stage: Stage, sections: dict[str, Any]) -> None:
+    """Move the keys of earlier versions of a section to where they stand now; one that nothing reads is left out with a line."""
+    values = sections[stage.name]
+    for key in [key for key in values if key in stage.moved]:
+        place, _, new = stage.moved[key].rpartition(".")
+        where = f"{PARAMS_FILE}: {stage.name}.{key}"
+        if place == "options":
+            options = values.setdefault("options", {})
+            if not isinstance(options, dict):
+                return
+            table = stage.methods() if stage.methods else {}
+            name = values.get(stage.choice, stage.params.model_fields[stage.choice].get_default())
+            if name in table and new not in table[name].options.model_fields:
+                value = values.pop(key)
+                say_once(f"{where}: {value!r} is left out: {stage.choice}: {name} does not read it; remove that line")
+                continue
+            target, shown = options, f"{stage.name}.options.{new}"
+        else:
+            target, shown = sections.setdefault(place, {}), f"{place}.{new}"
+        if new in target:
+            raise ParamsError(f"{where}: found beside {shown}, which is its name now; remove the first")
+        target[new] = values.pop(key)
+        say_once(f"{where} is {shown} now")
+
+
+@cache
+def say_once(line: str) -> None:
+    """Log a line, once a process."""
+    log.warning("%s", line)
