@@ -16,7 +16,8 @@ from typer.core import TyperGroup
 from usseg.pipeline.errors import ParamsError, UssegError
 
 if TYPE_CHECKING:
-    from usseg.pipeline.stage import Execution, Stage
+    from usseg.pipeline.execution import Execution
+    from usseg.pipeline.stage import Stage
 
 
 def say_version(wanted: bool) -> None:
@@ -138,7 +139,7 @@ def execution_of(
 ) -> "Execution":
     """The options that change no result. Where a stage works image by image, a scheduler's workers do the work."""
     from usseg.pipeline.machine import resolve_device
-    from usseg.pipeline.stage import Execution
+    from usseg.pipeline.execution import Execution
 
     elsewhere = scheduler is not None and stage is not None and stage.sizes is not None
     return Execution(project.resolve(), resolve_device(device, elsewhere=elsewhere), batch_size, workers, scheduler)

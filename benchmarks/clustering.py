@@ -18,7 +18,8 @@ from threadpoolctl import threadpool_limits
 from benchmarks.scenes import CHANNELS
 from benchmarks.sides import memory
 from usseg.pipeline.artifact import BLOCK, ArraySpec, Artifact, create_arrays, open_artifact, seal, write_rows
-from usseg.pipeline.stage import Execution, Inputs
+from usseg.pipeline.execution import Execution
+from usseg.pipeline.inputs import Inputs
 from usseg.stages.cluster.stage import ClusterParams, run
 
 SEGMENTS = 14

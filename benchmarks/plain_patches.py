@@ -10,7 +10,7 @@ import numpy as np
 
 from usseg.pipeline.artifact import artifact_path, open_artifact
 from usseg.pipeline.params import read_params
-from usseg.pipeline.stage import Inputs
+from usseg.pipeline.inputs import Inputs
 from usseg.stages.cluster.methods import kmeans
 from usseg.stages.evaluate.matching import confusion_matrix, hungarian
 from usseg.stages.evaluate.scores import scores

@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from usseg.pipeline.artifact import START, check_block, create_arrays, sync, sync_rows, write_file, write_rows
+from usseg.pipeline.execution import Execution, no_progress
 from usseg.pipeline.images import file_checksum
 from usseg.pipeline.inputs import Inputs
-from usseg.pipeline.execution import Execution, no_progress
 from usseg.pipeline.layout import Layout, layout_of
 from usseg.pipeline.opening import input_artifacts, open_inputs
 from usseg.pipeline.parallel import in_this_process, map_blocks
@@ -108,8 +107,8 @@ def run_blocks(project: Project, name: str, inputs: Inputs, folder: Path, execut
         shutil.rmtree(folder, ignore_errors=True)
         shapes = {name: layout.stored_shape(spec) for name, spec in stage.arrays.items()}
         create_arrays(folder / "data", stage.arrays, dtypes, shapes)
-        for name in (name for name, spec in stage.arrays.items() if spec == START):
-            write_rows(folder / "data", name, slice(None), layout.starts)
+        for array in (array for array, spec in stage.arrays.items() if spec == START):
+            write_rows(folder / "data", array, slice(None), layout.starts)
         sync(folder)
         (folder / "done").mkdir()
     todo = [block for block in blocks if not marker_path(folder, block).exists()]
@@ -121,8 +120,6 @@ def run_blocks(project: Project, name: str, inputs: Inputs, folder: Path, execut
     workers, scheduler = execution.workers, execution.scheduler
     here = counted if in_this_process(len(todo), workers=workers, scheduler=scheduler) else None
     quiet = replace(execution, progress=no_progress)
-    tasks = [
-        BlockTask(project, name, inputs.split, block, folder, dtypes, quiet, code, here) for block in todo
-    ]
+    tasks = [BlockTask(project, name, inputs.split, block, folder, dtypes, quiet, code, here) for block in todo]
     for images in map_blocks(compute_block, tasks, workers=workers, scheduler=scheduler, device=execution.device):
         counted.count(images, len(images))

@@ -35,6 +35,10 @@ def on_device(options: Any) -> bool:
     return True
 
 
+def fits_all(options: Any, sections: Mapping[str, Any]) -> None:
+    """A method whose options fit the params of every stage."""
+
+
 @dataclass(frozen=True)
 class Method:
     """The entry of a method. Stages whose methods need more say it in a subclass.
@@ -45,6 +49,7 @@ class Method:
         options: the model of the method's params. Every default of the method stands there.
         reads: from the options, the names of the stages whose artifacts the method needs besides those that its stage always reads.
         gpu: from the options, whether the method computes on the execution's device.
+        check: gets the options and the params of every stage by name, and refuses values that do not go together with a ParamsError.
         source: the paper or code that the method follows.
     """
 
@@ -53,6 +58,7 @@ class Method:
     options: type[Params] = NoOptions
     reads: Callable[[Any], tuple[str, ...]] = reads_nothing
     gpu: Callable[[Any], bool] = on_cpu
+    check: Callable[[Any, Mapping[str, Any]], None] = fits_all
     source: str = ""
 
 

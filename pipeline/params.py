@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError
 
 from usseg.pipeline.errors import ParamsError
 
@@ -24,6 +24,12 @@ class Params(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class MethodParams(Params):
+    """Base of the params of a stage with methods: `options` are those of the chosen method, an instance of its model."""
+
+    options: SerializeAsAny[Params] = Field(Params(), description="of the method")
 
 
 P = TypeVar("P", bound=Params)

@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from usseg.pipeline.errors import ParamsError
-from usseg.pipeline.params import PARAMS_FILE, Params, nearest, parse_section, read_params, refused, short_repr, validate
+from usseg.pipeline.params import (
+    PARAMS_FILE,
+    Params,
+    nearest,
+    parse_section,
+    read_params,
+    refused,
+    short_repr,
+    validate,
+)
 from usseg.pipeline.stage import Input, Stage
 
 log = logging.getLogger("usseg")
@@ -53,7 +62,9 @@ class Project:
         """
         name = str(getattr(self.params[INDEX], "fit_split"))  # noqa: B009
         if name not in self.splits:
-            raise refused("index.fit_split", name, f"a split of index.splits is needed (known: {', '.join(self.splits)})")
+            raise refused(
+                "index.fit_split", name, f"a split of index.splits is needed (known: {', '.join(self.splits)})"
+            )
         return name
 
     @cached_property
@@ -75,9 +86,7 @@ class Project:
         asked = self.asked[name]
         present = self.needed if any(item.when == "present" for item in self.stages[name].inputs) else frozenset()
         return [
-            item
-            for item in self.stages[name].inputs
-            if item.stage in (present if item.when == "present" else asked)
+            item for item in self.stages[name].inputs if item.stage in (present if item.when == "present" else asked)
         ]
 
     @cached_property
@@ -115,10 +124,16 @@ def resolved_params(stages: Table, content: Mapping[str, Any]) -> dict[str, Para
     sections = todays_sections(stages, content)
     for name in sections:
         if name not in stages:
-            raise ParamsError(f"{PARAMS_FILE}: {name}: no such stage{nearest(name, stages)} (known: {', '.join(stages)})")
+            raise ParamsError(
+                f"{PARAMS_FILE}: {name}: no such stage{nearest(name, stages)} (known: {', '.join(stages)})"
+            )
     params = {name: stage_params(stage, sections.get(name, {})) for name, stage in stages.items()}
-    for stage in stages.values():
+    for name, stage in stages.items():
         stage.check(params)
+        own: Any = params[name]
+        method = stage.method(own)
+        if method is not None:
+            method.check(own.options, params)
     return params
 
 

@@ -73,7 +73,7 @@ def run_stage(project: Project, name: str, split: str = "", execution: Execution
 
 def bring_up_to_date(project: Project, stage: Stage, split: str, execution: Execution) -> Path:
     """The work of `run_stage`."""
-    params = project.params[stage.name]
+    params: Any = project.params[stage.name]
     split = split or project.splits_of(stage.name)[0]
     check_split(project, stage, split)
     target = artifact_path(project.root, stage.name, split)
@@ -96,7 +96,7 @@ def bring_up_to_date(project: Project, stage: Stage, split: str, execution: Exec
             return target
         started = time.perf_counter()
         method = stage.method(params)
-        uses_device = stage.gpu(params, inputs) or (method is not None and method.gpu(params))
+        uses_device = stage.gpu(params, inputs) or (method is not None and method.gpu(params.options))
         execution = placed(execution, gpu=execution.device != "cpu" and uses_device)
         files: Mapping[str, str | bytes] = {}
         if stage.sizes is None:

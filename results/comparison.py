@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from usseg.pipeline.artifact import write_file
-from usseg.pipeline.inputs import Table
-from usseg.pipeline.stage import Execution
+from usseg.pipeline.project import Table
+from usseg.pipeline.execution import Execution
 from usseg.results.comparison_page import comparison_page
 from usseg.results.method_pairs import run_pairs
 from usseg.results.metrics import main_scores, read_metrics, shown

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from usseg.pipeline.inputs import Table, open_inputs
+from usseg.pipeline.opening import open_inputs
+from usseg.pipeline.project import Table
 from usseg.pipeline.params import read_params
 from usseg.results.method_pairs import Pair
 from usseg.results.metrics import main_scores, read_metrics, shown

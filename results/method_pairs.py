@@ -18,7 +18,7 @@ from usseg.pipeline.inputs import Table, fit_split, needed_stages
 from usseg.pipeline.params import PARAMS_FILE
 from usseg.pipeline.runner import run_stage
 from usseg.pipeline.sections import check_sections, read_sections
-from usseg.pipeline.stage import Execution
+from usseg.pipeline.execution import Execution
 
 
 @dataclass(frozen=True)

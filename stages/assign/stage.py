@@ -9,7 +9,9 @@ from pydantic import Field
 
 from usseg.pipeline.artifact import ArraySpec
 from usseg.pipeline.params import Params
-from usseg.pipeline.stage import Execution, Input, Inputs, Stage
+from usseg.pipeline.execution import Execution
+from usseg.pipeline.inputs import Inputs
+from usseg.pipeline.stage import Input, Stage
 
 
 class AssignParams(Params):

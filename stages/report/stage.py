@@ -11,7 +11,9 @@ from pydantic import Field
 
 from usseg.pipeline.artifact import Artifact
 from usseg.pipeline.params import Params
-from usseg.pipeline.stage import Execution, Input, Inputs, Stage
+from usseg.pipeline.execution import Execution
+from usseg.pipeline.inputs import Inputs
+from usseg.pipeline.stage import Input, Stage
 
 SIDE = 320  # pixels of a picture on the page
 BACKGROUND = (60, 60, 66)

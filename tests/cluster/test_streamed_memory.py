@@ -27,7 +27,8 @@ RUN = """
 import json, resource, sys
 from pathlib import Path
 from usseg.pipeline.artifact import open_artifact
-from usseg.pipeline.stage import Execution, Inputs
+from usseg.pipeline.execution import Execution
+from usseg.pipeline.inputs import Inputs
 from usseg.stages.cluster.stage import ClusterParams, run
 folder, params = Path(sys.argv[1]), ClusterParams.model_validate(json.loads(sys.argv[2]))
 crops = open_artifact(folder / "crops.zarr")

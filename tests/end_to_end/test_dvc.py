@@ -193,7 +193,7 @@ def test_a_second_repro_and_one_after_a_comment_run_nothing(
         ("pipeline/format.py", '"""', '"""A comment. ', set()),
         ("pipeline/format.py", f"FORMAT = {FORMAT}", f"FORMAT = {FORMAT + 1}", ALL),
         ("stages/features/lowlevel.py", '"""', '"""A comment. ', {"needed", *stages("features", "crops")}),
-        ("stages/model/concepts.py", '"""', '"""A comment. ', {"needed", "model", *stages("segments")}),
+        ("stages/segmenter/concepts.py", '"""', '"""A comment. ', {"needed", "model", *stages("segments")}),
         ("stages/cluster/model.py", '"""', '"""A comment. ', {"needed", "cluster", *stages("assign")}),
         ("stages/evaluate/scores.py", '"""', '"""A comment. ', {"needed", "report", *stages("evaluate")}),
     ],

@@ -12,7 +12,8 @@ from usseg.pipeline.artifact import START, ArraySpec, Artifact, artifact_path, o
 from usseg.pipeline.format import FORMAT
 from usseg.pipeline.params import Params
 from usseg.pipeline.runner import run_stage
-from usseg.pipeline.stage import Execution, Input, Stage
+from usseg.pipeline.execution import Execution
+from usseg.pipeline.stage import Input, Stage
 from usseg.stages import STAGES
 
 COUNT, SIZE = 40, (6, 5)

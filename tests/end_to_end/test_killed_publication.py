@@ -16,7 +16,8 @@ import numpy as np
 from usseg.pipeline import runner
 from usseg.pipeline.artifact import ArraySpec
 from usseg.pipeline.params import Params
-from usseg.pipeline.stage import Execution, Input, Stage
+from usseg.pipeline.execution import Execution
+from usseg.pipeline.stage import Input, Stage
 
 COUNT = 40
 

@@ -11,7 +11,8 @@ from PIL import Image
 from scipy.io import savemat
 
 from usseg.pipeline.params import read_params
-from usseg.pipeline.stage import Execution, Inputs
+from usseg.pipeline.execution import Execution
+from usseg.pipeline.inputs import Inputs
 from usseg.stages import STAGES
 from usseg.stages.evaluate.stage import EvaluateParams
 

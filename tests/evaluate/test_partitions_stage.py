@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from usseg.pipeline.errors import ParamsError
-from usseg.pipeline.inputs import open_inputs
+from usseg.pipeline.opening import open_inputs
 from usseg.pipeline.params import read_params
 from usseg.results.datasets import find_layout
 from usseg.results.datasets.layouts import settings_of

@@ -145,7 +145,7 @@ def interrupted(
     from PIL import Image
 
     from usseg.pipeline import blocks
-    from usseg.pipeline.stage import Checkpoint
+    from usseg.pipeline.checkpoint import Checkpoint
 
     project = copied(class_project, tmp_path_factory.mktemp("interrupted") / "p")
     for i in range(3, 34):

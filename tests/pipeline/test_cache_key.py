@@ -73,7 +73,7 @@ NOTHING = [
     ("files", "ran"),
     [
         (["stages/features/lowlevel.py"], {"features", "crops"}),
-        (["stages/model/concepts.py", "stages/refine/lattice.py"], {"model", "segments", "refine"}),
+        (["stages/segmenter/concepts.py", "stages/refine/lattice.py"], {"model", "segments", "refine"}),
         (["stages/cluster/methods/kmeans.py"], {"cluster", "assign"}),
         (["stages/evaluate/scores.py"], {"evaluate", "report"}),
         (["stages/report/template.html.j2"], {"report"}),

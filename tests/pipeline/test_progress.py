@@ -13,7 +13,8 @@ from usseg.pipeline.artifact import ArraySpec
 from usseg.pipeline.params import Params
 from usseg.pipeline.progress import BlockCount
 from usseg.pipeline.runner import run_stage
-from usseg.pipeline.stage import Execution, Input, Stage
+from usseg.pipeline.execution import Execution
+from usseg.pipeline.stage import Input, Stage
 from usseg.stages import STAGES
 
 COUNT = 80

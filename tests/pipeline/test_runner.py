@@ -13,7 +13,8 @@ from usseg.pipeline import blocks, runner
 from usseg.pipeline.artifact import ArraySpec, open_artifact
 from usseg.pipeline.errors import ArtifactError, ParamsError
 from usseg.pipeline.params import Params
-from usseg.pipeline.stage import Execution, Input, Stage
+from usseg.pipeline.execution import Execution
+from usseg.pipeline.stage import Input, Stage
 
 COUNT = 80
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from usseg.pipeline.errors import ParamsError
-from usseg.pipeline.stage import Execution
+from usseg.pipeline.execution import Execution
 from usseg.results.comparison_page import comparison_page
 from usseg.results.method_pairs import run_pairs
 from usseg.stages import STAGES

@@ -7,9 +7,9 @@ from functools import cache
 import numpy as np
 import pytest
 
-from usseg.pipeline.stage import Checkpoint
-from usseg.stages.model.methods import acg
-from usseg.stages.model.tokens import FitTokens
+from usseg.pipeline.checkpoint import Checkpoint
+from usseg.stages.segmenter.methods import acg
+from usseg.stages.segmenter.tokens import FitTokens
 from usseg.stages.segments.methods import METHODS
 from usseg.stages.segments.tokens import ImageTokens
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from usseg.pipeline.params import Params
-from usseg.pipeline.stage import NO_CHECKPOINT, Checkpoint
+from usseg.pipeline.checkpoint import Checkpoint, NO_CHECKPOINT
 from usseg.stages.cluster.model import F32, F64, Clustering
 from usseg.stages.cluster.rows import Rows, in_blocks
 

@@ -1,17 +1,19 @@
-"""The segmentation methods: name -> module with `Options` and `segment(tokens, options) -> labels (row, column)`.
+"""The segmentation methods by name. `stages/segments/method.py` says what a method gets and returns."""
 
-`EIGENVECTORS` says whether a method reads the eigen artifact, `MODEL` whether it reads a trained one; `OBJECTS` that its label 0 is the background, and not one label of many;
-`PAIR_BYTES` how much memory it takes for every pair of tokens.
-"""
-
+from usseg.pipeline.methods import Methods
+from usseg.stages.segments.method import SegmentsMethod
 from usseg.stages.segments.methods import acg, fiedler, kmeans, maskcut, primaps, spectral, tokencut
 
-METHODS = {
-    "spectral": spectral,
-    "kmeans": kmeans,
-    "fiedler": fiedler,
-    "tokencut": tokencut,
-    "maskcut": maskcut,
-    "primaps": primaps,
-    "acg": acg,
-}
+METHODS = Methods(
+    "segments",
+    SegmentsMethod,
+    {
+        "spectral": spectral.METHOD,
+        "kmeans": kmeans.METHOD,
+        "fiedler": fiedler.METHOD,
+        "tokencut": tokencut.METHOD,
+        "maskcut": maskcut.METHOD,
+        "primaps": primaps.METHOD,
+        "acg": acg.METHOD,
+    },
+)

@@ -1,16 +1,14 @@
 """One object: the positive side of the second eigenvector (DSM, single-region segmentation)."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
 from usseg.pipeline.params import Params
-from usseg.stages.segments.tokens import ImageTokens
-
-EIGENVECTORS = True
-MODEL = False
-OBJECTS = True
-PAIR_BYTES = 0
+from usseg.stages.segments.method import ImageTokens, SegmentsMethod, check_laplacian, reads_eigenvectors
 
 
 class Options(Params):
@@ -27,9 +25,25 @@ def object_mask(eigenvector_N: npt.NDArray[np.floating], *, threshold: float = 0
     return mask & ~mask.all()
 
 
+def check(options: Options, sections: Mapping[str, Any]) -> None:
+    """Refuse eigenvectors that are none of a Laplacian."""
+    check_laplacian("segments.method", "fiedler", "it cuts by the second eigenvector of a Laplacian", sections)
+
+
 def segment(tokens: ImageTokens, options: Options) -> npt.NDArray[np.int64]:
     """0 and 1 (row, column); 1 is the minority side. All 0 where no cut exists."""
     if tokens.degenerate:
         return np.zeros(tokens.grid, np.int64)
     mask = object_mask(tokens.eigenvectors[1], threshold=options.threshold)
     return mask.astype(np.int64).reshape(tokens.grid)
+
+
+METHOD = SegmentsMethod(
+    summary="One object: the positive side of the second eigenvector (DSM).",
+    call=segment,
+    options=Options,
+    reads=reads_eigenvectors,
+    check=check,
+    objects=True,
+    source="Melas-Kyriazi et al., Deep Spectral Methods (CVPR 2022), single-region segmentation",
+)

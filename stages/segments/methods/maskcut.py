@@ -14,12 +14,8 @@ from usseg.stages.segments.cuts import (
     second_eigenpair,
     token_graph,
 )
-from usseg.stages.segments.tokens import ImageTokens
+from usseg.stages.segments.method import ImageTokens, SegmentsMethod
 
-EIGENVECTORS = False
-MODEL = False
-OBJECTS = True
-PAIR_BYTES = GRAPH_BYTES
 SMALLEST = 0.01  # share of the image that a mask after the first must exceed
 OVERLAP = 0.5  # IoU with an earlier mask above which a mask is that object again
 
@@ -103,3 +99,13 @@ def segment(tokens: ImageTokens, options: Options) -> npt.NDArray[np.int64]:
     for number, mask in enumerate(object_masks(tokens.features, tokens.grid, **options.model_dump()), start=1):
         labels[mask] = number
     return labels
+
+
+METHOD = SegmentsMethod(
+    summary="Several objects: a normalised cut, then a cut of what is left, and so on (CutLER).",
+    call=segment,
+    options=Options,
+    objects=True,
+    pair_bytes=GRAPH_BYTES,
+    source="Wang et al., CutLER (CVPR 2023), section 3.1",
+)

@@ -9,12 +9,8 @@ import numpy.typing as npt
 from pydantic import Field
 
 from usseg.pipeline.params import Params
-from usseg.stages.segments.tokens import ImageTokens
+from usseg.stages.segments.method import ImageTokens, SegmentsMethod
 
-EIGENVECTORS = False
-MODEL = False
-OBJECTS = True
-PAIR_BYTES = 0
 F64 = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 GAIN = 10.0  # what a mask is multiplied with after the median, before it is cut at 1
@@ -126,3 +122,12 @@ def segment(tokens: ImageTokens, options: Options) -> npt.NDArray[np.int64]:
     soft = proposals(tokens.features, **options.model_dump())
     logits = mask_logits(median_masks(soft.reshape(-1, *tokens.grid)))
     return logits.argmax(axis=0).astype(np.int64)
+
+
+METHOD = SegmentsMethod(
+    summary="Mask proposals: tokens like the one nearest to the principal direction, again and again (PriMaPs).",
+    call=segment,
+    options=Options,
+    objects=True,
+    source="Hahn et al., PriMaPs-EM (TMLR 2024), algorithm 1",
+)

@@ -1,18 +1,15 @@
 """k-means on the non-trivial eigenvectors (DSM, multi-region segmentation)."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from usseg.pipeline.params import refused
+from usseg.stages.segments.method import ImageTokens, SegmentsMethod, reads_eigenvectors
 from usseg.stages.segments.methods import kmeans
-from usseg.stages.segments.tokens import ImageTokens
-
-EIGENVECTORS = True
-MODEL = False
-OBJECTS = False
-PAIR_BYTES = 0
 
 
 class Options(kmeans.Options):
@@ -23,6 +20,26 @@ class Options(kmeans.Options):
         description="used after the trivial one; segments: one less than there are segments; all: all stored (DSM); "
         "null: segments where num_segments is eigengap, else all",
     )
+
+
+def check(options: Options, sections: Mapping[str, Any]) -> None:
+    """Refuse more eigenvectors than stage eigen gives."""
+    kmeans.check(options, sections)
+    used, key, k = options.num_eigenvectors, "segments.options.num_eigenvectors", sections["eigen"].k
+    wanted = options.num_segments
+    if used == "segments" and wanted != "eigengap" and wanted > k:
+        raise refused(
+            key,
+            used,
+            f"segments.options.num_segments: {wanted} asks for {wanted - 1} eigenvectors, eigen.k: {k} leaves {k - 1} after "
+            f"the trivial one; set eigen.k to {wanted} or more, or take fewer segments",
+        )
+    if isinstance(used, int) and used >= k:
+        raise refused(
+            key,
+            used,
+            f"eigen.k: {k} leaves {k - 1} after the trivial one; at most that is allowed, or a larger eigen.k",
+        )
 
 
 def segment(tokens: ImageTokens, options: Options) -> npt.NDArray[np.int64]:
@@ -39,7 +56,18 @@ def last_eigenvector(tokens: ImageTokens, options: Options) -> int | None:
     """
     wanted = options.num_eigenvectors
     if wanted is None:
-        wanted = "segments" if tokens.num_segments is None else "all"
+        wanted = "segments" if options.num_segments == "eigengap" else "all"
     if wanted == "segments":
-        return max(2, kmeans.number_of_segments(tokens))
+        return max(2, kmeans.number_of_segments(tokens, options))
     return None if wanted == "all" else 1 + wanted
+
+
+METHOD = SegmentsMethod(
+    summary="k-means on the eigenvectors of each image's graph (DSM).",
+    call=segment,
+    options=Options,
+    reads=reads_eigenvectors,
+    check=check,
+    fewest_tokens=kmeans.fewest_tokens,
+    source="Melas-Kyriazi et al., Deep Spectral Methods (CVPR 2022), multi-region segmentation",
+)

@@ -14,12 +14,7 @@ from usseg.stages.segments.cuts import (
     seeded_side,
     token_graph,
 )
-from usseg.stages.segments.tokens import ImageTokens
-
-EIGENVECTORS = False
-MODEL = False
-OBJECTS = True
-PAIR_BYTES = GRAPH_BYTES
+from usseg.stages.segments.method import ImageTokens, SegmentsMethod
 
 
 class Options(Params):
@@ -52,3 +47,13 @@ def object_mask(
 def segment(tokens: ImageTokens, options: Options) -> npt.NDArray[np.int64]:
     """0 and 1 (row, column); 1 is the object."""
     return object_mask(tokens.features, tokens.grid, **options.model_dump()).astype(np.int64)
+
+
+METHOD = SegmentsMethod(
+    summary="One object: the side of a normalised cut that holds the token farthest from the rest (TokenCut).",
+    call=segment,
+    options=Options,
+    objects=True,
+    pair_bytes=GRAPH_BYTES,
+    source="Wang et al., TokenCut (CVPR 2022)",
+)

@@ -11,8 +11,8 @@ from pydantic import Field
 
 from usseg.pipeline.errors import ParamsError
 from usseg.pipeline.params import Params
-from usseg.pipeline.stage import Checkpoint
-from usseg.stages.model.tokens import F32, F64, I64, FitTokens, Training
+from usseg.pipeline.checkpoint import Checkpoint
+from usseg.stages.segmenter.tokens import F32, F64, I64, FitTokens, Training
 
 
 class Options(Params):
@@ -64,7 +64,7 @@ class Progress:
 
 def generator(channels: int, options: Options) -> Any:
     """The network, its parameters drawn from torch's generator."""
-    from usseg.stages.model.concepts import ConceptGenerator
+    from usseg.stages.segmenter.concepts import ConceptGenerator
 
     return ConceptGenerator(
         channels,
@@ -137,7 +137,7 @@ def fit(
     """
     import torch
 
-    from usseg.stages.model.modularity import PAIRS
+    from usseg.stages.segmenter.modularity import PAIRS
 
     images = len(tokens.counts)
     starts = range(0, images, options.batch)
@@ -182,8 +182,8 @@ def train_step(
     """
     import torch
 
-    from usseg.stages.model.concepts import concept_scores, concepts_used
-    from usseg.stages.model.modularity import modularity_loss
+    from usseg.stages.segmenter.concepts import concept_scores, concepts_used
+    from usseg.stages.segmenter.modularity import modularity_loss
 
     network, optimizer = progress.network.train(), progress.optimizer
     optimizer.zero_grad()
@@ -206,7 +206,7 @@ def segmenter(weights: F32, *, channels: int, options: Options, device: str) -> 
     """
     import torch
 
-    from usseg.stages.model.concepts import concept_scores, nearest_concept
+    from usseg.stages.segmenter.concepts import concept_scores, nearest_concept
 
     with torch.random.fork_rng(devices=[]):
         network = generator(channels, options)

@@ -12,7 +12,9 @@ from pydantic import Field
 
 from usseg.pipeline.artifact import ArraySpec, Artifact, open_artifact
 from usseg.pipeline.params import Params, Seed, validate
-from usseg.pipeline.stage import Execution, Input, Inputs, Stage
+from usseg.pipeline.execution import Execution
+from usseg.pipeline.inputs import Inputs
+from usseg.pipeline.stage import Input, Stage
 
 log = logging.getLogger("usseg")
 F32 = npt.NDArray[np.float32]
@@ -26,14 +28,14 @@ PATIENCE = 5  # epochs in a row
 class ModelParams(Params):
     """Which segmenter is trained, on `cluster.fit_split`."""
 
-    method: Literal["acg"] = Field("acg", description="see stages/model/methods")
+    method: Literal["acg"] = Field("acg", description="see stages/segmenter/methods")
     seed: Seed = 0
     options: dict[str, Any] = Field({}, description="options of the method")
 
 
 def options_of(params: ModelParams) -> Any:
     """The options of the method, checked."""
-    from usseg.stages.model.methods import METHODS
+    from usseg.stages.segmenter.methods import METHODS
 
     return validate(
         params.options, METHODS[params.method].Options, where=f"params.yaml: model.options ({params.method})"
@@ -42,8 +44,8 @@ def options_of(params: ModelParams) -> Any:
 
 def run(params: ModelParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
     """Train."""
-    from usseg.stages.model.methods import METHODS
-    from usseg.stages.model.tokens import FitTokens
+    from usseg.stages.segmenter.methods import METHODS
+    from usseg.stages.segmenter.tokens import FitTokens
 
     method, options = METHODS[params.method], options_of(params)
     patches = inputs["features"]["patches"]
@@ -99,7 +101,7 @@ def loss_csv(loss_E: F64, concepts_EK: I64) -> str:
 @lru_cache(maxsize=1)
 def segmenter(path: Path, content: str, channels: int, device: str) -> Callable[[F32], I64]:
     """The trained segmenter of an artifact, loaded once for each content digest."""
-    from usseg.stages.model.methods import METHODS
+    from usseg.stages.segmenter.methods import METHODS
 
     artifact = open_artifact(path)
     method = METHODS[artifact.params["method"]]

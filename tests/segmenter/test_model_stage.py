@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from usseg.pipeline.errors import ArtifactError, ParamsError
-from usseg.pipeline.stage import Checkpoint
+from usseg.pipeline.checkpoint import Checkpoint
 from usseg.stages import STAGES
-from usseg.stages.model import stage
-from usseg.stages.model.methods import METHODS, acg
-from usseg.stages.model.stage import PATIENCE, collapsed
-from usseg.stages.model.tokens import FitTokens, Training
+from usseg.stages.segmenter import stage
+from usseg.stages.segmenter.methods import METHODS, acg
+from usseg.stages.segmenter.stage import PATIENCE, collapsed
+from usseg.stages.segmenter.tokens import FitTokens, Training
 
 QUICK = {"epochs": 4, "prototypes": 3, "updates": 1, "heads": 2, "hidden": 8}
 
@@ -120,7 +120,7 @@ def test_odd_images(values: list[np.ndarray], edits: dict) -> None:
 
 def test_a_step_is_that_of_the_mean_over_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     """However the batch is shared out."""
-    from usseg.stages.model import modularity
+    from usseg.stages.segmenter import modularity
 
     values = images(6, 9, 6, 6, 9)
     whole = fit(values, dropout=0.0, epochs=3)

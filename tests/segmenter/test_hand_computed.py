@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from usseg.stages.model import modularity
-from usseg.stages.model.concepts import concept_scores, concepts_used, nearest_concept
-from usseg.stages.model.modularity import modularity_loss
+from usseg.stages.segmenter import modularity
+from usseg.stages.segmenter.concepts import concept_scores, concepts_used, nearest_concept
+from usseg.stages.segmenter.modularity import modularity_loss
 
 PAIRS_OF_TWO = [[1.0, 0], [1, 0], [0, 1], [0, 1]]
 # Cosines 1, .5, 0: unit vectors with A = [[1, .5, 0], [.5, 1, .5], [0, .5, 1]].

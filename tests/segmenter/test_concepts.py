@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from usseg.stages.model.concepts import Attention, ConceptGenerator, concept_scores
+from usseg.stages.segmenter.concepts import Attention, ConceptGenerator, concept_scores
 
 
 def network(channels: int = 12, **edits) -> ConceptGenerator:
