@@ -95,11 +95,6 @@ class Artifact:
         )
 
     @property
-    def names(self) -> list[str]:
-        """The arrays' names."""
-        return list(self.attrs["arrays"])
-
-    @property
     def params(self) -> dict[str, Any]:
         """The params that made it."""
         return dict(self.attrs["params"])
@@ -113,11 +108,6 @@ class Artifact:
         """Call a function that the producing stage offers, on this artifact; the reading stage declares it in `Input.calls`."""
         assert name in self.functions, f"{name} of {self.attrs['stage']}: not in the calls of the input"
         return self.functions[name](self, *args, **kwargs)
-
-    def predict(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-        """Apply the model that this artifact holds to features (row, channel)."""
-        labels: npt.NDArray[np.int64] = self.call("predict", features)
-        return labels
 
 
 @functools.lru_cache(maxsize=64)

@@ -11,9 +11,10 @@ from usseg.stages.index.stage import STAGE as INDEX
 from usseg.stages.segmenter.stage import STAGE as MODEL
 from usseg.stages.refine.stage import STAGE as REFINE
 from usseg.stages.report.stage import STAGE as REPORT
+from usseg.stages.segmenter.stage import STAGE as SEGMENTER
 from usseg.stages.segments.stage import STAGE as SEGMENTS
 
 STAGES: dict[str, Stage] = {
     stage.name: stage
-    for stage in (INDEX, FEATURES, EIGEN, MODEL, SEGMENTS, CROPS, CLUSTER, ASSIGN, REFINE, EVALUATE, REPORT)
+    for stage in (INDEX, FEATURES, EIGEN, SEGMENTER, SEGMENTS, CROPS, CLUSTER, ASSIGN, REFINE, EVALUATE, REPORT)
 }

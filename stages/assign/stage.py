@@ -41,7 +41,7 @@ def run(params: AssignParams, inputs: Inputs, images: range, execution: Executio
     clusters = np.full(used.shape, -1, np.int16)
     shift = 0 if params.background_collision else 1
     if used.any():
-        clusters[used] = inputs["cluster"].predict(features[used]) + shift
+        clusters[used] = inputs["cluster"].call("predict", features[used]) + shift
     # Column 0 is the background; padding (-1) reads the last column.
     table = np.concatenate(
         [np.zeros((len(images), 1), np.int16), clusters, np.full((len(images), 1), -1, np.int16)], axis=1

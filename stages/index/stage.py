@@ -17,7 +17,7 @@ from usseg.pipeline.artifact import ArraySpec
 from usseg.pipeline.errors import ImageError, ParamsError
 from usseg.pipeline.images import Unread, check_header, file_checksum, image_size
 from usseg.pipeline.labels import LabelCounts, LabelTally, LabelValues, label_table, raw_value
-from usseg.pipeline.params import Params
+from usseg.pipeline.params import Params, nearest, refused
 from usseg.pipeline.execution import Execution
 from usseg.pipeline.inputs import Inputs
 from usseg.pipeline.stage import Stage
@@ -43,7 +43,8 @@ class IndexParams(Params):
 
     root: str = Field(description="folder that the globs are relative to")
     splits: dict[str, SplitParams]
-    classes: list[str] = Field(description="class names; the position is the label value")
+    fit_split: str = Field("train", description="the split that segmenters, clusters and students are fitted on")
+    classes: list[str] = Field([], description="class names; the position is the label value")
     label_values: list[str] = Field(
         [],
         description="raw values of each class, such as '7', '0-3, 9' or '#804080', others never scored; []: values are classes",
@@ -281,6 +282,18 @@ def record(params: IndexParams, split: str) -> dict[str, Any]:
     }
 
 
+def check(sections: Mapping[str, Any]) -> None:
+    """Refuse a fit split that `splits` has under nearly that name.
+
+    Another absent one is refused where it is read: a project may have only a val split for now.
+    """
+    params = sections["index"]
+    near = nearest(params.fit_split, params.splits)
+    if params.fit_split not in params.splits and near:
+        known = f"a split of index.splits is needed{near} (known: {', '.join(params.splits)})"
+        raise refused("index.fit_split", params.fit_split, known)
+
+
 STAGE = Stage(
     name="index",
     summary="List the images of a split and check that every file can be read.",
@@ -297,4 +310,5 @@ STAGE = Stage(
     },
     run=run,
     record=record,
+    check=check,
 )

@@ -8,56 +8,36 @@ import numpy.typing as npt
 from pydantic import Field
 
 from usseg.pipeline.artifact import START, ArraySpec
-from usseg.pipeline.params import Params, refused, validate
+from usseg.pipeline.methods import Methods
+from usseg.pipeline.params import MethodParams
 from usseg.pipeline.execution import Execution
 from usseg.pipeline.inputs import Inputs
 from usseg.pipeline.stage import Input, Stage
 
 
-class RefineParams(Params):
+class RefineParams(MethodParams):
     """How pixels get their labels."""
 
     source: Literal["assign", "segments"] = Field(
         "assign", description="whose maps: the labels of clusters, or the segments of each image"
     )
-    method: Literal["none", "guided_filter", "bilateral_solver", "crf"] = Field(
-        "none", description="see stages/refine/methods"
-    )
+    method: str = Field("none", description="a method of stages/refine/methods")
     upsampling: Literal["align", "stretch"] = Field(
         "align", description="stretch: the grid over the whole image, as DSM"
     )
     foreground: bool = Field(False, description="keep how sure each pixel is to be in an object, for maxF")
-    options: dict[str, Any] = Field({}, description="options of the method")
 
 
-def options_of(params: RefineParams) -> Any:
-    """The options of the method, checked."""
+def methods() -> Methods[Any]:
+    """The table of methods."""
     from usseg.stages.refine.methods import METHODS
 
-    return validate(
-        params.options, METHODS[params.method].Options, where=f"params.yaml: refine.options ({params.method})"
-    )
+    return METHODS
 
 
-def check(sections: Mapping[str, Any]) -> None:
-    """Refuse masks against all else where there is no background."""
-    params = sections["refine"]
-    if params.method == "crf" and options_of(params).labels == "each" and sections["segments"].background == "none":
-        raise refused(
-            "refine.options.labels",
-            "each",
-            "segments.background: none leaves no background; set it to border, or together here",
-        )
-
-
-def reads_clusters(params: RefineParams) -> bool:
-    """Whether labels are those of clusters."""
-    return params.source == "assign"
-
-
-def reads_segments(params: RefineParams) -> bool:
-    """Whether labels are those of segments."""
-    return params.source == "segments"
+def reads(params: RefineParams) -> tuple[str, ...]:
+    """The stage whose maps are refined."""
+    return (params.source,)
 
 
 def sizes(params: RefineParams, inputs: Inputs) -> Mapping[str, int | npt.NDArray[np.int64]]:
@@ -68,16 +48,15 @@ def sizes(params: RefineParams, inputs: Inputs) -> Mapping[str, int | npt.NDArra
 
 def run(params: RefineParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
     """Full-size maps of some images."""
-    from usseg.stages.refine.coarse import CoarseMap
-    from usseg.stages.refine.methods import METHODS
+    from usseg.stages.refine.method import CoarseMap
 
-    method, options = METHODS[params.method], options_of(params)
+    method = methods()[params.method]
     block = slice(images.start, images.stop)
     size = inputs["index"]["size"][block]
     source = inputs[params.source]
     extent, offset = inputs["features"]["extent"][block], inputs["features"]["offset"][block]
     grid = source["grid"][block]
-    labels = source["labels" if reads_clusters(params) else "segments"]
+    labels = source["labels" if params.source == "assign" else "segments"]
     maps = np.empty(size.prod(axis=1, dtype=np.int64).sum(), np.int16)
     foreground = np.empty(len(maps) if params.foreground else 0, np.uint8)
     start = 0
@@ -88,10 +67,10 @@ def run(params: RefineParams, inputs: Inputs, images: range, execution: Executio
             labels=labels[image, : h * w].reshape(h, w),
             size=(height, width),
             extent=tuple(extent[row].tolist()) if params.upsampling == "align" else None,
-            image=inputs.image(image) if method.PIXELS else None,
+            image=inputs.image(image) if method.pixels else None,
             offset=tuple(offset[row].tolist()),
         )
-        found, soft = method.refine(coarse, options)
+        found, soft = method.call(coarse, params.options)
         pixels = slice(start, start + height * width)
         maps[pixels] = found.reshape(-1)
         if params.foreground:
@@ -108,7 +87,7 @@ STAGE = Stage(
     params=RefineParams,
     inputs=(
         *(Input("index"), Input("features")),
-        *(Input("segments", needed=reads_segments), Input("assign", needed=reads_clusters)),
+        *(Input("segments", when="asked"), Input("assign", when="asked")),
     ),
     arrays={
         "maps": ArraySpec(
@@ -124,6 +103,6 @@ STAGE = Stage(
     },
     sizes=sizes,
     run=run,
-    options=options_of,
-    check=check,
+    methods=methods,
+    reads=reads,
 )

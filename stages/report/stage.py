@@ -272,8 +272,8 @@ STAGE = Stage(
     params=ReportParams,
     inputs=(
         Input("index", "all", labels=True),
-        *(Input(name, "all", optional=True) for name in EACH),
-        Input("cluster", "fit", optional=True),
+        *(Input(name, "all", when="present") for name in EACH),
+        Input("cluster", "fit", when="present"),
         Input("evaluate", "all", calls=("scores_of",)),
     ),
     arrays={},

@@ -4,14 +4,15 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
 from usseg.pipeline.artifact import ArraySpec, Artifact, open_artifact
-from usseg.pipeline.params import Params, Seed, validate
+from usseg.pipeline.methods import Methods
+from usseg.pipeline.params import MethodParams, Seed
 from usseg.pipeline.execution import Execution
 from usseg.pipeline.inputs import Inputs
 from usseg.pipeline.stage import Input, Stage
@@ -21,33 +22,29 @@ F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 ONE_CONCEPT = 0.95  # share of images with a single concept that counts as collapse
-CURVE, HEADER = "plots/model/loss.csv", "epoch,loss,concepts\n"
+CURVE, HEADER = "plots/segmenter/loss.csv", "epoch,loss,concepts\n"
 PATIENCE = 5  # epochs in a row
 
 
-class ModelParams(Params):
-    """Which segmenter is trained, on `cluster.fit_split`."""
+class SegmenterParams(MethodParams):
+    """Which segmenter is trained, on `index.fit_split`."""
 
-    method: Literal["acg"] = Field("acg", description="see stages/segmenter/methods")
+    method: str = Field("acg", description="a method of stages/segmenter/methods")
     seed: Seed = 0
-    options: dict[str, Any] = Field({}, description="options of the method")
 
 
-def options_of(params: ModelParams) -> Any:
-    """The options of the method, checked."""
+def methods() -> Methods[Any]:
+    """The table of methods."""
     from usseg.stages.segmenter.methods import METHODS
 
-    return validate(
-        params.options, METHODS[params.method].Options, where=f"params.yaml: model.options ({params.method})"
-    )
+    return METHODS
 
 
-def run(params: ModelParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
+def run(params: SegmenterParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
     """Train."""
-    from usseg.stages.segmenter.methods import METHODS
-    from usseg.stages.segmenter.tokens import FitTokens
+    from usseg.stages.segmenter.method import FitTokens
 
-    method, options = METHODS[params.method], options_of(params)
+    method, options = methods()[params.method], params.options
     patches = inputs["features"]["patches"]
     counts = inputs["features"]["grid"][:].astype(np.int64).prod(axis=1)
 
@@ -64,12 +61,12 @@ def run(params: ModelParams, inputs: Inputs, images: range, execution: Execution
         if not warned and collapsed(concepts):
             warned = True
             log.warning(
-                "model@%s: epoch %d: for %d epochs nearly every image has been a single concept, which is no segmentation. "
-                "Try another model.seed, a smaller model.options.lr, or features whose patches differ more (features.facet)",
+                "segmenter@%s: epoch %d: for %d epochs nearly every image has been a single concept, which is no segmentation. "
+                "Try another segmenter.seed, a smaller segmenter.options.lr, or features whose patches differ more (features.facet)",
                 *(inputs.split, len(loss), PATIENCE),
             )
 
-    training = method.fit(
+    training = method.call(
         FitTokens(counts, patches.shape[2], read),
         seed=params.seed,
         options=options,
@@ -101,12 +98,10 @@ def loss_csv(loss_E: F64, concepts_EK: I64) -> str:
 @lru_cache(maxsize=1)
 def segmenter(path: Path, content: str, channels: int, device: str) -> Callable[[F32], I64]:
     """The trained segmenter of an artifact, loaded once for each content digest."""
-    from usseg.stages.segmenter.methods import METHODS
-
     artifact = open_artifact(path)
-    method = METHODS[artifact.params["method"]]
-    options = method.Options.model_validate(artifact.params["options"])
-    return method.segmenter(artifact["weights"][:], channels=channels, options=options, device=device)
+    method = methods()[artifact.params["method"]]
+    options = method.options.model_validate(artifact.params["options"])
+    return method.load(artifact["weights"][:], channels=channels, options=options, device=device)
 
 
 def token_labels(artifact: Artifact, tokens_NC: F32, *, device: str = "cpu") -> I64:
@@ -115,10 +110,10 @@ def token_labels(artifact: Artifact, tokens_NC: F32, *, device: str = "cpu") -> 
 
 
 STAGE = Stage(
-    name="model",
+    name="segmenter",
     summary="Train a segmenter on the fit split: the adaptive concept generator.",
     version=2,
-    params=ModelParams,
+    params=SegmenterParams,
     inputs=(Input("index"), Input("features")),
     arrays={
         "weights": ArraySpec(("weight",), "float32", "the network, flat"),
@@ -126,9 +121,8 @@ STAGE = Stage(
         "concepts": ArraySpec(("epoch", "concept"), "int64", "images that use 1, 2, ... all concepts"),
     },
     run=run,
-    options=options_of,
-    gpu=lambda params, inputs: True,
+    methods=methods,
     scope="fit",
-    functions={"token_labels": token_labels},
-    blanks={CURVE: HEADER},
+    offers={"token_labels": token_labels},
+    formerly="model",
 )

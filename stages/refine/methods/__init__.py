@@ -1,8 +1,16 @@
-"""The refinement methods: name -> module with `Options` and `refine(coarse map, options) -> full-size labels, foreground`.
+"""The refinement methods by name. `stages/refine/method.py` says what a method gets and returns."""
 
-The foreground is how sure each pixel is not to be label 0, of 255. `PIXELS` says whether a method reads the image.
-"""
-
+from usseg.pipeline.methods import Methods
+from usseg.stages.refine.method import RefineMethod
 from usseg.stages.refine.methods import bilateral_solver, crf, guided_filter, none
 
-METHODS = {"none": none, "guided_filter": guided_filter, "bilateral_solver": bilateral_solver, "crf": crf}
+METHODS = Methods(
+    "refine",
+    RefineMethod,
+    {
+        "none": none.METHOD,
+        "guided_filter": guided_filter.METHOD,
+        "bilateral_solver": bilateral_solver.METHOD,
+        "crf": crf.METHOD,
+    },
+)

@@ -8,10 +8,9 @@ import numpy.typing as npt
 from pydantic import Field
 
 from usseg.pipeline.params import Params
-from usseg.stages.refine.coarse import CoarseMap
+from usseg.stages.refine.method import CoarseMap, RefineMethod
 from usseg.stages.refine.voting import U8, of_255, strongest_label
 
-PIXELS = True
 F64 = npt.NDArray[np.float64]
 BALANCING = 10  # rounds that make rows and columns of the blur add up to the vertices' pixels
 # Rows: Y, U, V of R, G, B (Rec. 601, analog), chroma around 128.
@@ -134,3 +133,11 @@ def refine(coarse: CoarseMap, options: Options) -> tuple[npt.NDArray[np.int16], 
     if object_kept(found, given, min_iou=options.min_iou):
         return found, foreground
     return given, of_255(given > 0)
+
+
+METHOD = RefineMethod(
+    summary="Each label's mask is smoothed within regions of one colour (fast bilateral solver).",
+    call=refine,
+    options=Options,
+    source="Barron and Poole, The Fast Bilateral Solver (ECCV 2016); defaults of TokenCut",
+)

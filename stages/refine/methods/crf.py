@@ -10,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from usseg.pipeline.params import Params
-from usseg.stages.refine.coarse import CoarseMap
+from usseg.pipeline.params import Params, refused
+from usseg.stages.refine.method import CoarseMap, RefineMethod
 from usseg.stages.refine.lattice import F32, Lattice, lattice_of
 from usseg.stages.refine.voting import U8, of_255
 
-PIXELS = True
 TOGETHER = 8  # labels filtered at a time
 OTHERS = {"floor", "iterations", "evidence", "labels", "min_iou"}  # options that are not of the kernels
 
@@ -146,6 +145,16 @@ def softmax(scores_PL: F32) -> F32:
     return out
 
 
+def check(options: Options, sections: Mapping[str, Any]) -> None:
+    """Refuse masks against all else where there is no background."""
+    if options.labels == "each" and sections["segments"].background == "none":
+        raise refused(
+            "refine.options.labels",
+            "each",
+            "segments.background: none leaves no background; set it to border, or together here",
+        )
+
+
 def refine(coarse: CoarseMap, options: Options) -> tuple[npt.NDArray[np.int16], U8]:
     """Labels and foreground (height, width): each pixel's most probable label of those in the map, the smallest of equals."""
     labels = coarse.upsampled
@@ -192,3 +201,12 @@ def each_mask(
         out[filled & (out == 0)] = label
         sure = np.maximum(sure, np.where(filled & ~mask, np.float32(1), belief))
     return out, of_255(sure)
+
+
+METHOD = RefineMethod(
+    summary="Fully connected conditional random field: near pixels of one colour take one label.",
+    call=refine,
+    options=Options,
+    check=check,
+    source="Krähenbühl and Koltun, Efficient Inference in Fully Connected CRFs (NIPS 2011); defaults of CutLER",
+)

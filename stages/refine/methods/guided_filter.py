@@ -10,10 +10,9 @@ import numpy.typing as npt
 from pydantic import Field
 
 from usseg.pipeline.params import Params
-from usseg.stages.refine.coarse import CoarseMap
+from usseg.stages.refine.method import CoarseMap, RefineMethod
 from usseg.stages.refine.voting import U8, strongest_label
 
-PIXELS = True
 TILE = 1024  # pixels a side that are filtered at a time
 F64 = npt.NDArray[np.float64]
 
@@ -137,3 +136,11 @@ def refine(coarse: CoarseMap, options: Options) -> tuple[npt.NDArray[np.int16], 
         found, soft = strongest_label(upsampled[seen], partial(within_range, smooth))
         labels[wanted], foreground[wanted] = found[inner], soft[inner]
     return labels, foreground
+
+
+METHOD = RefineMethod(
+    summary="Each label's mask becomes, window by window, a linear function of the image.",
+    call=refine,
+    options=Options,
+    source="He et al., Guided Image Filtering (PAMI 2013)",
+)

@@ -1,8 +1,7 @@
-"""The trained segmenters: name -> module with `Options`, `fit(tokens, ...) -> Training` and `segmenter(weights, ...)`.
+"""The trained segmenters by name. `stages/segmenter/method.py` says what a method gets and returns."""
 
-What `segmenter` returns is called with the tokens of one image, float32 (token, channel), and gives the label of each, int64 (token,).
-"""
-
+from usseg.pipeline.methods import Methods
+from usseg.stages.segmenter.method import SegmenterMethod
 from usseg.stages.segmenter.methods import acg
 
-METHODS = {"acg": acg}
+METHODS = Methods("segmenter", SegmenterMethod, {"acg": acg.METHOD})

@@ -10,9 +10,10 @@ import numpy as np
 from pydantic import Field
 
 from usseg.pipeline.errors import ParamsError
+from usseg.pipeline.methods import on_device
 from usseg.pipeline.params import Params
 from usseg.pipeline.checkpoint import Checkpoint
-from usseg.stages.segmenter.tokens import F32, F64, I64, FitTokens, Training
+from usseg.stages.segmenter.method import F32, F64, I64, FitTokens, SegmenterMethod, Training
 
 
 class Options(Params):
@@ -220,3 +221,13 @@ def segmenter(weights: F32, *, channels: int, options: Options, device: str) -> 
         return nearest
 
     return labels
+
+
+METHOD = SegmenterMethod(
+    summary="Adaptive concept generator: a network that finds the concepts of an image, trained by modularity (ACSeg).",
+    call=fit,
+    load=segmenter,
+    options=Options,
+    gpu=on_device,
+    source="Li et al., ACSeg (CVPR 2023); defaults of the semester report, section 4.1",
+)

@@ -3,10 +3,12 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+
+from usseg.pipeline.methods import Method
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -49,3 +51,19 @@ class Training:
     weights: F32  # of the network, flat
     loss: F64  # (epoch,), mean over images
     concepts: I64  # (epoch, K): images that use 1, 2, ... K concepts
+
+
+@dataclass(frozen=True)
+class SegmenterMethod(Method):
+    """The entry of a trained segmenter.
+
+    `call(tokens, *, seed, options, device, checkpoint, watch)` trains on the fit split and returns a `Training`. It saves its
+    state in the checkpoint, and a resumed training ends with the same bytes.
+
+    Attributes:
+        load: (weights, *, channels, options, device) -> a function that takes the tokens of one image, float32 (N, C), and gives
+            the label of each, int64 (N,), from 0. Some labels may not occur.
+    """
+
+    call: Callable[..., Training]
+    load: Callable[..., Callable[[F32], I64]] = field(kw_only=True)

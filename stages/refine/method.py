@@ -1,10 +1,13 @@
-"""What a refinement method is given of one image."""
+"""What a refinement method gets, and what it returns: read this before you write one."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from usseg.pipeline.methods import Method
 from usseg.stages.refine.upsampling import upsample_labels, upsample_shares
 
 
@@ -35,3 +38,22 @@ class CoarseMap:
         """The image of a method that reads pixels."""
         assert self.image is not None
         return self.image
+
+
+Refined = tuple[npt.NDArray[np.int16], npt.NDArray[np.uint8]]
+
+
+@dataclass(frozen=True)
+class RefineMethod(Method):
+    """The entry of a refinement method.
+
+    `call(coarse, options)` returns two arrays of the image's size, (H, W): int16 labels, each of which occurs in the coarse map,
+    and uint8 foreground, 255 times the probability that a pixel is not label 0, rounded up. Where no label can be decided the
+    label of the pixel's token is right.
+
+    Attributes:
+        pixels: the method reads the image. Otherwise the image is not decoded, and `coarse.image` is None.
+    """
+
+    call: Callable[[CoarseMap, Any], Refined]
+    pixels: bool = True
