@@ -1,6 +1,6 @@
 """What a scoring method is given of one image, and what it gives back of a split."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,3 +37,4 @@ class SplitScores:
     picture: bytes  # PNG
     confusion: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
     matching: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    titles: Mapping[str, str] = field(default_factory=dict)  # of main scores; a page shows the others by name

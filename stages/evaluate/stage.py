@@ -191,6 +191,7 @@ def run(params: EvaluateParams, inputs: Inputs, images: range, execution: Execut
         "confusion": result.confusion,
         "matching": result.matching,
         "name": list(main),
+        "title": [result.titles.get(name, name) for name in main],
         "score": np.array(list(main.values()), np.float64),
         "files": files,
     }
@@ -207,7 +208,7 @@ def scores_of(artifact: Artifact) -> Any:
 STAGE = Stage(
     name="evaluate",
     summary="Hold the maps of a split against what is known of its images.",
-    version=2,
+    version=3,
     params=EvaluateParams,
     inputs=(
         *(Input("index", labels=True), Input("segments"), Input("assign", needed=needs_clusters), Input("refine")),
@@ -219,6 +220,7 @@ STAGE = Stage(
         ),
         "matching": ArraySpec(("cluster",), "int64", "class of each row, -1 none"),
         "name": ArraySpec(("score",), "str", "of each main score"),
+        "title": ArraySpec(("score",), "str", "what a page calls it"),
         "score": ArraySpec(("score",), "float64", "its value; one that is undefined is left out"),
     },
     run=run,

@@ -19,11 +19,6 @@ SIDE = 320  # pixels of a picture on the page
 BACKGROUND = (60, 60, 66)
 SHOWN = 100  # classes with most pixels, and clusters, in the tables
 DIMMED = (np.arange(256) * 0.35 + 20).astype(np.uint8)  # of each level, where a pixel is not in the segment
-TITLES = {
-    **{"miou": "mIoU", "accuracy": "pixel accuracy", "iou": "IoU", "dataset_iou": "IoU over all images"},
-    **{"max_f": "maxF, β² = 0.3", "max_f_selfmask": "maxF as SelfMask has it", "corloc": "CorLoc"},
-    **{"covering": "covering", "pri": "probabilistic Rand index", "voi": "variation of information, bits"},
-}
 
 
 class ReportParams(Params):
@@ -170,7 +165,7 @@ def truth_picture(inputs: Inputs, i: int, split: str, class_colors: npt.NDArray[
 def score_view(inputs: Inputs, split: str, names: list[str], class_colors: npt.NDArray[np.uint8]) -> dict[str, Any]:
     """The split's scores; by class and with the confusion matrix where there is one; nothing without labels."""
     artifact = inputs["evaluate"][split]
-    main = [(TITLES[name], f"{value:.3f}") for name, value in zip(artifact["name"], artifact["score"][:], strict=True)]
+    main = [(title, f"{value:.3f}") for title, value in zip(artifact["title"], artifact["score"][:], strict=True)]
     confusion, matching = artifact["confusion"][:], artifact["matching"][:]
     if not confusion.sum():
         labelled = any(inputs["index"][split]["label_path"])

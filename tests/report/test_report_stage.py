@@ -1,9 +1,11 @@
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from usseg.stages import STAGES
+from usseg.stages.evaluate.methods import METHODS, classes
 from usseg.stages.report.pictures import draw_boxes
 
 AFTER_FEATURES = [name for name in STAGES if name not in ("index", "features", "eigen")]
@@ -29,6 +31,19 @@ def test_equal_bytes_a_second_time(finished_project) -> None:
     (finished_project.path / "report/index.html").unlink()
     finished_project.run("report", "all")
     assert page(finished_project) == before
+
+
+def test_a_new_score_is_shown_by_its_name(finished_project, monkeypatch: pytest.MonkeyPatch) -> None:
+    def score(*given):
+        found = classes.score(*given)
+        found.metrics["sharpness"] = 0.625
+        return found
+
+    monkeypatch.setitem(METHODS, "classes", SimpleNamespace(TRUTH=classes.TRUTH, score=score))
+    finished_project.set({"evaluate.absent": "zero"})
+    finished_project.run_all("evaluate", "report")
+    assert list(finished_project.artifact("evaluate", "val")["title"]) == ["mIoU", "pixel accuracy", "sharpness"]
+    assert page(finished_project).count('0.625 <span class="soft">sharpness</span>') == 2
 
 
 def test_at_most_so_many_pictures(finished_project) -> None:

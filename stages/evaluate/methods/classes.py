@@ -14,6 +14,8 @@ from usseg.stages.evaluate.scored import MapLabels, ScoredImage, SplitScores
 from usseg.stages.evaluate.scores import Scores, scores
 
 TRUTH = ("a label image",)
+# Of the main scores, on a page.
+TITLES = {"miou": "mIoU", "accuracy": "pixel accuracy"}
 CROPPED = 320
 log = logging.getLogger("usseg")
 CONVENTIONS = {
@@ -67,7 +69,7 @@ def score(images: Iterable[ScoredImage], params: Any, labels: MapLabels) -> Spli
         }
     rows = [(name, value) for name, value in zip(names, result.iou.tolist(), strict=True) if not math.isnan(value)]
     clusters = [f"{k + labels.first}: {names[c] if c >= 0 else '-'}" for k, c in enumerate(matching.tolist())]
-    return SplitScores(metrics, rows, confusion_png(confusion, names, clusters), confusion, matching)
+    return SplitScores(metrics, rows, confusion_png(confusion, names, clusters), confusion, matching, TITLES)
 
 
 def central_labels(labels_HW: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -20,6 +20,15 @@ from usseg.stages.evaluate.plots import curves_png, histogram_png
 from usseg.stages.evaluate.scored import MapLabels, ScoredImage, SplitScores
 
 TRUTH = ("a label image", "boxes")
+# Of the main scores, on a page.
+TITLES = {
+    "accuracy": "pixel accuracy",
+    "iou": "IoU",
+    "dataset_iou": "IoU over all images",
+    "max_f": "maxF, β² = 0.3",
+    "max_f_selfmask": "maxF as SelfMask has it",
+    "corloc": "CorLoc",
+}
 
 
 def score(images: Iterable[ScoredImage], params: Any, labels: MapLabels) -> SplitScores:
@@ -58,7 +67,7 @@ def mask_scores(counts: list[MaskCounts], params: Any, *, soft: bool) -> SplitSc
     metrics = {"num_scored": len(counts), **main, "convention": convention}
     curves = {"β² = 0.3": np.mean([f_curve(one) for one in counts], axis=0)} if counts else {}
     rows = [(name, value) for name, value in main.items() if value is not None]
-    return SplitScores(metrics, rows, curves_png(curves, x="threshold", y="F, mean over images"))
+    return SplitScores(metrics, rows, curves_png(curves, x="threshold", y="F, mean over images"), titles=TITLES)
 
 
 def box_scores(boxes: list[Box | None], truths: list[list[Box]], params: Any) -> SplitScores:
@@ -71,4 +80,4 @@ def box_scores(boxes: list[Box | None], truths: list[list[Box]], params: Any) ->
         "convention": {"method": "objects", "pick": params.pick},
     }
     picture = histogram_png(overlaps, x="IoU of the box with the nearest true one")
-    return SplitScores(metrics, [("corloc", found)] if found is not None else [], picture)
+    return SplitScores(metrics, [("corloc", found)] if found is not None else [], picture, titles=TITLES)

@@ -10,7 +10,8 @@ from usseg.stages.evaluate.plots import histogram_png
 from usseg.stages.evaluate.scored import MapLabels, ScoredImage, SplitScores
 
 TRUTH = ("segmentations", "a label image")
-NAMES = ("covering", "pri", "voi")
+# Of the main scores, on a page.
+TITLES = {"covering": "covering", "pri": "probabilistic Rand index", "voi": "variation of information, bits"}
 
 
 def score(images: Iterable[ScoredImage], params: Any, labels: MapLabels) -> SplitScores:
@@ -22,7 +23,7 @@ def score(images: Iterable[ScoredImage], params: Any, labels: MapLabels) -> Spli
         if scored:
             people += len(scored)
             found.append(partition_scores(image.map, scored))
-    main = {name: float(np.mean([one[name] for one in found])) if found else None for name in NAMES}
+    main = {name: float(np.mean([one[name] for one in found])) if found else None for name in TITLES}
     metrics = {
         "num_scored": len(found),
         "num_segmentations": people,
@@ -30,4 +31,4 @@ def score(images: Iterable[ScoredImage], params: Any, labels: MapLabels) -> Spli
         "convention": {"method": "partitions"},
     }
     rows = [(name, value) for name, value in main.items() if value is not None]
-    return SplitScores(metrics, rows, histogram_png([one["covering"] for one in found], x="covering"))
+    return SplitScores(metrics, rows, histogram_png([one["covering"] for one in found], x="covering"), titles=TITLES)
