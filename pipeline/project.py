@@ -46,7 +46,16 @@ class Project:
         Raises:
             ParamsError: the first thing that is wrong, in one line.
         """
-        return cls(root.resolve(), stages, resolved_params(stages, read_params(root)))
+        return cls.of(stages, root, read_params(root))
+
+    @classmethod
+    def of(cls, stages: Table, root: Path, content: Mapping[str, Any]) -> "Project":
+        """The project of a folder whose params.yaml would have this content.
+
+        Raises:
+            ParamsError: the first thing that is wrong, in one line.
+        """
+        return cls(root.resolve(), stages, resolved_params(stages, content))
 
     @cached_property
     def splits(self) -> list[str]:

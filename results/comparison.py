@@ -3,15 +3,15 @@
 from collections.abc import Iterator, Sequence
 
 from usseg.pipeline.artifact import write_file
-from usseg.pipeline.project import Table
 from usseg.pipeline.execution import Execution
+from usseg.pipeline.project import Project
 from usseg.results.comparison_page import comparison_page
 from usseg.results.method_pairs import run_pairs
 from usseg.results.metrics import main_scores, read_metrics, shown
 
 
 def compare_methods(
-    stages: Table, segments: Sequence[str], clusters: Sequence[str], split: str, execution: Execution
+    project: Project, segments: Sequence[str], clusters: Sequence[str], split: str, execution: Execution
 ) -> Iterator[str]:
     """Bring every pair up to date below comparison/ of the project and write comparison/index.html.
 
@@ -20,12 +20,12 @@ def compare_methods(
     Raises:
         ParamsError, ArtifactError, ImageError: as `run_pairs`.
     """
-    folder = execution.project / "comparison"
+    folder = project.root / "comparison"
     pairs = []
-    for pair in run_pairs(stages, folder, segments, clusters, execution):
+    for pair in run_pairs(project, folder, segments, clusters, execution):
         pairs.append(pair)
-        found = main_scores(read_metrics(pair.project, split))
+        found = main_scores(read_metrics(pair.project.root, split))
         line = ", ".join(f"{name} {shown(value)}" for name, value in found.items()) or "done"
         yield f"{pair.segments:<12} {pair.cluster:<8} {line}"
-    write_file(folder / "index.html", comparison_page(stages, pairs, split=split).encode())
+    write_file(folder / "index.html", comparison_page(pairs, split=split).encode())
     yield f"page: {folder / 'index.html'}"

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from usseg.pipeline.opening import open_inputs
-from usseg.pipeline.project import Table
-from usseg.pipeline.params import read_params
 from usseg.results.method_pairs import Pair
 from usseg.results.metrics import main_scores, read_metrics, shown
 from usseg.stages.report import stage as report
@@ -15,12 +13,12 @@ from usseg.stages.report.stage import colors_of_labels, spread, truth_picture
 SIDE = 200  # pixels of a picture on the page
 
 
-def comparison_page(stages: Table, pairs: Sequence[Pair], *, split: str, max_images: int = 6) -> str:
+def comparison_page(pairs: Sequence[Pair], *, split: str, max_images: int = 6) -> str:
     """HTML of the comparison on one split; self-contained."""
     from jinja2 import Environment, FileSystemLoader
 
-    found = {(p.segments, p.cluster): main_scores(read_metrics(p.project, split)) for p in pairs}
-    opened = [open_inputs(stages, stages["report"], "all", read_params(p.project), p.project) for p in pairs]
+    found = {(p.segments, p.cluster): main_scores(read_metrics(p.project.root, split)) for p in pairs}
+    opened = [open_inputs(p.project, "report", "all") for p in pairs]
     first = opened[0]
     names = list(first.index_params["classes"])
     index = first["index"][split]

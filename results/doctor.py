@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from usseg.pipeline.errors import ParamsError
-from usseg.pipeline.sections import read_sections
+from usseg.pipeline.project import Project
 from usseg.pipeline.stage import Stage
 
 
@@ -39,7 +39,7 @@ def findings(stages: Mapping[str, Stage], project: Path) -> Iterator[tuple[str, 
     if project.is_dir():
         yield "disk", f"{shutil.disk_usage(project).free / 2**30:.1f} GiB free at {project}"
     try:
-        read_sections(stages, project)
+        Project.open(stages, project)
         yield "params.yaml", "every section is fine"
     except ParamsError as error:
         yield "params.yaml", str(error).removeprefix("params.yaml: ")

@@ -1,24 +1,20 @@
 """Run every pair of a segments method and a cluster method over one feature dump.
 
-Each pair is a small project of its own below one folder: its params.yaml, its artifacts, and links to what it shares with others.
-So the runner's rules hold: what is current is not run again, and what was interrupted continues.
+Each pair is a small project of its own below one folder, derived from the project. The runner's rules hold in it: what is current is
+not run again, and what was interrupted continues.
 """
 
-import copy
-import json
-import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from usseg.pipeline.artifact import write_file
-from usseg.pipeline.errors import ParamsError
-from usseg.pipeline.inputs import Table, fit_split, needed_stages
-from usseg.pipeline.params import PARAMS_FILE
-from usseg.pipeline.runner import run_stage
-from usseg.pipeline.sections import check_sections, read_sections
+from usseg.pipeline.chain import run_chain
 from usseg.pipeline.execution import Execution
+from usseg.pipeline.params import refused
+from usseg.pipeline.project import Project
+from usseg.results.derive import derive, edited_params
+
+SHARED = ("features", "eigen", "segmenter")  # with the project that is compared
 
 
 @dataclass(frozen=True)
@@ -27,87 +23,48 @@ class Pair:
 
     segments: str
     cluster: str
-    project: Path
+    project: Project
 
 
 def run_pairs(
-    stages: Table, folder: Path, segments: Sequence[str], clusters: Sequence[str], execution: Execution
+    source: Project, folder: Path, segments: Sequence[str], clusters: Sequence[str], execution: Execution
 ) -> Iterator[Pair]:
     """Bring every pair up to date, in order; yields each when it is done.
 
-    Options of a method other than that of params.yaml are its defaults.
+    A method other than that of params.yaml has its default options.
 
     Args:
-        stages: the table of stages.
+        source: the project; it keeps the features that all pairs share.
         folder: where the projects of the pairs stand.
         segments: values of `segments.method`.
         clusters: values of `cluster.method`.
-        execution: its project has the params, and the features that all share.
+        execution: how to run.
 
     Raises:
         ParamsError, ArtifactError, ImageError: as `run_stage`.
     """
-    source = execution.project
-    content = read_sections(stages, source)
-    for method in segments:
-        for cluster in clusters:
-            check_sections(stages, with_method(with_method(content, "segments", method), "cluster", cluster))
-    splits = list(content["index"]["splits"])
-    needed = {name for method in segments for name in needed_stages(stages, with_method(content, "segments", method))}
-    run_all(stages, execution, [name for name in ("index", "features", "eigen") if name in needed], splits)
-    run_all(stages, execution, [name for name in ("model",) if name in needed], [fit_split(content)])
-    content["index"]["root"] = str((source / os.path.expanduser(content["index"]["root"])).resolve())
-    weights = content["features"].get("weights")
+    edits = [({"segments": {"method": s}}, {"cluster": {"method": c}}) for s in segments for c in clusters]
+    pairs = [Project.of(source.stages, source.root, edited_params(source, {**s, **c})) for s, c in edits]
+    weights = getattr(source.params["features"].options, "weights", None)  # type: ignore[attr-defined]
     if weights and not Path(weights).is_absolute():
-        raise ParamsError(
-            f"params.yaml: features.weights: found {weights!r}; to compare methods, an absolute path is needed"
-        )
-    write_project(folder, content, {})
-    run_all(stages, replace(execution, project=folder), ("index",), splits)
-    shared = {"index": folder, "features": source, "eigen": source, "model": source}
+        raise refused("features.options.weights", weights, "to compare methods, an absolute path is needed")
+    needed = {name for pair in pairs for name in pair.needed}
+    for pair in pairs:  # the stages that a pair shares are run for those that need them
+        run_chain(with_params_of(source, pair), execution, needed & {"index", *SHARED} & pair.needed)
+    base = derive(source, folder, {}, share={})
+    run_chain(base, execution, ["index"])
+    shared = {"index": folder, **dict.fromkeys(SHARED, source.root)}
     for method in segments:
-        cut = with_method(content, "segments", method)
-        cut_folder = folder / method
-        write_project(cut_folder, cut, shared)
-        read = needed_stages(stages, cut)
-        run_all(stages, replace(execution, project=cut_folder), ("segments", *({"crops"} & read)), splits)
+        cut = derive(source, folder / method, {"segments": {"method": method}}, share=shared)
+        run_chain(cut, execution, ["segments", "crops"])
         for cluster in clusters:
-            pair = Pair(method, cluster, cut_folder / cluster)
-            write_project(
-                pair.project,
-                with_method(cut, "cluster", cluster),
-                {**shared, "segments": cut_folder, "crops": cut_folder},
-            )
-            own = replace(execution, project=pair.project)
-            run_all(stages, own, {"cluster"} & read, [fit_split(content)])
-            run_all(stages, own, (*({"assign"} & read), "refine", "evaluate"), splits)
-            yield pair
+            of_cut = {**shared, "segments": cut.root, "crops": cut.root}
+            pair = derive(cut, cut.root / cluster, {"cluster": {"method": cluster}}, share=of_cut)
+            run_chain(pair, execution, ["cluster", "assign", "refine", "evaluate"])
+            yield Pair(method, cluster, pair)
 
 
-def run_all(stages: Table, execution: Execution, names: Collection[str], splits: Sequence[str]) -> None:
-    """Run stages in order for every split."""
-    for name in names:
-        for split in splits:
-            run_stage(stages, name, split, execution)
-
-
-def with_method(content: Mapping[str, Any], section: str, method: str) -> dict[str, Any]:
-    """The content of params.yaml with another method in one section."""
-    changed: dict[str, Any] = copy.deepcopy(dict(content))
-    if changed[section]["method"] != method:
-        changed[section] |= {"method": method, "options": {}}
-    return changed
-
-
-def write_project(folder: Path, content: Mapping[str, Any], shared: Mapping[str, Path]) -> None:
-    """Write params.yaml, and link the artifacts of some stages to those of other projects."""
-    (folder / "artifacts").mkdir(parents=True, exist_ok=True)
-    text = json.dumps(content, indent=1)  # JSON is YAML
-    write_file(folder / PARAMS_FILE, text.encode())
-    for name, owner in shared.items():
-        link = folder / "artifacts" / name
-        target = (owner / "artifacts" / name).resolve()
-        if link.is_symlink() and Path(os.readlink(link)) != target:
-            link.unlink()
-        if not link.is_symlink():
-            link.symlink_to(target)
+def with_params_of(source: Project, pair: Project) -> Project:
+    """The project with the methods of a pair, to see what these need of it."""
+    changed = {name: pair.params[name] for name in ("segments", "cluster")}
+    return Project(source.root, source.stages, {**source.params, **changed})

@@ -67,13 +67,15 @@ def settings_of(layout: Layout, root: Path, content: Settings | None = None) -> 
         "ignore": [] if layout.classes == OBJECT or colors else [255],
     }
     bare = [name for name, split in splits.items() if not split["labels"]]
-    cluster: dict[str, Any] = {"fit_split": [*bare, *(name for name in splits if name == "train"), *splits][0]}
+    index["fit_split"] = [*bare, *(name for name in splits if name == "train"), *splits][0]
+    cluster: dict[str, Any] = {}
     if layout.scoring is CLASSES:
         found = {section: keys for section, keys in (content or {}).items() if isinstance(keys, Mapping)}
         own_label = found.get("segments", {}).get("background") == "border"
         own_label &= not found.get("assign", {}).get("background_collision", False)
         cluster["k"] = len(layout.classes) - (own_label and "background" in layout.classes)
-    return {"index": index, "cluster": cluster, **{section: dict(keys) for section, keys in layout.scoring.items()}}
+    settings = {"index": index, **{section: dict(keys) for section, keys in layout.scoring.items()}}
+    return {**settings, "cluster": cluster} if cluster else settings
 
 
 def check(layout: Layout, root: Path) -> Iterator[tuple[str, bool]]:

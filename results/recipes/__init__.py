@@ -6,7 +6,7 @@ scores the source states (`claims`). A table a section holds params, on top of t
 
 import io
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 from usseg.pipeline.artifact import write_file
 from usseg.pipeline.errors import ParamsError
 from usseg.pipeline.params import PARAMS_FILE, nearest, read_params, refused
+from usseg.pipeline.project import todays_sections
 
 if TYPE_CHECKING:
     from usseg.pipeline.stage import Stage
 
 FOLDER = Path(__file__).parent
-# Keys that no recipe sets to a default: they belong to the images and the machine.
-USERS = ("seed", "weights", "fit_split")
+USERS = ("seed",)  # keys that no recipe touches, and options: they belong to the machine
+USERS_OPTIONS = ("weights",)
 USERS_SECTIONS = ("index", "report")
 Settings = Mapping[str, Mapping[str, Any]]
 Check = Callable[[Mapping[str, Any]], object]
@@ -37,28 +38,23 @@ class Recipe:
     claims: str
     settings: Settings
 
-    def complete(self, stages: "Mapping[str, Stage]") -> dict[str, dict[str, Any]]:
-        """Every param that decides a result, by section; seeds, weights, the images and the report stay the user's."""
-        full = {section: dict(keys) for section, keys in self.settings.items() if section in USERS_SECTIONS}
-        for section, stage in stages.items():
-            if section not in USERS_SECTIONS:
-                defaults = {
-                    name: field.get_default(call_default_factory=True)
-                    for name, field in stage.params.model_fields.items()
-                    if name not in USERS
-                }
-                full[section] = {**defaults, **self.settings.get(section, {})}
-        return full
-
 
 @cache
 def read_recipe(name: str) -> Recipe:
-    """Read a recipe's file, and those it is based on."""
+    """Read a recipe's file, and those that it is based on."""
     content = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
     own = {section: keys for section, keys in content.items() if isinstance(keys, dict)}
     base: Settings = read_recipe(content["based_on"]).settings if "based_on" in content else {}
-    settings = {section: {**base.get(section, {}), **own.get(section, {})} for section in {**base, **own}}
+    settings = {section: over(base.get(section, {}), own.get(section, {})) for section in {**base, **own}}
     return Recipe(name, content["summary"], content["source"], content["claims"], settings)
+
+
+def over(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a section on top of those it is based on. Options of the same method are put together."""
+    same = all(own.get(key, base.get(key)) == base.get(key) for key in ("method", "backbone", "affinity"))
+    options = {**(base.get("options", {}) if same else {}), **own.get("options", {})}
+    merged = {**base, **own, "options": options}
+    return merged if options else {key: value for key, value in merged.items() if key != "options"}
 
 
 RECIPES: dict[str, Recipe] = {name: read_recipe(name) for name in sorted(path.stem for path in FOLDER.glob("*.toml"))}
@@ -69,17 +65,30 @@ def apply_recipe(
 ) -> Iterator[str]:
     """Write a recipe into params.yaml, and where the images are if `root` is given; yields a line per changed key.
 
-    Whatever was there before, the sections but `index` and `report` are then those of the recipe, seeds, weights and `fit_split` aside.
+    Whatever was there before, the sections but `index` and `report` are then those of the recipe, seeds and weights aside.
 
     Raises:
         ParamsError: no such recipe, or no usable params.yaml.
     """
     if name not in RECIPES:
         raise ParamsError(f"no recipe {name!r}{nearest(name, RECIPES)} (known: {', '.join(RECIPES)})")
-    settings = RECIPES[name].complete(stages)
+    before = todays_sections(stages, read_params(project))
+    settings = {section: dict(keys) for section, keys in RECIPES[name].settings.items()}
+    for section, stage in stages.items():
+        if section in USERS_SECTIONS:
+            continue
+        keys, present = settings.setdefault(section, {}), before.get(section) or {}
+        keys |= {key: present[key] for key in USERS if key in present}
+        kept = {key: value for key, value in present.get("options", {}).items() if key in USERS_OPTIONS}
+        if stage.methods is not None and kept:
+            method = stage.methods()[keys.get(stage.choice, stage.params.model_fields[stage.choice].get_default())]
+            kept = {key: value for key, value in kept.items() if key in method.options.model_fields}
+            keys |= {"options": {**kept, **keys.get("options", {})}} if kept else {}
     if root is not None:
         settings.setdefault("index", {})["root"] = root
-    yield from write_settings(project, settings, check=check) or [f"params.yaml already holds recipe {name}"]
+    whole = [section for section in stages if section not in USERS_SECTIONS]
+    changes = write_settings(project, settings, whole=whole, check=check)
+    yield from changes or [f"params.yaml already holds recipe {name}"]
 
 
 def laid_out(value: Any) -> Any:
@@ -99,8 +108,12 @@ def laid_out(value: Any) -> Any:
     return seq_or_map
 
 
-def write_settings(project: Path, settings: Settings, *, check: Check | None = None) -> list[str]:
-    """Write settings by section into params.yaml, comments and other keys kept; returns a line per changed key.
+def write_settings(
+    project: Path, settings: Settings, *, whole: Collection[str] = (), check: Check | None = None
+) -> list[str]:
+    """Write settings by section into params.yaml, comments kept; returns a line per changed key.
+
+    Keys that the settings do not name stay, but not in the sections of `whole`. A section without keys is left out.
 
     Raises:
         ParamsError: no usable params.yaml, or what `check` refuses of the new content; nothing is written.
@@ -118,13 +131,18 @@ def write_settings(project: Path, settings: Settings, *, check: Check | None = N
     content = yaml.load(path.read_text(encoding="utf-8"))
     changes = []
     for section, keys in settings.items():
-        if not isinstance(content.setdefault(section, {}), Mapping):
-            raise refused(section, content[section], "a section with keys is needed")
+        present = content.setdefault(section, {})
+        if not isinstance(present, Mapping):
+            raise refused(section, present, "a section with keys is needed")
+        for key in [key for key in present if section in whole and key not in keys]:
+            changes.append(f"{section}.{key}: {present.pop(key)!r} -> its default")
         for key, value in keys.items():
-            before = content[section].get(key)
-            if before != value or key not in content[section]:
-                content[section][key] = laid_out(value)
+            before = present.get(key)
+            if before != value or key not in present:
+                present[key] = laid_out(value)
                 changes.append(f"{section}.{key}: {before!r} -> {value!r}")
+        if not present:
+            del content[section]
     text = io.StringIO()
     yaml.dump(content, text)
     if check:

@@ -18,7 +18,7 @@ class Options(Params):
     """Options of method `kmeans`."""
 
     num_segments: Annotated[int, Field(ge=1, le=LARGEST)] | Literal["eigengap"] = Field(
-        15, description="segments of an image: a number, or from the largest gap between eigenvalues"
+        10, description="segments of an image: a number, or from the largest gap between eigenvalues"
     )
     n_init: int = Field(10, ge=1, le=1000, description="k-means starts")
     generations: int = Field(
