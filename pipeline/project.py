@@ -101,7 +101,7 @@ class Project:
     @cached_property
     def asked(self) -> dict[str, set[str]]:
         """For every stage, the stages whose artifacts its params ask for."""
-        return {name: stage.asked(self.params[name]) for name, stage in self.stages.items()}
+        return {name: stage.asked(self.params) for name, stage in self.stages.items()}
 
     @cached_property
     def needed(self) -> frozenset[str]:

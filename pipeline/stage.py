@@ -45,8 +45,8 @@ def record_all(params: Params, split: str) -> dict[str, Any]:
     return params.model_dump(mode="json")
 
 
-def no_reads(params: Any) -> tuple[str, ...]:
-    """A stage whose own params ask for no further input."""
+def no_reads(sections: Mapping[str, Any]) -> tuple[str, ...]:
+    """A stage whose params ask for no further input."""
     return ()
 
 
@@ -90,7 +90,7 @@ class Stage:
         scope: run for "each" split, for the "fit" split only, or once for "all".
         methods: gives the table of its methods, imported when first asked for. None: the stage has no choice.
         choice: the key of its section that names the method.
-        reads: from the params, the inputs `when="asked"` that they ask for, besides those of the method.
+        reads: from the params of every stage by name, the inputs `when="asked"` that they ask for, besides those of the method.
         offers: the functions that later stages may call, by name. The first argument is the artifact.
         record: the params that its artifact records for a split.
         check: gets the params of every stage by name, and refuses values that do not go together with a ParamsError.
@@ -112,7 +112,7 @@ class Stage:
     scope: Scope = "each"
     methods: Callable[[], Methods[Any]] | None = None
     choice: str = "method"
-    reads: Callable[[Any], tuple[str, ...]] = no_reads
+    reads: Callable[[Mapping[str, Any]], tuple[str, ...]] = no_reads
     offers: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     record: Callable[[Any, str], dict[str, Any]] = record_all
     check: Callable[[Mapping[str, Any]], None] = no_check
@@ -129,10 +129,11 @@ class Stage:
         chosen: Method = self.methods()[getattr(params, self.choice)]
         return chosen
 
-    def asked(self, params: Any) -> set[str]:
-        """The names of the inputs that are read under these params."""
+    def asked(self, sections: Mapping[str, Any]) -> set[str]:
+        """The names of the inputs that are read under these params of every stage."""
+        params = sections[self.name]
         method = self.method(params)
-        named = {*self.reads(params), *(method.reads(params.options) if method else ())}
+        named = {*self.reads(sections), *(method.reads(params.options) if method else ())}
         return {item.stage for item in self.inputs if item.when == "always" or item.stage in named}
 
 

@@ -35,9 +35,9 @@ def methods() -> Methods[Any]:
     return METHODS
 
 
-def reads(params: RefineParams) -> tuple[str, ...]:
+def reads(sections: Mapping[str, Any]) -> tuple[str, ...]:
     """The stage whose maps are refined."""
-    return (params.source,)
+    return (sections["refine"].source,)
 
 
 def sizes(params: RefineParams, inputs: Inputs) -> Mapping[str, int | npt.NDArray[np.int64]]:
