@@ -1,11 +1,7 @@
-"""The usseg command: parse, look up the stage, call the runner, print one-line errors."""
+"""The usseg command: parse, call, print one-line errors."""
 
 import json
-import logging
-import sys
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from usseg.pipeline.errors import ParamsError, UssegError
+from usseg.pipeline.messages import one_line_errors
 
 if TYPE_CHECKING:
     from usseg.pipeline.execution import Execution
+    from usseg.pipeline.project import Project
     from usseg.pipeline.stage import Stage
 
 
@@ -43,13 +40,14 @@ class StageGroup(TyperGroup):
         return super().resolve_command(ctx, args)
 
     def add_stages(self) -> None:
-        """Import the stages and make a command of each."""
+        """Import the stages and make a command of each; a former name is a hidden command."""
         from usseg.stages import STAGES
 
         for name, stage in STAGES.items():
-            single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-            single.command(name, help=stage.summary)(stage_command(stage))
-            self.commands[name] = typer.main.get_command(single)
+            for known in (name, stage.formerly) if stage.formerly else (name,):
+                single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+                single.command(known, help=stage.summary, hidden=known != name)(stage_command(stage))
+                self.commands[known] = typer.main.get_command(single)
 
 
 app = typer.Typer(
@@ -64,10 +62,11 @@ dataset_app = typer.Typer(help="Public datasets as they are distributed.", no_ar
 app.add_typer(stage_app, name="stage")
 app.add_typer(recipe_app, name="recipe")
 app.add_typer(dataset_app, name="dataset")
-log = logging.getLogger("usseg")
-NOISY = ("distributed", "fontTools", "matplotlib", "PIL", "timm", "httpx", "httpx2", "huggingface_hub", "faiss")
 
-ProjectOption = Annotated[Path, typer.Option("--project", help="The folder that holds params.yaml.")]
+FolderOption = Annotated[
+    Path | None,
+    typer.Option("--project", help="The folder that holds params.yaml; else the nearest one, here or above."),
+]
 LayoutOption = Annotated[str, typer.Option(help="A name of `usseg dataset list`.")]
 DeviceOption = Annotated[str, typer.Option(envvar="USSEG_DEVICE", help="auto, cpu, cuda or cuda:N.")]
 BatchOption = Annotated[int, typer.Option(envvar="USSEG_BATCH_SIZE", min=1, max=65536, help="Images a forward pass.")]
@@ -83,9 +82,6 @@ SchedulerOption = Annotated[
 VersionOption = Annotated[
     bool, typer.Option("--version", callback=say_version, is_eager=True, help="Show the version and exit.")
 ]
-NeededOption = Annotated[
-    bool, typer.Option("--if-needed", help="Leave it empty where no chosen method reads it, as dvc.yaml does.")
-]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
@@ -94,60 +90,35 @@ def usseg(version: VersionOption = False) -> None:
     """Unlabelled images -> semantic segmentations, stage by stage."""
 
 
-@contextmanager
-def one_line_errors(debug: bool) -> Iterator[None]:
-    """Print the user's mistakes as one line and exit with 1; `--debug` shows the traceback."""
-    lines = logging.StreamHandler(sys.stderr)
-    lines.setFormatter(PrintableFormatter("%(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[lines], force=True)
-    for noisy in NOISY:
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    logging.getLogger("huggingface_hub").propagate = False  # it prints its lines itself
-    logging.captureWarnings(True)
-    warnings.formatwarning = lambda message, *_, **__: " ".join(str(message).split())
-    try:
-        yield
-    except (UssegError, ValueError, OSError) as error:
-        if debug:
-            raise
-        message = printable(" ".join(str(error).split()))
-        prefix = "" if isinstance(error, UssegError) else f"{type(error).__name__}: "
-        typer.echo(f"usseg: {prefix}{message}", err=True)
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        if debug:
-            raise
-        typer.echo("usseg: interrupted; the same command continues where it stopped", err=True)
-        raise typer.Exit(130) from None
+def folder_of(project: Path | None) -> Path:
+    """The project folder: the one that was named, else the nearest one from here upwards."""
+    from usseg.pipeline.project import find_root
+
+    return find_root(Path()) if project is None else project.resolve()
 
 
-class PrintableFormatter(logging.Formatter):
-    """Messages as `printable` shows them: they hold file names, which come from elsewhere."""
+def open_project(project: Path | None) -> "Project":
+    """The project, with all of its params checked."""
+    from usseg.pipeline.project import Project
+    from usseg.stages import STAGES
 
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        """The text of a record, in one line."""
-        return printable(super().formatMessage(record))
-
-
-def printable(text: str) -> str:
-    """Text without what a terminal obeys or cannot show: written as Python's escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return Project.open(STAGES, folder_of(project))
 
 
 def execution_of(
-    project: Path, device: str, batch_size: int, workers: int, scheduler: str | None, *, stage: "Stage | None" = None
+    device: str, batch_size: int, workers: int, scheduler: str | None, *, stage: "Stage | None" = None
 ) -> "Execution":
     """The options that change no result. Where a stage works image by image, a scheduler's workers do the work."""
-    from usseg.pipeline.machine import resolve_device
     from usseg.pipeline.execution import Execution
+    from usseg.pipeline.machine import resolve_device
 
     elsewhere = scheduler is not None and stage is not None and stage.sizes is not None
-    return Execution(project.resolve(), resolve_device(device, elsewhere=elsewhere), batch_size, workers, scheduler)
+    return Execution(resolve_device(device, elsewhere=elsewhere), batch_size, workers, scheduler)
 
 
 def stage_command(stage: "Stage") -> Callable[..., None]:
     """The command of one stage; the options are the same for all."""
-    default_split = {"all": "all", "fit": "", "each": ...}[stage.scope]
+    default_split = ... if stage.scope == "each" else ""
 
     def command(
         split: Annotated[str, typer.Option("--split", help="A split of index.splits.")] = default_split,  # type: ignore[assignment]
@@ -155,21 +126,21 @@ def stage_command(stage: "Stage") -> Callable[..., None]:
         batch_size: BatchOption = 8,
         workers: WorkersOption = 0,
         scheduler: SchedulerOption = None,
-        if_needed: NeededOption = False,
-        project: ProjectOption = Path(),
+        if_needed: Annotated[bool, typer.Option("--if-needed", hidden=True)] = False,  # the rule by now
+        project: FolderOption = None,
         debug: DebugOption = False,
     ) -> None:
-        from usseg.pipeline.inputs import fit_split
+        from usseg.pipeline.plan import link_code
         from usseg.pipeline.progress import progress_bar
         from usseg.pipeline.runner import run_stage
-        from usseg.pipeline.sections import read_sections
-        from usseg.stages import STAGES
 
         with one_line_errors(debug):
-            execution = execution_of(project, device, batch_size, workers, scheduler, stage=stage)
-            split = split or fit_split(read_sections(STAGES, execution.project))
-            with progress_bar(f"{stage.name}@{split}") as progress:
-                run_stage(STAGES, stage.name, split, replace(execution, progress=progress), if_needed=if_needed)
+            opened = open_project(project)
+            link_code(opened.root)
+            execution = execution_of(device, batch_size, workers, scheduler, stage=stage)
+            named = split or opened.splits_of(stage.name)[0]
+            with progress_bar(f"{stage.name}@{named}") as progress:
+                run_stage(opened, stage.name, named, replace(execution, progress=progress))
 
     command.__doc__ = stage.summary
     return command
@@ -180,13 +151,75 @@ def stages_of_the_pipeline() -> None:
     """Run one stage for one split."""
 
 
+@app.command()
+def run(
+    device: DeviceOption = "auto",
+    batch_size: BatchOption = 8,
+    workers: WorkersOption = 0,
+    scheduler: SchedulerOption = None,
+    project: FolderOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Run the whole chain in one process; leaves what `dvc repro` leaves, dvc.lock too."""
+    from usseg.pipeline.chain import run_project
+    from usseg.pipeline.progress import progress_bar
+
+    with one_line_errors(debug):
+        opened = open_project(project)
+        run_project(opened, execution_of(device, batch_size, workers, scheduler), display=progress_bar)
+        typer.echo(f"report: {opened.root / 'report/index.html'}")
+
+
+@app.command()
+def plan(project: FolderOption = None, debug: DebugOption = False) -> None:
+    """Write what decides each stage's result below artifacts/plan, for DVC."""
+    from usseg.pipeline.plan import link_code, write_plans
+
+    with one_line_errors(debug):
+        opened = open_project(project)
+        link_code(opened.root)
+        write_plans(opened)
+
+
+@app.command()
+def params(
+    stage: Annotated[str, typer.Argument(help="One section only.")] = "",
+    project: FolderOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Show every param of the project: its value, whether params.yaml sets it, and what it means."""
+    with one_line_errors(debug):
+        from rich.console import Console
+
+        from usseg.results.tables import params_tables
+
+        for table in params_tables(open_project(project), stage):
+            Console().print(table)
+
+
+@app.command()
+def methods(
+    stage: Annotated[str, typer.Argument(help="One stage only.")] = "",
+    debug: DebugOption = False,
+) -> None:
+    """List the methods of every stage, those of installed packages too."""
+    with one_line_errors(debug):
+        from rich.console import Console
+
+        from usseg.results.tables import methods_tables
+        from usseg.stages import STAGES
+
+        for table in methods_tables(STAGES, stage):
+            Console().print(table)
+
+
 def check_params(content: Mapping[str, Any]) -> None:
     """Refuse what does not go together, and say where there would be fewer labels than classes."""
-    from usseg.pipeline.sections import check_sections
+    from usseg.pipeline.project import resolved_params
     from usseg.stages import STAGES
     from usseg.stages.evaluate.stage import warn_of_few_clusters
 
-    warn_of_few_clusters(check_sections(STAGES, content))
+    warn_of_few_clusters(resolved_params(STAGES, content))
 
 
 @recipe_app.command("list")
@@ -203,15 +236,15 @@ def recipe_list() -> None:
 def recipe_apply(
     name: str,
     root: Annotated[str | None, typer.Option(help="Folder of the images; index.root.")] = None,
-    project: ProjectOption = Path(),
+    project: FolderOption = None,
     debug: DebugOption = False,
 ) -> None:
-    """Write a recipe into params.yaml: every param but seeds, weights, images and report; comments stay."""
+    """Write a recipe into params.yaml: every section but index and report, seeds and weights aside; comments stay."""
     from usseg.results.recipes import apply_recipe
     from usseg.stages import STAGES
 
     with one_line_errors(debug):
-        for change in apply_recipe(STAGES, project.resolve(), name, root=root, check=check_params):
+        for change in apply_recipe(STAGES, folder_of(project), name, root=root, check=check_params):
             typer.echo(change)
 
 
@@ -239,51 +272,25 @@ def dataset_check(folder: Path, layout: LayoutOption, debug: DebugOption = False
 
 
 @dataset_app.command("apply")
-def dataset_apply(
-    folder: Path, layout: LayoutOption, project: ProjectOption = Path(), debug: DebugOption = False
-) -> None:
+def dataset_apply(folder: Path, layout: LayoutOption, project: FolderOption = None, debug: DebugOption = False) -> None:
     """Write a dataset's splits, classes and label values into the index section of params.yaml."""
-    from usseg.pipeline.params import read_params
-    from usseg.results.datasets import find_layout
-    from usseg.results.datasets.layouts import settings_of
-    from usseg.results.recipes import write_settings
+    from usseg.results.datasets import write_dataset
 
     with one_line_errors(debug):
-        if not folder.is_dir():
-            raise ParamsError(f"no folder {folder}; name the one that holds the dataset")
-        # What params.yaml says is relative to the project, not to where the command is given.
-        root = folder if (project / folder).resolve() == folder.resolve() else folder.resolve()
-        settings = settings_of(find_layout(layout, root), root, read_params(project.resolve()))
-        for change in write_settings(project.resolve(), settings, check=check_params):
+        for change in write_dataset(folder_of(project), folder, layout, check=check_params):
             typer.echo(change)
 
 
 @app.command()
-def scores(project: ProjectOption = Path(), debug: DebugOption = False) -> None:
+def scores(project: FolderOption = None, debug: DebugOption = False) -> None:
     """Show the scores of every evaluated split: one column a split."""
     with one_line_errors(debug):
         from rich.console import Console
 
-        from usseg.pipeline.sections import read_sections
         from usseg.results.tables import scores_table
-        from usseg.stages import STAGES
 
-        splits = read_sections(STAGES, project.resolve())["index"]["splits"]
-        Console().print(scores_table(project.resolve(), list(splits)))
-
-
-@app.command()
-def needed(project: ProjectOption = Path(), debug: DebugOption = False) -> None:
-    """Write artifacts/needed/<stage>, yes or no for every stage: whether a chosen method reads its artifact."""
-    with one_line_errors(debug):
-        from usseg.pipeline.artifact import write_file
-        from usseg.pipeline.inputs import needed_stages
-        from usseg.pipeline.sections import read_sections
-        from usseg.stages import STAGES
-
-        found = needed_stages(STAGES, read_sections(STAGES, project.resolve()))
-        for name in STAGES:
-            write_file(project.resolve() / "artifacts/needed" / name, b"yes\n" if name in found else b"no\n")
+        opened = open_project(project)
+        Console().print(scores_table(opened.root, opened.splits))
 
 
 @app.command()
@@ -295,16 +302,16 @@ def compare(
     batch_size: BatchOption = 8,
     workers: WorkersOption = 0,
     scheduler: SchedulerOption = None,
-    project: ProjectOption = Path(),
+    project: FolderOption = None,
     debug: DebugOption = False,
 ) -> None:
     """Run every pair of methods over one feature dump; write comparison/index.html and print the scores."""
     with one_line_errors(debug):
         from usseg.results.comparison import compare_methods
-        from usseg.stages import STAGES
 
-        execution = execution_of(project, device, batch_size, workers, scheduler)
-        for line in compare_methods(STAGES, segments.split(","), cluster.split(","), split, execution):
+        execution = execution_of(device, batch_size, workers, scheduler)
+        pairs = (segments.split(","), cluster.split(","))
+        for line in compare_methods(open_project(project), *pairs, split, execution):
             typer.echo(line)
 
 
@@ -313,29 +320,25 @@ def describe(path: Path, debug: DebugOption = False) -> None:
     """Say what an artifact holds: arrays, axes, units and the params that made it."""
     with one_line_errors(debug):
         from rich.console import Console
-        from rich.text import Text
 
         from usseg.pipeline.artifact import open_artifact
-        from usseg.results.tables import arrays_table
+        from usseg.results.tables import arrays_table, artifact_title
 
         artifact = open_artifact(path)
-        attrs = artifact.attrs
         console = Console()
-        title = Text(f"{attrs['stage']}@{attrs['split']}", style="bold")
-        version = f"schema version {attrs['version']}, content {attrs['content'][:12]}"
-        console.print(title + Text(f"  {attrs['num_images']} images, {version}", style="not bold"))
+        console.print(artifact_title(artifact))
         console.print(arrays_table(artifact))
-        console.print_json(json.dumps(attrs["params"]))
+        console.print_json(json.dumps(artifact.params))
 
 
 @app.command()
-def doctor(project: ProjectOption = Path(), debug: DebugOption = False) -> None:
+def doctor(project: FolderOption = None, debug: DebugOption = False) -> None:
     """Say what this machine can do and what is missing."""
     with one_line_errors(debug):
         from usseg.results.doctor import findings
         from usseg.stages import STAGES
 
-        for name, finding in findings(STAGES, project.resolve()):
+        for name, finding in findings(STAGES, folder_of(project)):
             typer.echo(f"{name:<15} {finding}")
 
 

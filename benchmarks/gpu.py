@@ -21,10 +21,10 @@ from threadpoolctl import threadpool_limits
 from benchmarks import scenes
 from benchmarks.cases import C, K, vit_flops, vit_params
 from usseg.pipeline.artifact import BLOCK, artifact_path, open_artifact
+from usseg.pipeline.execution import Execution
 from usseg.pipeline.images import read_image
 from usseg.pipeline.parallel import thread_map
 from usseg.pipeline.runner import run_stage
-from usseg.pipeline.execution import Execution
 from usseg.stages import STAGES
 from usseg.stages.eigen.affinity import affinity_batch, feature_affinity
 from usseg.stages.eigen.color import grid_image, knn_affinity_on

@@ -16,9 +16,9 @@ import numpy as np
 from ruamel.yaml import YAML
 
 from usseg.pipeline.artifact import artifact_path, open_artifact
-from usseg.pipeline.runner import run_stage
 from usseg.pipeline.execution import Execution
 from usseg.pipeline.inputs import Inputs
+from usseg.pipeline.runner import run_stage
 from usseg.stages import STAGES
 from usseg.stages.evaluate.partitions import partition_scores
 from usseg.stages.segments.methods import METHODS

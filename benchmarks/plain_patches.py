@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from usseg.pipeline.artifact import artifact_path, open_artifact
-from usseg.pipeline.params import read_params
 from usseg.pipeline.inputs import Inputs
+from usseg.pipeline.params import read_params
 from usseg.stages.cluster.methods import kmeans
 from usseg.stages.evaluate.matching import confusion_matrix, hungarian
 from usseg.stages.evaluate.scores import scores

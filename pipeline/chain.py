@@ -15,7 +15,9 @@ log = logging.getLogger("usseg")
 Display = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 
 
-def run_chain(project: Project, execution: Execution, names: Collection[str], *, display: Display | None = None) -> None:
+def run_chain(
+    project: Project, execution: Execution, names: Collection[str], *, display: Display | None = None
+) -> None:
     """Bring the artifacts of some stages up to date, in the order of the table.
 
     Args:

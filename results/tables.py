@@ -1,16 +1,20 @@
 """Tables for the terminal: scores, and what an artifact holds."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from usseg.pipeline.artifact import Artifact
-from usseg.pipeline.errors import ArtifactError
+from usseg.pipeline.errors import ArtifactError, ParamsError
+from usseg.pipeline.params import nearest, read_params
+from usseg.pipeline.project import Project, todays_sections
+from usseg.pipeline.stage import Stage
 from usseg.results.metrics import main_scores, metrics_path, read_metrics, shown
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
 
 def scores_table(project: Path, splits: Sequence[str]) -> "Table":
@@ -59,3 +63,70 @@ def stored_shape(path: Path) -> list[int]:
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         state = "missing" if isinstance(error, OSError) else "damaged"
         raise ArtifactError(f"{path}: array {state}; remove the artifact and run its stage again") from None
+
+
+def artifact_title(artifact: Artifact) -> "Text":
+    """Stage, split, images and content of an artifact."""
+    from rich.text import Text
+
+    attrs = artifact.attrs
+    title = Text(f"{attrs['stage']}@{attrs['split']}", style="bold")
+    version = f"schema version {attrs['version']}, content {attrs['content'][:12]}"
+    return title + Text(f"  {attrs['num_images']} images, {version}", style="not bold")
+
+
+def params_tables(project: Project, stage: str) -> Iterator["Table"]:
+    """Every param of a project, a table for each section: its value, where it stands, its meaning.
+
+    Raises:
+        ParamsError: there is no such section.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    written = todays_sections(project.stages, read_params(project.root))
+    for name in known(project.stages, stage):
+        params: Any = project.params[name]
+        table = Table(name, "value", "", "meaning", title_justify="left")
+        chosen = written.get(name) or {}
+        for key, field in type(params).model_fields.items():
+            if key != "options" or project.stages[name].methods is None:
+                source = "params.yaml" if key in chosen else "default"
+                shown = json.dumps(params.model_dump(mode="json")[key], ensure_ascii=False)
+                table.add_row(*map(Text, (key, shown, source, field.description or "")))
+        options = getattr(params, "options", None)
+        if project.stages[name].methods is not None and options is not None:
+            for key, field in type(options).model_fields.items():
+                source = "params.yaml" if key in chosen.get("options", {}) else "default"
+                shown = json.dumps(options.model_dump(mode="json")[key], ensure_ascii=False)
+                table.add_row(*map(Text, (f"options.{key}", shown, source, field.description or "")))
+        yield table
+
+
+def methods_tables(stages: Mapping[str, Stage], stage: str) -> Iterator["Table"]:
+    """The methods of every stage that has a choice, a table for each.
+
+    Raises:
+        ParamsError: there is no such stage.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    for name in known(stages, stage):
+        methods = stages[name].methods
+        if methods is not None:
+            table = Table(f"{name}.{stages[name].choice}", "what", "source", "options")
+            for method, entry in methods().items():
+                table.add_row(*map(Text, (method, entry.summary, entry.source, ", ".join(entry.options.model_fields))))
+            yield table
+
+
+def known(stages: Mapping[str, Stage], name: str) -> list[str]:
+    """The stage that was named, or all of them.
+
+    Raises:
+        ParamsError: there is no such stage.
+    """
+    if name and name not in stages:
+        raise ParamsError(f"no stage {name!r}{nearest(name, stages)} (known: {', '.join(stages)})")
+    return [name] if name else list(stages)

@@ -12,9 +12,9 @@ from ruamel.yaml import YAML
 from threadpoolctl import threadpool_limits
 
 from usseg.pipeline.artifact import Artifact, artifact_path, open_artifact
-from usseg.pipeline.runner import run_stage
 from usseg.pipeline.checkpoint import Checkpoint
 from usseg.pipeline.execution import Execution
+from usseg.pipeline.runner import run_stage
 from usseg.stages import STAGES
 
 if TYPE_CHECKING:

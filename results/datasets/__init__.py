@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from usseg.pipeline.errors import ParamsError
-from usseg.pipeline.params import nearest
+from usseg.pipeline.params import nearest, read_params
 from usseg.results.datasets.cvat import cvat_layout
-from usseg.results.datasets.layouts import Layout
+from usseg.results.datasets.layouts import Layout, settings_of
 from usseg.results.datasets.published import LAYOUTS
+from usseg.results.recipes import Check, write_settings
 
 CVAT = {"cvat": "segmentation masks as CVAT exports them, classes and colours from labelmap.txt"}
 SUMMARIES = {**{layout.name: layout.summary for layout in LAYOUTS.values()}, **CVAT}
@@ -23,3 +24,22 @@ def find_layout(name: str, root: Path | None = None) -> Layout:
     if name not in LAYOUTS:
         raise ParamsError(f"no dataset {name!r}{nearest(name, SUMMARIES)} (known: {', '.join(SUMMARIES)})")
     return LAYOUTS[name]
+
+
+def write_dataset(project: Path, folder: Path, layout: str, *, check: Check) -> list[str]:
+    """Write a dataset's splits, classes, label values and scoring into params.yaml; returns a line per changed key.
+
+    Args:
+        project: the project folder.
+        folder: that holds the dataset. A relative one stays as it is where it means the same from the project.
+        layout: a name of `SUMMARIES`.
+        check: refuses what does not go together.
+
+    Raises:
+        ParamsError: no such folder or layout, or what `check` refuses.
+    """
+    if not folder.is_dir():
+        raise ParamsError(f"no folder {folder}; name the one that holds the dataset")
+    root = folder if (project / folder).resolve() == folder.resolve() else folder.resolve()
+    settings = settings_of(find_layout(layout, root), root, read_params(project))
+    return write_settings(project, settings, check=check)

@@ -8,9 +8,9 @@ import numpy.typing as npt
 from pydantic import Field
 
 from usseg.pipeline.artifact import ArraySpec
-from usseg.pipeline.params import Params
 from usseg.pipeline.execution import Execution
 from usseg.pipeline.inputs import Inputs
+from usseg.pipeline.params import Params
 from usseg.pipeline.stage import Input, Stage
 
 

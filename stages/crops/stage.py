@@ -9,10 +9,10 @@ from pydantic import Field
 
 from usseg.pipeline.artifact import ArraySpec
 from usseg.pipeline.errors import ImageError
-from usseg.pipeline.parallel import thread_map
-from usseg.pipeline.params import Params, refused
 from usseg.pipeline.execution import Execution
 from usseg.pipeline.inputs import Inputs
+from usseg.pipeline.parallel import thread_map
+from usseg.pipeline.params import Params, refused
 from usseg.pipeline.stage import Input, Stage
 
 

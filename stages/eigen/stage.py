@@ -11,10 +11,10 @@ from pydantic import Field
 
 from usseg.pipeline.artifact import ArraySpec
 from usseg.pipeline.errors import ParamsError
-from usseg.pipeline.params import Params, Seed, refused, validate
-from usseg.pipeline.seeding import image_seed
 from usseg.pipeline.execution import Execution
 from usseg.pipeline.inputs import Inputs
+from usseg.pipeline.params import Params, Seed, refused, validate
+from usseg.pipeline.seeding import image_seed
 from usseg.pipeline.stage import Input, Stage
 
 DEGENERATE = 1 - 1e-6  # a second eigenvalue above this, of the largest degree, means that all tokens look alike

@@ -10,10 +10,10 @@ from pydantic import Field
 
 from usseg.pipeline.artifact import ArraySpec, Artifact
 from usseg.pipeline.errors import ParamsError
-from usseg.pipeline.labels import LabelTally, LabelValues
-from usseg.pipeline.params import Params, refused
 from usseg.pipeline.execution import Execution
 from usseg.pipeline.inputs import Inputs
+from usseg.pipeline.labels import LabelTally, LabelValues
+from usseg.pipeline.params import Params, refused
 from usseg.pipeline.stage import Input, Stage
 
 log = logging.getLogger("usseg")

@@ -10,10 +10,10 @@ import numpy.typing as npt
 from pydantic import Field
 
 from usseg.pipeline.artifact import ArraySpec, Artifact
-from usseg.pipeline.parallel import thread_map
-from usseg.pipeline.params import Params, refused
 from usseg.pipeline.execution import Execution
 from usseg.pipeline.inputs import Inputs
+from usseg.pipeline.parallel import thread_map
+from usseg.pipeline.params import Params, refused
 from usseg.pipeline.stage import Input, Stage
 
 F32 = npt.NDArray[np.float32]

@@ -15,11 +15,11 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from usseg.pipeline.artifact import ArraySpec
 from usseg.pipeline.errors import ImageError, ParamsError
+from usseg.pipeline.execution import Execution
 from usseg.pipeline.images import Unread, check_header, file_checksum, image_size
+from usseg.pipeline.inputs import Inputs
 from usseg.pipeline.labels import LabelCounts, LabelTally, LabelValues, label_table, raw_value
 from usseg.pipeline.params import Params, nearest, refused
-from usseg.pipeline.execution import Execution
-from usseg.pipeline.inputs import Inputs
 from usseg.pipeline.stage import Stage
 from usseg.pipeline.truth import read_truth
 

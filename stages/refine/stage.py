@@ -8,10 +8,10 @@ import numpy.typing as npt
 from pydantic import Field
 
 from usseg.pipeline.artifact import START, ArraySpec
-from usseg.pipeline.methods import Methods
-from usseg.pipeline.params import MethodParams
 from usseg.pipeline.execution import Execution
 from usseg.pipeline.inputs import Inputs
+from usseg.pipeline.methods import Methods
+from usseg.pipeline.params import MethodParams
 from usseg.pipeline.stage import Input, Stage
 
 

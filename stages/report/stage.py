@@ -10,9 +10,9 @@ import numpy.typing as npt
 from pydantic import Field
 
 from usseg.pipeline.artifact import Artifact
-from usseg.pipeline.params import Params
 from usseg.pipeline.execution import Execution
 from usseg.pipeline.inputs import Inputs
+from usseg.pipeline.params import Params
 from usseg.pipeline.stage import Input, Stage
 
 SIDE = 320  # pixels of a picture on the page

@@ -11,10 +11,10 @@ import numpy.typing as npt
 from pydantic import Field
 
 from usseg.pipeline.artifact import ArraySpec, Artifact, open_artifact
-from usseg.pipeline.methods import Methods
-from usseg.pipeline.params import MethodParams, Seed
 from usseg.pipeline.execution import Execution
 from usseg.pipeline.inputs import Inputs
+from usseg.pipeline.methods import Methods
+from usseg.pipeline.params import MethodParams, Seed
 from usseg.pipeline.stage import Input, Stage
 
 log = logging.getLogger("usseg")

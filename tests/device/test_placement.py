@@ -7,8 +7,8 @@ from dask.system import CPU_COUNT
 
 from usseg import cli
 from usseg.pipeline.errors import ParamsError
-from usseg.pipeline.runner import placed
 from usseg.pipeline.execution import Execution
+from usseg.pipeline.runner import placed
 from usseg.stages import STAGES
 
 

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from usseg.pipeline.artifact import START, ArraySpec, Artifact, artifact_path, open_artifact
+from usseg.pipeline.execution import Execution
 from usseg.pipeline.format import FORMAT
 from usseg.pipeline.params import Params
 from usseg.pipeline.runner import run_stage
-from usseg.pipeline.execution import Execution
 from usseg.pipeline.stage import Input, Stage
 from usseg.stages import STAGES
 

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from usseg.pipeline.artifact import artifact_path, open_artifact
-from usseg.pipeline.runner import run_stage
 from usseg.pipeline.execution import Execution
+from usseg.pipeline.runner import run_stage
 from usseg.stages import STAGES
 
 FEW, MANY = 200, 2000

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from usseg.pipeline.params import read_params
 from usseg.pipeline.execution import Execution
 from usseg.pipeline.inputs import Inputs
+from usseg.pipeline.params import read_params
 from usseg.stages import STAGES
 from usseg.stages.evaluate.stage import EvaluateParams
 

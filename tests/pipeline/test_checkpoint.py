@@ -8,9 +8,9 @@ import pytest
 
 from usseg.pipeline import runner
 from usseg.pipeline.artifact import ArraySpec, open_artifact
-from usseg.pipeline.params import Params
-from usseg.pipeline.checkpoint import Checkpoint, NO_CHECKPOINT
+from usseg.pipeline.checkpoint import NO_CHECKPOINT, Checkpoint
 from usseg.pipeline.execution import Execution
+from usseg.pipeline.params import Params
 from usseg.pipeline.stage import Input, Stage
 
 found: list[bytes | None] = []

@@ -13,8 +13,8 @@ import pytest
 from usseg.pipeline import blocks, integrity, runner
 from usseg.pipeline.artifact import ArraySpec, open_artifact
 from usseg.pipeline.errors import ArtifactError
-from usseg.pipeline.params import Params
 from usseg.pipeline.execution import Execution
+from usseg.pipeline.params import Params
 from usseg.pipeline.stage import Input, Stage
 
 COUNT = 40

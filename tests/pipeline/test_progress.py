@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 from usseg import cli
 from usseg.pipeline import progress, runner
 from usseg.pipeline.artifact import ArraySpec
+from usseg.pipeline.execution import Execution
 from usseg.pipeline.params import Params
 from usseg.pipeline.progress import BlockCount
 from usseg.pipeline.runner import run_stage
-from usseg.pipeline.execution import Execution
 from usseg.pipeline.stage import Input, Stage
 from usseg.stages import STAGES
 

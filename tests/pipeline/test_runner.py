@@ -12,8 +12,8 @@ from PIL import Image
 from usseg.pipeline import blocks, runner
 from usseg.pipeline.artifact import ArraySpec, open_artifact
 from usseg.pipeline.errors import ArtifactError, ParamsError
-from usseg.pipeline.params import Params
 from usseg.pipeline.execution import Execution
+from usseg.pipeline.params import Params
 from usseg.pipeline.stage import Input, Stage
 
 COUNT = 80

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from usseg.pipeline.errors import ParamsError
-from usseg.pipeline.params import read_params
 from usseg.pipeline.inputs import Inputs
+from usseg.pipeline.params import read_params
 from usseg.results.datasets import find_layout
 from usseg.results.datasets.cvat import labelmap_classes
 from usseg.results.datasets.layouts import check, settings_of

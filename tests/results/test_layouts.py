@@ -9,9 +9,9 @@ from PIL import Image
 from scipy.io import savemat
 
 from usseg.pipeline.images import read_image
+from usseg.pipeline.inputs import Inputs
 from usseg.pipeline.labels import LabelValues, label_table, read_labels
 from usseg.pipeline.params import read_params
-from usseg.pipeline.inputs import Inputs
 from usseg.results.datasets import find_layout
 from usseg.results.datasets.layouts import CLASSES, PARTITIONS, Layout, check, settings_of
 from usseg.results.datasets.published import COCO_27, LAYOUTS

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from usseg.pipeline.errors import ArtifactError, ParamsError
 from usseg.pipeline.checkpoint import Checkpoint
+from usseg.pipeline.errors import ArtifactError, ParamsError
 from usseg.stages import STAGES
 from usseg.stages.segmenter import stage
 from usseg.stages.segmenter.methods import METHODS, acg

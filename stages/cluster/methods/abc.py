@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from usseg.pipeline.checkpoint import NO_CHECKPOINT, Checkpoint
 from usseg.pipeline.params import Params
-from usseg.pipeline.checkpoint import Checkpoint, NO_CHECKPOINT
 from usseg.stages.cluster.model import F32, F64, Clustering
 from usseg.stages.cluster.rows import Rows, in_blocks
 

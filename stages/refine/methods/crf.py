@@ -11,8 +11,8 @@ import numpy.typing as npt
 from pydantic import Field
 
 from usseg.pipeline.params import Params, refused
-from usseg.stages.refine.method import CoarseMap, RefineMethod
 from usseg.stages.refine.lattice import F32, Lattice, lattice_of
+from usseg.stages.refine.method import CoarseMap, RefineMethod
 from usseg.stages.refine.voting import U8, of_255
 
 TOGETHER = 8  # labels filtered at a time

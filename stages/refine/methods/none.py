@@ -8,7 +8,6 @@ from usseg.stages.refine.method import CoarseMap, RefineMethod
 from usseg.stages.refine.voting import U8, of_255
 
 
-
 def refine(coarse: CoarseMap, options: NoOptions) -> tuple[npt.NDArray[np.int16], U8]:
     """Labels and foreground (height, width)."""
     return coarse.upsampled, of_255(coarse.upsampled > 0)

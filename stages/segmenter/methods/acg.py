@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from usseg.pipeline.checkpoint import Checkpoint
 from usseg.pipeline.errors import ParamsError
 from usseg.pipeline.methods import on_device
 from usseg.pipeline.params import Params
-from usseg.pipeline.checkpoint import Checkpoint
 from usseg.stages.segmenter.method import F32, F64, I64, FitTokens, SegmenterMethod, Training
 
 
