@@ -74,7 +74,7 @@ def main() -> None:
                 params,
                 Inputs("train", {"crops": artifact}, {}, folder),
                 range(images),
-                Execution(folder, workers=options.workers),
+                Execution(workers=options.workers),
             )
             print(
                 f"{case}: {time.perf_counter() - started:.1f} s with {options.workers} threads, "

@@ -24,6 +24,7 @@ from usseg.pipeline.artifact import BLOCK, artifact_path, open_artifact
 from usseg.pipeline.execution import Execution
 from usseg.pipeline.images import read_image
 from usseg.pipeline.parallel import thread_map
+from usseg.pipeline.project import Project
 from usseg.pipeline.runner import run_stage
 from usseg.stages import STAGES
 from usseg.stages.eigen.affinity import affinity_batch, feature_affinity
@@ -156,8 +157,8 @@ def write_project(folder: Path, edits: dict[str, Any], images: int) -> None:
     content["index"] |= {"root": ".", "splits": {"train": {"images": "photos/*", "labels": None, "ids": None}}}
     content["index"] |= {"classes": [], "label_values": []}
     for dotted, value in edits.items():
-        section, key = dotted.split(".")
-        content[section][key] = value
+        section, _, key = dotted.partition(".")
+        content.setdefault(section, {})[key] = value
     with (folder / "params.yaml").open("w") as stream:
         yaml.dump(content, stream)
 
@@ -167,7 +168,7 @@ def stage_seconds(project: Path, name: str, device: str, batch: int) -> float:
     note = artifact_path(project, name, "train").with_suffix(".run.json")
     note.unlink(missing_ok=True)
     started = time.perf_counter()
-    run_stage(STAGES, name, "train", Execution(project, device=device, batch_size=batch, workers=0))
+    run_stage(Project.open(STAGES, project), name, "train", Execution(device=device, batch_size=batch, workers=0))
     return time.perf_counter() - started
 
 

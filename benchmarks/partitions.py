@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 from usseg.pipeline.artifact import artifact_path, open_artifact
 from usseg.pipeline.execution import Execution
 from usseg.pipeline.inputs import Inputs
+from usseg.pipeline.project import Project
 from usseg.pipeline.runner import run_stage
 from usseg.stages import STAGES
 from usseg.stages.evaluate.partitions import partition_scores
@@ -92,18 +93,17 @@ def main() -> None:
             for name in (options.split, FIT)
         }
         common = {
-            "index": {"root": str(options.folder.resolve()), "splits": splits, "classes": []},
-            "model": {"options": TRAINING},
-            "cluster": {"fit_split": FIT},
+            "index": {"root": str(options.folder.resolve()), "splits": splits, "fit_split": FIT, "classes": []},
+            "segmenter": {"options": TRAINING},
             "refine": {"source": "segments", "method": "none", "options": {}},
         }
-        execution = Execution(project, workers=options.workers)
+        execution = Execution(workers=options.workers)
         content = write_params(project, common)
         for stage in ("index", "features", "eigen"):
-            run_stage(STAGES, stage, options.split, execution)
+            run_stage(Project.open(STAGES, project), stage, options.split, execution)
         started = time.perf_counter()
-        for stage in ("index", "features", "model"):
-            run_stage(STAGES, stage, FIT, execution)
+        for stage in ("index", "features", "segmenter"):
+            run_stage(Project.open(STAGES, project), stage, FIT, execution)
         print(f"trained in {time.perf_counter() - started:.0f} s", flush=True)
         index = open_artifact(artifact_path(project, "index", options.split))
         inputs = Inputs(options.split, {"index": index}, content["index"], project)
@@ -117,9 +117,9 @@ def main() -> None:
                 chosen = {"method": method, "num_segments": count, "background": "none", "options": settings}
                 write_params(project, {**common, "segments": chosen})
                 started = time.perf_counter()
-                run_stage(STAGES, "segments", options.split, execution)
+                run_stage(Project.open(STAGES, project), "segments", options.split, execution)
                 seconds = time.perf_counter() - started
-                run_stage(STAGES, "refine", options.split, execution)
+                run_stage(Project.open(STAGES, project), "refine", options.split, execution)
                 asked = str(count) if method in COUNTS else "-"
                 name = ", ".join([method, *(f"{key}: {value}" for key, value in settings.items())])
                 rows.append(row(name, asked, list(full_size(project, options.split)), truths))

@@ -10,7 +10,6 @@ from usseg.stages.features.stage import STAGE as FEATURES
 from usseg.stages.index.stage import STAGE as INDEX
 from usseg.stages.refine.stage import STAGE as REFINE
 from usseg.stages.report.stage import STAGE as REPORT
-from usseg.stages.segmenter.stage import STAGE as MODEL
 from usseg.stages.segmenter.stage import STAGE as SEGMENTER
 from usseg.stages.segments.stage import STAGE as SEGMENTS
 

@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from usseg.pipeline.artifact import Artifact, artifact_path, open_artifact
 from usseg.pipeline.checkpoint import Checkpoint
 from usseg.pipeline.execution import Execution
+from usseg.pipeline.project import Project as Opened
 from usseg.pipeline.runner import run_stage
 from usseg.stages import STAGES
 
@@ -29,10 +30,10 @@ SMALL = {
         "val": {"images": "images/val/*", "labels": "labels/val/*"},
     },
     "index.classes": ["left", "right"],
-    "features.stride": 8,
+    "features.options.stride": 8,
     "eigen.k": 5,
-    "model.options": {"epochs": 3, "prototypes": 3, "updates": 1},
-    "segments.num_segments": 3,
+    "segmenter.options": {"epochs": 3, "prototypes": 3, "updates": 1},
+    "segments.options.num_segments": 3,
     "cluster.k": 2,
     "refine.method": "none",
     "report.max_images": 2,
@@ -41,13 +42,21 @@ SMALL = {
 
 
 def write_params(project: Path, edits: dict[str, Any]) -> None:
-    """Write params.yaml: that of the project, or the repository's, with the edits (keys like `eigen.k`)."""
+    """Write params.yaml: that of the project, or the repository's, with the edits (keys like `eigen.k`, `cluster.options.n_init`).
+
+    A new method begins with default options.
+    """
     yaml = YAML(typ="safe")
     source = project / "params.yaml"
     content = yaml.load((source if source.exists() else ROOT / "params.yaml").read_text())
     for dotted, value in edits.items():
-        section, key = dotted.split(".")
-        content[section][key] = value
+        section, *parents, key = dotted.split(".")
+        place = content.setdefault(section, {})
+        if key in ("method", "backbone", "affinity") and place.get(key, value) != value:
+            place.pop("options", None)
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[key] = value
     with source.open("w") as stream:
         yaml.dump(content, stream)
 
@@ -109,7 +118,7 @@ class Project:
         write_params(self.path, edits)
 
     def run(self, stage: str, split: str = "train", **options: Any) -> Artifact:
-        return open_artifact(run_stage(STAGES, stage, split, Execution(self.path, **options)))
+        return open_artifact(run_stage(Opened.open(STAGES, self.path), stage, split, Execution(**options)))
 
     def run_all(self, *names: str) -> None:
         """Run stages in order, each for every split it has."""

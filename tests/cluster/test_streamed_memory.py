@@ -32,7 +32,7 @@ from usseg.pipeline.inputs import Inputs
 from usseg.stages.cluster.stage import ClusterParams, run
 folder, params = Path(sys.argv[1]), ClusterParams.model_validate(json.loads(sys.argv[2]))
 crops = open_artifact(folder / "crops.zarr")
-found = run(params, Inputs("train", {"crops": crops}, {"classes": []}, folder), range(crops.num_images), Execution(folder, workers=2))
+found = run(params, Inputs("train", {"crops": crops}, {"classes": []}, folder), range(crops.num_images), Execution(workers=2))
 assert found["counts"].sum() == 8 * crops.num_images
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """

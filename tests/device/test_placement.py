@@ -22,7 +22,7 @@ from usseg.stages import STAGES
     ],
 )
 def test_workers(tmp_path, asked: int, gpu: bool, device: str, workers: int | None) -> None:
-    found = placed(Execution(tmp_path, "cuda:1", workers=asked), gpu=gpu)
+    found = placed(Execution("cuda:1", workers=asked), gpu=gpu)
     assert (found.device, found.workers) == (device, workers)
 
 

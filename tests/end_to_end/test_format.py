@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from usseg.pipeline.artifact import START, ArraySpec, Artifact, artifact_path, open_artifact
-from usseg.pipeline.execution import Execution
 from usseg.pipeline.format import FORMAT
 from usseg.pipeline.params import Params
+from usseg.pipeline.project import Project
 from usseg.pipeline.runner import run_stage
 from usseg.pipeline.stage import Input, Stage
 from usseg.stages import STAGES
@@ -106,6 +106,6 @@ def described(artifact: Artifact) -> str:
 
 def test_the_plumbing_writes_what_its_number_stands_for(project: Path) -> None:
     for name in TABLE:
-        run_stage(TABLE, name, "val", Execution(project))
+        run_stage(Project.open(TABLE, project), name, "val")
     found = "".join(described(open_artifact(artifact_path(project, name, "val"))) for name in ("pixels", "names"))
     assert {FORMAT: hashlib.sha256(found.encode()).hexdigest()[:16]} == WRITTEN

@@ -14,6 +14,7 @@ import dask.system, threadpoolctl, zarr  # once, before the children
 from pathlib import Path
 import numpy as np
 from usseg.pipeline import runner
+from usseg.pipeline.project import Project
 from usseg.pipeline.artifact import ArraySpec
 from usseg.pipeline.params import Params
 from usseg.pipeline.execution import Execution
@@ -82,7 +83,7 @@ def run(project, name, seed, limit):
                 setattr(os, call, mortal(call, limit, counted))
             return real(*args)
         runner.seal = seal
-        runner.run_stage(TABLE, name, "val", Execution(project))
+        runner.run_stage(Project.open(TABLE, project), name, "val")
     counted = []
     text = "index: {root: '.', splits: {val: a}, classes: [], ignore: []}\\n"
     (project / "params.yaml").write_text(text + f"noise: {{seed: {seed if name == 'noise' else 1}}}\\nsum: {{seed: {seed}}}\\n")

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from usseg.pipeline.artifact import artifact_path, open_artifact
-from usseg.pipeline.execution import Execution
+from usseg.pipeline.project import Project
 from usseg.pipeline.runner import run_stage
 from usseg.stages import STAGES
 
@@ -72,7 +72,7 @@ def with_one_large(
 def allocated(project: Path, stage: str) -> int:
     """Run a stage and say how many bytes it held at most."""
     tracemalloc.start()
-    run_stage(STAGES, stage, "train", Execution(project))
+    run_stage(Project.open(STAGES, project), stage, "train")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return peak
@@ -86,7 +86,7 @@ def refined(with_one_large: Path) -> dict[str, int]:
         if name in ("features", "refine", "evaluate"):
             found[name] = allocated(with_one_large, name)
         else:
-            run_stage(STAGES, name, "train", Execution(with_one_large))
+            run_stage(Project.open(STAGES, with_one_large), name, "train")
     return found
 
 

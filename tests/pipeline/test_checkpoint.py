@@ -11,6 +11,7 @@ from usseg.pipeline.artifact import ArraySpec, open_artifact
 from usseg.pipeline.checkpoint import NO_CHECKPOINT, Checkpoint
 from usseg.pipeline.execution import Execution
 from usseg.pipeline.params import Params
+from usseg.pipeline.project import Project
 from usseg.pipeline.stage import Input, Stage
 
 found: list[bytes | None] = []
@@ -54,7 +55,7 @@ def project(tmp_path: Path) -> Path:
     found.clear()
     fail.clear()
     write_params(tmp_path, 1)
-    runner.run_stage(TABLE, "index", "val", Execution(tmp_path))
+    runner.run_stage(Project.open(TABLE, tmp_path), "index", "val")
     return tmp_path
 
 
@@ -68,9 +69,9 @@ def run(project: Path, *, killed: bool = False) -> None:
     fail[:] = [True] * killed
     if killed:
         with pytest.raises(RuntimeError, match="killed"):
-            runner.run_stage(TABLE, "sum", "val", Execution(project))
+            runner.run_stage(Project.open(TABLE, project), "sum", "val")
     else:
-        runner.run_stage(TABLE, "sum", "val", Execution(project))
+        runner.run_stage(Project.open(TABLE, project), "sum", "val")
 
 
 def test_it_is_there_until_the_run_ends(project: Path) -> None:
@@ -100,7 +101,7 @@ def test_of_a_run_killed_while_it_was_published_only_the_checkpoint_is_used(
     with monkeypatch.context() as patched:
         patched.setattr(runner, "publish", killed)
         with pytest.raises(RuntimeError, match="killed"):
-            runner.run_stage(TABLE, "sum", "val", Execution(project))
+            runner.run_stage(Project.open(TABLE, project), "sum", "val")
     run(project)
     assert found == [None, b"half"]
     assert not (project / "artifacts/sum/val.zarr/stray").exists()

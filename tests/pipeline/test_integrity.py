@@ -13,8 +13,8 @@ import pytest
 from usseg.pipeline import blocks, integrity, runner
 from usseg.pipeline.artifact import ArraySpec, open_artifact
 from usseg.pipeline.errors import ArtifactError
-from usseg.pipeline.execution import Execution
 from usseg.pipeline.params import Params
+from usseg.pipeline.project import Project
 from usseg.pipeline.stage import Input, Stage
 
 COUNT = 40
@@ -78,7 +78,7 @@ def project(made: Path, tmp_path: Path) -> Path:
 
 
 def run(project: Path, name: str) -> Path:
-    return runner.run_stage(TABLE, name, "val", Execution(project))
+    return runner.run_stage(Project.open(TABLE, project), name, "val")
 
 
 def flip(path: Path) -> None:

@@ -13,6 +13,7 @@ from usseg.pipeline.artifact import ArraySpec
 from usseg.pipeline.execution import Execution
 from usseg.pipeline.params import Params
 from usseg.pipeline.progress import BlockCount
+from usseg.pipeline.project import Project
 from usseg.pipeline.runner import run_stage
 from usseg.pipeline.stage import Input, Stage
 from usseg.stages import STAGES
@@ -60,20 +61,20 @@ def indexed(tmp_path: Path) -> Path:
     fail_at.clear()
     text = "index: {root: '.', splits: {val: a}, classes: [], ignore: []}\nsquares: {}\n"
     (tmp_path / "params.yaml").write_text(text)
-    run_stage(TABLE, "index", "val", Execution(tmp_path))
+    run_stage(Project.open(TABLE, tmp_path), "index", "val")
     return tmp_path
 
 
 def test_progress_counts_images_and_those_that_a_killed_run_left(indexed: Path) -> None:
     fail_at.append(64)
     seen: list[tuple[int, int]] = []
-    watched = Execution(indexed, progress=lambda done, total: seen.append((done, total)))
+    watched = Execution(progress=lambda done, total: seen.append((done, total)))
     with pytest.raises(RuntimeError):
-        run_stage(TABLE, "squares", "val", watched)
+        run_stage(Project.open(TABLE, indexed), "squares", "val", watched)
     assert sorted(set(seen)) == [(done, COUNT) for done in range(65)]
     fail_at.clear()
     seen.clear()
-    run_stage(TABLE, "squares", "val", watched)
+    run_stage(Project.open(TABLE, indexed), "squares", "val", watched)
     assert sorted(set(seen)) == [(done, COUNT) for done in range(64, COUNT + 1)]
 
 
@@ -81,14 +82,14 @@ def test_progress_of_workers_counts_blocks(indexed: Path, monkeypatch: pytest.Mo
     # The workers import this file as tests.pipeline.test_progress.
     monkeypatch.syspath_prepend(Path(__file__).resolve().parents[2])
     seen: list[int] = []
-    execution = Execution(indexed, workers=2, progress=lambda done, total: seen.append(done))
-    run_stage(TABLE, "squares", "val", execution)
+    execution = Execution(workers=2, progress=lambda done, total: seen.append(done))
+    run_stage(Project.open(TABLE, indexed), "squares", "val", execution)
     assert sorted(seen) in ([0, 32, 64, 80], [0, 16, 48, 80], [0, 32, 48, 80])
 
 
 def test_code_that_workers_do_not_have_is_an_error_and_no_endless_wait(indexed: Path) -> None:
     with pytest.raises(ModuleNotFoundError, match="No module named 'tests'"):
-        run_stage(TABLE, "squares", "val", Execution(indexed, workers=2))
+        run_stage(Project.open(TABLE, indexed), "squares", "val", Execution(workers=2))
 
 
 EACH = ("features", "eigen", "segments", "crops", "refine")
@@ -100,8 +101,8 @@ def test_stages_count_each_image_of_a_block(tiny_project) -> None:
     assert images > 1
     for stage in ("features", "eigen", "segments", "crops", "cluster", "assign", "refine", "evaluate"):
         seen: list[tuple[int, int]] = []
-        execution = Execution(tiny_project.path, progress=lambda done, total, seen=seen: seen.append((done, total)))
-        run_stage(STAGES, stage, "train", execution)
+        execution = Execution(progress=lambda done, total, seen=seen: seen.append((done, total)))
+        run_stage(Project.open(STAGES, tiny_project.path), stage, "train", execution)
         if stage in EACH:
             assert sorted(set(seen)) == [(done, images) for done in range(images + 1)], stage
         if stage in (*EACH, "assign", "evaluate"):

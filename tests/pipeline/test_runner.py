@@ -12,8 +12,8 @@ from PIL import Image
 from usseg.pipeline import blocks, runner
 from usseg.pipeline.artifact import ArraySpec, open_artifact
 from usseg.pipeline.errors import ArtifactError, ParamsError
-from usseg.pipeline.execution import Execution
 from usseg.pipeline.params import Params
+from usseg.pipeline.project import Project
 from usseg.pipeline.stage import Input, Stage
 
 COUNT = 80
@@ -82,7 +82,7 @@ def tree(path: Path) -> dict[str, bytes]:
 
 
 def run(project: Path, name: str) -> Path:
-    return runner.run_stage(TABLE, name, "val", Execution(project))
+    return runner.run_stage(Project.open(TABLE, project), name, "val")
 
 
 def test_resumes_from_finished_blocks_with_equal_bytes(project: Path) -> None:
@@ -148,7 +148,7 @@ def test_input_made_with_other_params_is_refused(project: Path) -> None:
 
 def test_unknown_split_and_section(project: Path) -> None:
     with pytest.raises(ParamsError, match=r"no split 'vall' here; did you mean 'val'\? \(known: val\)"):
-        runner.run_stage(TABLE, "index", "vall", Execution(project))
+        runner.run_stage(Project.open(TABLE, project), "index", "vall")
     with (project / "params.yaml").open("a") as stream:
         stream.write("powr: {}\n")
     with pytest.raises(ParamsError, match=r"powr: no such stage; did you mean 'power'\?"):
@@ -313,7 +313,7 @@ def choose(project: Path, name: str, takes: str, *, if_needed: bool = True) -> P
         "index: {root: '.', splits: {val: a}, classes: [], ignore: []}\n"
         f"power: {{power: 2}}\nresult: {{takes: {takes}}}\npage: {{}}\n"
     )
-    return runner.run_stage(CHOICE, name, "val", Execution(project), if_needed=if_needed)
+    return runner.run_stage(Project.open(CHOICE, project), name, "val")
 
 
 def test_what_no_chosen_method_reads_is_left_empty(project: Path) -> None:

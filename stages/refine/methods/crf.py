@@ -3,8 +3,8 @@
 Own mean field on the permutohedral lattice: pydensecrf, which the originals use, has no wheels and no longer compiles (Python 3.11).
 """
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
