@@ -46,6 +46,9 @@ class Input:
     calls: tuple[str, ...] = ()
 
 
+Progress = Callable[[int, int], None]  # what is done, of how much
+
+
 def no_progress(done: int, total: int) -> None:
     """Report nothing."""
 
@@ -92,7 +95,7 @@ class Execution:
     batch_size: int = 8
     workers: int = 1
     scheduler: str | None = None
-    progress: Callable[[int, int], None] = no_progress
+    progress: Progress = no_progress
     checkpoint: Checkpoint = NO_CHECKPOINT
 
     @property
