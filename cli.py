@@ -1,10 +1,6 @@
 """The usseg command: parse, look up the stage, call the runner, print one-line errors."""
 
-import json
-import logging
-import sys
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from usseg.pipeline.errors import ParamsError, UssegError
+from usseg.pipeline.errors import UssegError
+from usseg.pipeline.terminal import log_to_terminal, one_line, printable
 
 if TYPE_CHECKING:
     from usseg.pipeline.stage import Execution, Stage
@@ -63,8 +60,6 @@ dataset_app = typer.Typer(help="Public datasets as they are distributed.", no_ar
 app.add_typer(stage_app, name="stage")
 app.add_typer(recipe_app, name="recipe")
 app.add_typer(dataset_app, name="dataset")
-log = logging.getLogger("usseg")
-NOISY = ("distributed", "fontTools", "matplotlib", "PIL", "timm", "httpx", "httpx2", "huggingface_hub", "faiss")
 
 ProjectOption = Annotated[Path, typer.Option("--project", help="The folder that holds params.yaml.")]
 LayoutOption = Annotated[str, typer.Option(help="A name of `usseg dataset list`.")]
@@ -96,41 +91,20 @@ def usseg(version: VersionOption = False) -> None:
 @contextmanager
 def one_line_errors(debug: bool) -> Iterator[None]:
     """Print the user's mistakes as one line and exit with 1; `--debug` shows the traceback."""
-    lines = logging.StreamHandler(sys.stderr)
-    lines.setFormatter(PrintableFormatter("%(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[lines], force=True)
-    for noisy in NOISY:
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    logging.getLogger("huggingface_hub").propagate = False  # it prints its lines itself
-    logging.captureWarnings(True)
-    warnings.formatwarning = lambda message, *_, **__: " ".join(str(message).split())
+    log_to_terminal()
     try:
         yield
     except (UssegError, ValueError, OSError) as error:
         if debug:
             raise
-        message = printable(" ".join(str(error).split()))
         prefix = "" if isinstance(error, UssegError) else f"{type(error).__name__}: "
-        typer.echo(f"usseg: {prefix}{message}", err=True)
+        typer.echo(f"usseg: {prefix}{printable(one_line(error))}", err=True)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         if debug:
             raise
         typer.echo("usseg: interrupted; the same command continues where it stopped", err=True)
         raise typer.Exit(130) from None
-
-
-class PrintableFormatter(logging.Formatter):
-    """Messages as `printable` shows them: they hold file names, which come from elsewhere."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        """The text of a record, in one line."""
-        return printable(super().formatMessage(record))
-
-
-def printable(text: str) -> str:
-    """Text without what a terminal obeys or cannot show: written as Python's escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def execution_of(
@@ -179,15 +153,6 @@ def stages_of_the_pipeline() -> None:
     """Run one stage for one split."""
 
 
-def check_params(content: Mapping[str, Any]) -> None:
-    """Refuse what does not go together, and say where there would be fewer labels than classes."""
-    from usseg.pipeline.sections import check_sections
-    from usseg.stages import STAGES
-    from usseg.stages.evaluate.stage import warn_of_few_clusters
-
-    warn_of_few_clusters(check_sections(STAGES, content))
-
-
 @recipe_app.command("list")
 def recipe_list() -> None:
     """List the recipes with one line each."""
@@ -206,6 +171,7 @@ def recipe_apply(
     debug: DebugOption = False,
 ) -> None:
     """Write a recipe into params.yaml: every param but seeds, weights, images and report; comments stay."""
+    from usseg.results.params_file import check_params
     from usseg.results.recipes import apply_recipe
     from usseg.stages import STAGES
 
@@ -242,18 +208,10 @@ def dataset_apply(
     folder: Path, layout: LayoutOption, project: ProjectOption = Path(), debug: DebugOption = False
 ) -> None:
     """Write a dataset's splits, classes and label values into the index section of params.yaml."""
-    from usseg.pipeline.params import read_params
-    from usseg.results.datasets import find_layout
-    from usseg.results.datasets.layouts import settings_of
-    from usseg.results.recipes import write_settings
+    from usseg.results.datasets import apply_dataset
 
     with one_line_errors(debug):
-        if not folder.is_dir():
-            raise ParamsError(f"no folder {folder}; name the one that holds the dataset")
-        # What params.yaml says is relative to the project, not to where the command is given.
-        root = folder if (project / folder).resolve() == folder.resolve() else folder.resolve()
-        settings = settings_of(find_layout(layout, root), root, read_params(project.resolve()))
-        for change in write_settings(project.resolve(), settings, check=check_params):
+        for change in apply_dataset(project, folder, layout):
             typer.echo(change)
 
 
@@ -312,19 +270,11 @@ def describe(path: Path, debug: DebugOption = False) -> None:
     """Say what an artifact holds: arrays, axes, units and the params that made it."""
     with one_line_errors(debug):
         from rich.console import Console
-        from rich.text import Text
 
         from usseg.pipeline.artifact import open_artifact
-        from usseg.results.tables import arrays_table
+        from usseg.results.tables import print_artifact
 
-        artifact = open_artifact(path)
-        attrs = artifact.attrs
-        console = Console()
-        title = Text(f"{attrs['stage']}@{attrs['split']}", style="bold")
-        version = f"schema version {attrs['version']}, content {attrs['content'][:12]}"
-        console.print(title + Text(f"  {attrs['num_images']} images, {version}", style="not bold"))
-        console.print(arrays_table(artifact))
-        console.print_json(json.dumps(attrs["params"]))
+        print_artifact(open_artifact(path), Console())
 
 
 @app.command()

@@ -10,6 +10,7 @@ from usseg.pipeline.errors import ArtifactError
 from usseg.results.metrics import main_scores, metrics_path, read_metrics, shown
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
 
@@ -34,6 +35,18 @@ def scores_table(project: Path, splits: Sequence[str]) -> "Table":
             table.add_row(Text(f"{prefix}{name}"), *(shown(scores.get(name)) for scores in values.values()))
         table.add_section()
     return table
+
+
+def print_artifact(artifact: Artifact, console: "Console") -> None:
+    """Print what an artifact holds: its name, its arrays, and the params that made it."""
+    from rich.text import Text
+
+    attrs = artifact.attrs
+    title = Text(f"{attrs['stage']}@{attrs['split']}", style="bold")
+    version = f"schema version {attrs['version']}, content {attrs['content'][:12]}"
+    console.print(title + Text(f"  {attrs['num_images']} images, {version}", style="not bold"))
+    console.print(arrays_table(artifact))
+    console.print_json(json.dumps(attrs["params"]))
 
 
 def arrays_table(artifact: Artifact) -> "Table":

@@ -1,20 +1,19 @@
-"""Recipes: named sets of params that reproduce one published system, written into params.yaml with comments kept.
+"""Recipes: named sets of params that reproduce one published system, written into params.yaml.
 
 A recipe is a file of this folder, `<name>.toml`. Its first lines say what it is (`summary`), where its numbers are from (`source`) and which
 scores the source states (`claims`). A table a section holds params, on top of those of the recipe that `based_on` names.
 """
 
-import io
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from usseg.pipeline.artifact import write_file
 from usseg.pipeline.errors import ParamsError
-from usseg.pipeline.params import PARAMS_FILE, nearest, read_params, refused
+from usseg.pipeline.params import nearest
+from usseg.results.params_file import Check, Settings, write_settings
 
 if TYPE_CHECKING:
     from usseg.pipeline.stage import Stage
@@ -23,8 +22,6 @@ FOLDER = Path(__file__).parent
 # Keys that no recipe sets to a default: they belong to the images and the machine.
 USERS = ("seed", "weights", "fit_split")
 USERS_SECTIONS = ("index", "report")
-Settings = Mapping[str, Mapping[str, Any]]
-Check = Callable[[Mapping[str, Any]], object]
 
 
 @dataclass(frozen=True)
@@ -80,54 +77,3 @@ def apply_recipe(
     if root is not None:
         settings.setdefault("index", {})["root"] = root
     yield from write_settings(project, settings, check=check) or [f"params.yaml already holds recipe {name}"]
-
-
-def laid_out(value: Any) -> Any:
-    """Lists and mappings of scalars as YAML on one line."""
-    from ruamel.yaml.comments import CommentedMap, CommentedSeq
-
-    if not isinstance(value, list | Mapping):
-        return value
-    items = value if isinstance(value, list) else list(value.values())
-    seq_or_map: Any = (
-        CommentedSeq(map(laid_out, value))
-        if isinstance(value, list)
-        else CommentedMap({key: laid_out(item) for key, item in value.items()})
-    )
-    if not any(isinstance(item, list | Mapping) for item in items):
-        seq_or_map.fa.set_flow_style()
-    return seq_or_map
-
-
-def write_settings(project: Path, settings: Settings, *, check: Check | None = None) -> list[str]:
-    """Write settings by section into params.yaml, comments and other keys kept; returns a line per changed key.
-
-    Raises:
-        ParamsError: no usable params.yaml, or what `check` refuses of the new content; nothing is written.
-    """
-    from ruamel.yaml import YAML
-
-    read_params(project)
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 120
-    yaml.representer.add_representer(
-        type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null")
-    )
-    path = project / PARAMS_FILE
-    content = yaml.load(path.read_text(encoding="utf-8"))
-    changes = []
-    for section, keys in settings.items():
-        if not isinstance(content.setdefault(section, {}), Mapping):
-            raise refused(section, content[section], "a section with keys is needed")
-        for key, value in keys.items():
-            before = content[section].get(key)
-            if before != value or key not in content[section]:
-                content[section][key] = laid_out(value)
-                changes.append(f"{section}.{key}: {before!r} -> {value!r}")
-    text = io.StringIO()
-    yaml.dump(content, text)
-    if check:
-        check(YAML(typ="safe").load(text.getvalue()))
-    write_file(path, text.getvalue().encode())
-    return changes
