@@ -1,7 +1,7 @@
 """The usseg command: parse, call, print one-line errors."""
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from usseg.pipeline.messages import one_line_errors
+from usseg.pipeline.errors import UssegError
+from usseg.pipeline.terminal import log_to_terminal, one_line, printable
 
 if TYPE_CHECKING:
     from usseg.pipeline.execution import Execution
@@ -88,6 +89,25 @@ DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback o
 @app.callback()
 def usseg(version: VersionOption = False) -> None:
     """Unlabelled images -> semantic segmentations, stage by stage."""
+
+
+@contextmanager
+def one_line_errors(debug: bool) -> Iterator[None]:
+    """Print the user's mistakes as one line and exit with 1; `--debug` shows the traceback."""
+    log_to_terminal()
+    try:
+        yield
+    except (UssegError, ValueError, OSError) as error:
+        if debug:
+            raise
+        prefix = "" if isinstance(error, UssegError) else f"{type(error).__name__}: "
+        typer.echo(f"usseg: {prefix}{printable(one_line(error))}", err=True)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        typer.echo("usseg: interrupted; the same command continues where it stopped", err=True)
+        raise typer.Exit(130) from None
 
 
 def folder_of(project: Path | None) -> Path:
@@ -213,15 +233,6 @@ def methods(
             Console().print(table)
 
 
-def check_params(content: Mapping[str, Any]) -> None:
-    """Refuse what does not go together, and say where there would be fewer labels than classes."""
-    from usseg.pipeline.project import resolved_params
-    from usseg.stages import STAGES
-    from usseg.stages.evaluate.stage import warn_of_few_clusters
-
-    warn_of_few_clusters(resolved_params(STAGES, content))
-
-
 @recipe_app.command("list")
 def recipe_list() -> None:
     """List the recipes with one line each."""
@@ -240,6 +251,7 @@ def recipe_apply(
     debug: DebugOption = False,
 ) -> None:
     """Write a recipe into params.yaml: every section but index and report, seeds and weights aside; comments stay."""
+    from usseg.results.params_file import check_params
     from usseg.results.recipes import apply_recipe
     from usseg.stages import STAGES
 
@@ -274,10 +286,10 @@ def dataset_check(folder: Path, layout: LayoutOption, debug: DebugOption = False
 @dataset_app.command("apply")
 def dataset_apply(folder: Path, layout: LayoutOption, project: FolderOption = None, debug: DebugOption = False) -> None:
     """Write a dataset's splits, classes and label values into the index section of params.yaml."""
-    from usseg.results.datasets import write_dataset
+    from usseg.results.datasets import apply_dataset
 
     with one_line_errors(debug):
-        for change in write_dataset(folder_of(project), folder, layout, check=check_params):
+        for change in apply_dataset(folder_of(project), folder, layout):
             typer.echo(change)
 
 
@@ -322,13 +334,9 @@ def describe(path: Path, debug: DebugOption = False) -> None:
         from rich.console import Console
 
         from usseg.pipeline.artifact import open_artifact
-        from usseg.results.tables import arrays_table, artifact_title
+        from usseg.results.tables import print_artifact
 
-        artifact = open_artifact(path)
-        console = Console()
-        console.print(artifact_title(artifact))
-        console.print(arrays_table(artifact))
-        console.print_json(json.dumps(artifact.params))
+        print_artifact(open_artifact(path), Console())
 
 
 @app.command()

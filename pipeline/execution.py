@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from usseg.pipeline.checkpoint import NO_CHECKPOINT, Checkpoint
 
+Progress = Callable[[int, int], None]  # gets how much is done, and of how much
+
 
 def no_progress(done: int, total: int) -> None:
     """Report nothing."""
@@ -22,7 +24,7 @@ class Execution:
     batch_size: int = 8
     workers: int = 1
     scheduler: str | None = None
-    progress: Callable[[int, int], None] = no_progress
+    progress: Progress = no_progress
     checkpoint: Checkpoint = NO_CHECKPOINT
 
     @property

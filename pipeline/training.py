@@ -16,10 +16,11 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from usseg.pipeline.checkpoint import NO_CHECKPOINT, Checkpoint
 from usseg.pipeline.errors import ParamsError
+from usseg.pipeline.execution import Progress, no_progress
 from usseg.pipeline.feed import Feed
 from usseg.pipeline.seeding import gpus, random_state, set_random_state, step_seed
-from usseg.pipeline.stage import NO_CHECKPOINT, Checkpoint, no_progress
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
@@ -140,7 +141,7 @@ def train(
     order: Callable[[], I64] | None = None,
     state: Mapping[str, Stateful],
     checkpoint: Checkpoint = NO_CHECKPOINT,
-    progress: Callable[[int, int], None] = no_progress,
+    progress: Progress = no_progress,
     watch: Callable[[F64], None] = no_watch,
     mean: Callable[[Sequence[float]], Any] = np.mean,
 ) -> F64:
@@ -161,7 +162,7 @@ def train(
         steps: end after so many steps, also in the middle of an epoch; None: after the last epoch.
         ragged: whether the last batch of an epoch may be shorter than the others; otherwise its items wait for another epoch.
         order: None, or a function that draws a permutation of the items, int64 (item,), from torch's generator. Torch is then not
-            seeded before a step: its generator, as the caller has seeded it, runs on from draw to draw.
+            seeded before a step: its generator, as the caller has seeded it, runs on from draw to draw, and `seed` is not used.
         state: everything that a step changes, by name.
         checkpoint: where a run that was killed goes on from.
         progress: called with the items that are done, over all epochs, and their total: at the start and after each step.

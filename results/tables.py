@@ -13,8 +13,8 @@ from usseg.pipeline.stage import Stage
 from usseg.results.metrics import main_scores, metrics_path, read_metrics, shown
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
 
 def scores_table(project: Path, splits: Sequence[str]) -> "Table":
@@ -40,6 +40,18 @@ def scores_table(project: Path, splits: Sequence[str]) -> "Table":
     return table
 
 
+def print_artifact(artifact: Artifact, console: "Console") -> None:
+    """Print what an artifact holds: its name, its arrays, and the params that made it."""
+    from rich.text import Text
+
+    attrs = artifact.attrs
+    title = Text(f"{attrs['stage']}@{attrs['split']}", style="bold")
+    version = f"schema version {attrs['version']}, content {attrs['content'][:12]}"
+    console.print(title + Text(f"  {attrs['num_images']} images, {version}", style="not bold"))
+    console.print(arrays_table(artifact))
+    console.print_json(json.dumps(attrs["params"]))
+
+
 def arrays_table(artifact: Artifact) -> "Table":
     """The arrays of an artifact, a row each."""
     from rich.table import Table
@@ -63,16 +75,6 @@ def stored_shape(path: Path) -> list[int]:
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         state = "missing" if isinstance(error, OSError) else "damaged"
         raise ArtifactError(f"{path}: array {state}; remove the artifact and run its stage again") from None
-
-
-def artifact_title(artifact: Artifact) -> "Text":
-    """Stage, split, images and content of an artifact."""
-    from rich.text import Text
-
-    attrs = artifact.attrs
-    title = Text(f"{attrs['stage']}@{attrs['split']}", style="bold")
-    version = f"schema version {attrs['version']}, content {attrs['content'][:12]}"
-    return title + Text(f"  {attrs['num_images']} images, {version}", style="not bold")
 
 
 def params_tables(project: Project, stage: str) -> Iterator["Table"]:

@@ -7,7 +7,7 @@ from usseg.pipeline.params import nearest, read_params
 from usseg.results.datasets.cvat import cvat_layout
 from usseg.results.datasets.layouts import Layout, settings_of
 from usseg.results.datasets.published import LAYOUTS
-from usseg.results.recipes import Check, write_settings
+from usseg.results.params_file import check_params, write_settings
 
 CVAT = {"cvat": "segmentation masks as CVAT exports them, classes and colours from labelmap.txt"}
 SUMMARIES = {**{layout.name: layout.summary for layout in LAYOUTS.values()}, **CVAT}
@@ -26,20 +26,15 @@ def find_layout(name: str, root: Path | None = None) -> Layout:
     return LAYOUTS[name]
 
 
-def write_dataset(project: Path, folder: Path, layout: str, *, check: Check) -> list[str]:
-    """Write a dataset's splits, classes, label values and scoring into params.yaml; returns a line per changed key.
-
-    Args:
-        project: the project folder.
-        folder: that holds the dataset. A relative one stays as it is where it means the same from the project.
-        layout: a name of `SUMMARIES`.
-        check: refuses what does not go together.
+def apply_dataset(project: Path, folder: Path, layout: str) -> list[str]:
+    """Write what params.yaml says of the dataset in a folder; returns a line per changed key.
 
     Raises:
-        ParamsError: no such folder or layout, or what `check` refuses.
+        ParamsError: no such folder or layout, no usable params.yaml, or settings that do not go together; nothing is written.
     """
     if not folder.is_dir():
         raise ParamsError(f"no folder {folder}; name the one that holds the dataset")
+    # What params.yaml says is relative to the project, not to where the command is given.
     root = folder if (project / folder).resolve() == folder.resolve() else folder.resolve()
-    settings = settings_of(find_layout(layout, root), root, read_params(project))
-    return write_settings(project, settings, check=check)
+    settings = settings_of(find_layout(layout, root), root, read_params(project.resolve()))
+    return write_settings(project.resolve(), settings, check=check_params)

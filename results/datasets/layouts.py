@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from usseg.pipeline.errors import ImageError, ParamsError
+from usseg.results.params_file import Settings
 from usseg.stages.index.list_file import listed
 from usseg.stages.index.listing import files_of, truth_files
 
-Settings = Mapping[str, Mapping[str, Any]]
 Splits = Mapping[str, Mapping[str, str | None]]
 # How a dataset is scored, and what that asks of the stages before.
 CLASSES: Settings = {"refine": {"source": "assign"}, "evaluate": {"method": "classes"}}

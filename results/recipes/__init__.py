@@ -4,18 +4,17 @@ A recipe is a file of this folder, `<name>.toml`. Its first lines say what it is
 scores the source states (`claims`). A table a section holds params, on top of those of the recipe that `based_on` names.
 """
 
-import io
 import tomllib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from usseg.pipeline.artifact import write_file
 from usseg.pipeline.errors import ParamsError
-from usseg.pipeline.params import PARAMS_FILE, nearest, read_params, refused
+from usseg.pipeline.params import nearest, read_params
 from usseg.pipeline.project import todays_sections
+from usseg.results.params_file import Check, Settings, write_settings
 
 if TYPE_CHECKING:
     from usseg.pipeline.stage import Stage
@@ -24,8 +23,6 @@ FOLDER = Path(__file__).parent
 USERS = ("seed",)  # keys that no recipe touches, and options: they belong to the machine
 USERS_OPTIONS = ("weights",)
 USERS_SECTIONS = ("index", "report")
-Settings = Mapping[str, Mapping[str, Any]]
-Check = Callable[[Mapping[str, Any]], object]
 
 
 @dataclass(frozen=True)
@@ -89,63 +86,3 @@ def apply_recipe(
     whole = [section for section in stages if section not in USERS_SECTIONS]
     changes = write_settings(project, settings, whole=whole, check=check)
     yield from changes or [f"params.yaml already holds recipe {name}"]
-
-
-def laid_out(value: Any) -> Any:
-    """Lists and mappings of scalars as YAML on one line."""
-    from ruamel.yaml.comments import CommentedMap, CommentedSeq
-
-    if not isinstance(value, list | Mapping):
-        return value
-    items = value if isinstance(value, list) else list(value.values())
-    seq_or_map: Any = (
-        CommentedSeq(map(laid_out, value))
-        if isinstance(value, list)
-        else CommentedMap({key: laid_out(item) for key, item in value.items()})
-    )
-    if not any(isinstance(item, list | Mapping) for item in items):
-        seq_or_map.fa.set_flow_style()
-    return seq_or_map
-
-
-def write_settings(
-    project: Path, settings: Settings, *, whole: Collection[str] = (), check: Check | None = None
-) -> list[str]:
-    """Write settings by section into params.yaml, comments kept; returns a line per changed key.
-
-    Keys that the settings do not name stay, but not in the sections of `whole`. A section without keys is left out.
-
-    Raises:
-        ParamsError: no usable params.yaml, or what `check` refuses of the new content; nothing is written.
-    """
-    from ruamel.yaml import YAML
-
-    read_params(project)
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 120
-    yaml.representer.add_representer(
-        type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null")
-    )
-    path = project / PARAMS_FILE
-    content = yaml.load(path.read_text(encoding="utf-8"))
-    changes = []
-    for section, keys in settings.items():
-        present = content.setdefault(section, {})
-        if not isinstance(present, Mapping):
-            raise refused(section, present, "a section with keys is needed")
-        for key in [key for key in present if section in whole and key not in keys]:
-            changes.append(f"{section}.{key}: {present.pop(key)!r} -> its default")
-        for key, value in keys.items():
-            before = present.get(key)
-            if before != value or key not in present:
-                present[key] = laid_out(value)
-                changes.append(f"{section}.{key}: {before!r} -> {value!r}")
-        if not present:
-            del content[section]
-    text = io.StringIO()
-    yaml.dump(content, text)
-    if check:
-        check(YAML(typ="safe").load(text.getvalue()))
-    write_file(path, text.getvalue().encode())
-    return changes

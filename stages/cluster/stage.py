@@ -119,7 +119,8 @@ def run(params: ClusterParams, inputs: Inputs, images: range, execution: Executi
         scaled = (scaling(features) for features in segment_rows(crops, "features"))
         rows = on_disk(scaled, scaling.channels, crops.path.parent, ordered)
         settings = {"k": params.k, "seed": params.seed, "options": options}
-        clustering = method.fit(rows, weights, **settings, device=execution.device, checkpoint=execution.checkpoint)
+        run = {"device": execution.device, "checkpoint": execution.checkpoint, "progress": execution.progress}
+        clustering = method.fit(rows, weights, **settings, **run)
     counts = np.zeros(len(clustering.centers), np.int64)
     for block in rows:
         counts += np.bincount(method.predict(clustering, block, options), minlength=len(counts))

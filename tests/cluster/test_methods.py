@@ -51,8 +51,9 @@ def test_the_same_seed_gives_the_same_bits(method) -> None:
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
 
 
-@pytest.mark.parametrize("limit", [1, 3, 4])
+@pytest.mark.parametrize("limit", [1, 3, 4, 8, 12])
 def test_a_training_goes_on_from_a_checkpoint_as_if_nothing_had_happened(limit: int, checkpoints) -> None:
+    """Also from the middle of one of the 4 epochs, of 3 batches each."""
     method, rows = METHODS["abc"], blobs()
     settings = {"k": 3, "seed": 0, "options": method.Options(**QUICK["abc"], batch=16)}
     interrupted = checkpoints(limit=limit)
@@ -60,9 +61,19 @@ def test_a_training_goes_on_from_a_checkpoint_as_if_nothing_had_happened(limit: 
         method.fit(rows, np.ones(60), checkpoint=interrupted, **settings)
     rest = checkpoints(interrupted.kept[-1])
     found, whole = method.fit(rows, np.ones(60), checkpoint=rest, **settings), method.fit(rows, np.ones(60), **settings)
-    assert len(rest.kept) == 1 + 4 - limit
+    assert len(rest.kept) == 1 + 12 - limit
     for name in ("centers", "history", "weights"):
         np.testing.assert_array_equal(getattr(found, name), getattr(whole, name))
+
+
+def test_a_training_shows_its_progress_and_a_loss_that_is_not_finite_is_one_line() -> None:
+    shown: list[tuple[int, int]] = []
+    method, rows = METHODS["abc"], blobs()
+    run = {"k": 3, "seed": 0, "options": method.Options(**QUICK["abc"], batch=25)}
+    method.fit(rows, np.ones(60), progress=lambda done, total: shown.append((done, total)), **run)
+    assert shown == [(done, 200) for done in range(0, 201, 25)]
+    with pytest.raises(ParamsError, match=r"abc: the loss is nan in epoch 1 of 4; lower cluster\.options\.lr"):
+        method.fit(np.full_like(rows, np.nan), np.ones(60), **run)
 
 
 @pytest.mark.parametrize("seed", range(3))

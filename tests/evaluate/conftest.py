@@ -73,9 +73,7 @@ def evaluate(tmp_path: Path) -> Callable[..., dict[str, Any]]:
         }
         settings = {"root": ".", "classes": [], "ignore": [255], "label_values": [], **(index or {})}
         inputs = Inputs("val", artifacts, settings, tmp_path)
-        values = STAGES["evaluate"].run(
-            EvaluateParams(**{**DEFAULTS, **params}), inputs, range(len(maps)), Execution()
-        )
+        values = STAGES["evaluate"].run(EvaluateParams(**{**DEFAULTS, **params}), inputs, range(len(maps)), Execution())
         files = values["files"]
         metrics = json.loads(files["metrics/val.json"], parse_constant=pytest.fail)
         assert values["name"] == [name for name, value in metrics.items() if isinstance(value, float)]

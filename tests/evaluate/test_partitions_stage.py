@@ -11,7 +11,7 @@ from usseg.pipeline.opening import open_inputs
 from usseg.pipeline.params import read_params
 from usseg.results.datasets import find_layout
 from usseg.results.datasets.layouts import settings_of
-from usseg.results.recipes import write_settings
+from usseg.results.params_file import write_settings
 from usseg.stages import STAGES
 from usseg.stages.evaluate.partitions import partition_scores
 

@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from usseg.pipeline import training
+from usseg.pipeline.checkpoint import Checkpoint
 from usseg.pipeline.errors import ParamsError
 from usseg.pipeline.feed import Feed
 from usseg.pipeline.seeding import seeded
-from usseg.pipeline.stage import Checkpoint
 from usseg.pipeline.training import Batch, Record, curve_csv, train
 from usseg.pipeline.weights import flat_weights, load_weights
 

@@ -18,7 +18,9 @@ def metrics(project: Path) -> dict:
 def test_pairs_score_as_the_pipeline_does(finished_project, tmp_path: Path) -> None:
     finished_project.set({"segments.options.n_init": 3})
     folder, execution = tmp_path / "grid", Execution()
-    pairs = list(run_pairs(Project.open(STAGES, finished_project.path), folder, ["spectral", "acg"], ["kmeans", "ot"], execution))
+    pairs = list(
+        run_pairs(Project.open(STAGES, finished_project.path), folder, ["spectral", "acg"], ["kmeans", "ot"], execution)
+    )
     assert [(p.segments, p.cluster) for p in pairs] == [
         *(("spectral", "kmeans"), ("spectral", "ot")),
         *(("acg", "kmeans"), ("acg", "ot")),
@@ -36,17 +38,26 @@ def test_pairs_score_as_the_pipeline_does(finished_project, tmp_path: Path) -> N
 
 def test_a_second_run_computes_nothing(finished_project, tmp_path: Path) -> None:
     execution = Execution()
-    first = list(run_pairs(Project.open(STAGES, finished_project.path), tmp_path / "grid", ["kmeans"], ["ot"], execution))
+    first = list(
+        run_pairs(Project.open(STAGES, finished_project.path), tmp_path / "grid", ["kmeans"], ["ot"], execution)
+    )
     notes = {path: path.read_bytes() for path in (tmp_path / "grid/kmeans").rglob("[!.]*.run.json")}
     assert len(notes) == 2 + 2 + 1 + 2 * 3
-    assert list(run_pairs(Project.open(STAGES, finished_project.path), tmp_path / "grid", ["kmeans"], ["ot"], execution)) == first
+    assert (
+        list(run_pairs(Project.open(STAGES, finished_project.path), tmp_path / "grid", ["kmeans"], ["ot"], execution))
+        == first
+    )
     assert notes == {path: path.read_bytes() for path in notes}
 
 
 def test_objects_are_compared_without_clusters(finished_project, tmp_path: Path) -> None:
     edits = {"segments.background": "border", "refine.source": "segments", "evaluate.method": "objects"}
     finished_project.set(edits)
-    pairs = list(run_pairs(Project.open(STAGES, finished_project.path), tmp_path, ["fiedler", "tokencut"], ["kmeans"], Execution()))
+    pairs = list(
+        run_pairs(
+            Project.open(STAGES, finished_project.path), tmp_path, ["fiedler", "tokencut"], ["kmeans"], Execution()
+        )
+    )
     assert [p.segments for p in pairs] == ["fiedler", "tokencut"]
     for pair in pairs:
         made = {path.parent.name for path in (pair.project.root / "artifacts").glob("*/val.zarr")}
@@ -60,7 +71,9 @@ def test_a_root_below_the_home_folder(finished_project, tmp_path: Path, monkeypa
     monkeypatch.setenv("HOME", str(finished_project.path))
     finished_project.set({"index.root": "~/data"})
     finished_project.run_all("index", "features")
-    pairs = list(run_pairs(Project.open(STAGES, finished_project.path), tmp_path / "grid", ["kmeans"], ["kmeans"], Execution()))
+    pairs = list(
+        run_pairs(Project.open(STAGES, finished_project.path), tmp_path / "grid", ["kmeans"], ["kmeans"], Execution())
+    )
     assert metrics(pairs[0].project.root)["labelled"]
 
 

@@ -12,7 +12,7 @@ from usseg.pipeline.params import read_params
 from usseg.results.datasets import find_layout
 from usseg.results.datasets.cvat import labelmap_classes
 from usseg.results.datasets.layouts import check, settings_of
-from usseg.results.recipes import write_settings
+from usseg.results.params_file import write_settings
 
 LABELMAP = "# label:color_rgb:parts:actions\nbackground:0,0,0::\nroad:128,64,128::\nsign post:220,220,0:a,b:\n"
 ROAD, POST = (128, 64, 128), (220, 220, 0)

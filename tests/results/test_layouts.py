@@ -15,7 +15,7 @@ from usseg.pipeline.params import read_params
 from usseg.results.datasets import find_layout
 from usseg.results.datasets.layouts import CLASSES, PARTITIONS, Layout, check, settings_of
 from usseg.results.datasets.published import COCO_27, LAYOUTS
-from usseg.results.recipes import write_settings
+from usseg.results.params_file import write_settings
 
 SIZE = (24, 32)
 BOXES = {"voc2007-objects", "voc2012-objects", "coco20k"}

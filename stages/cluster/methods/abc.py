@@ -1,8 +1,5 @@
 """Attention-based clustering: a small transformer whose labels balance themselves through bounds on cluster sizes."""
 
-import io
-from collections.abc import Callable
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -10,7 +7,12 @@ import numpy.typing as npt
 from pydantic import Field
 
 from usseg.pipeline.checkpoint import NO_CHECKPOINT, Checkpoint
+from usseg.pipeline.execution import Progress, no_progress
+from usseg.pipeline.feed import Feed
 from usseg.pipeline.params import Params
+from usseg.pipeline.seeding import seeded
+from usseg.pipeline.training import Batch, train
+from usseg.pipeline.weights import flat_weights, load_weights
 from usseg.stages.cluster.model import F32, F64, Clustering
 from usseg.stages.cluster.rows import Rows, in_blocks
 
@@ -140,46 +142,6 @@ def build_network(channels: int, k: int, options: Options) -> Any:
     return Network()
 
 
-def batch_reader(rows: Rows, device: str) -> Callable[[Any], Any]:
-    """How to get the rows of a tensor of indices as a tensor (len(indices), C) on the device.
-
-    On a GPU all rows are kept there where half of the free memory holds them; otherwise each batch is read from where they lie.
-    """
-    import torch
-
-    if torch.device(device).type == "cuda" and 8 * len(rows) * rows.channels < torch.cuda.mem_get_info(device)[0]:
-        held = torch.empty((len(rows), rows.channels), device=device)
-        for part in rows.parts:
-            held[part] = torch.from_numpy(rows.read(part).copy()).to(device)
-        return lambda indices: held[indices.to(device)]
-    return lambda indices: torch.from_numpy(rows.take(indices.numpy())).to(device)
-
-
-def training_state(network: Any, optimizer: Any, history: list[float], device: str) -> bytes:
-    """All that training goes on from after an epoch, as torch stores it."""
-    import torch
-
-    stream = io.BytesIO()
-    state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "history": history}
-    state["generators"] = [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device != "cpu" else [])]
-    torch.save(state, stream)
-    return stream.getvalue()
-
-
-def restore_training(content: bytes, network: Any, optimizer: Any, device: str) -> list[float]:
-    """Put network, optimizer and torch's generators back to what was stored; returns the history."""
-    import torch
-
-    state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    network.load_state_dict(state["network"])
-    optimizer.load_state_dict(state["optimizer"])
-    torch.set_rng_state(state["generators"][0])
-    if device != "cpu" and len(state["generators"]) > 1:
-        torch.cuda.set_rng_state(state["generators"][1], device)
-    history: list[float] = state["history"]
-    return history
-
-
 def fit(
     rows: Rows | F32,
     weights_N: F64,
@@ -189,6 +151,7 @@ def fit(
     options: Options,
     device: str = "cpu",
     checkpoint: Checkpoint = NO_CHECKPOINT,
+    progress: Progress = no_progress,
 ) -> Clustering:
     """Train on rows, float32 (N, C). Weights are not used. The ragged last batch is left out where there is a full one.
 
@@ -199,33 +162,45 @@ def fit(
     """
     import torch
 
-    rows = in_blocks(rows)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = build_network(rows.channels, k, options).to(device)
+    stored = in_blocks(rows)
+    feed = Feed(
+        lambda indices, epoch: stored.take(indices)[:, None],
+        items=len(stored),
+        device=device,
+        counts=np.ones(len(stored), np.int64),
+        row_bytes=4 * stored.channels,
+    )
+    with seeded(seed, device):
+        network = build_network(stored.channels, k, options).to(device)
         optimizer = torch.optim.AdamW(network.parameters(), lr=options.lr, eps=1e-8, weight_decay=0.01)
-        batch, size = batch_reader(rows, device), min(options.batch, len(rows))
-        saved = checkpoint.load()
-        history = restore_training(saved, network, optimizer, device) if saved else []
-        for _ in range(len(history), options.epochs):
-            order = torch.randperm(len(rows))
-            losses = []
-            for start in range(0, len(rows) - size + 1, size):
-                scores = torch.relu(network(batch(order[start : start + size])))
-                loss = scores_loss(
-                    scores,
-                    floor_thresholds=options.floor_thresholds,
-                    lower_exponent=options.lower_exponent,
-                    upper_exponent=options.upper_exponent,
-                )
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                losses.append(float(loss.detach()))
-            history.append(float(np.mean(losses)))
-            checkpoint.save(partial(training_state, network, optimizer, history, device))
-        weights = torch.nn.utils.parameters_to_vector(network.parameters()).detach().cpu().numpy().astype(np.float32)
-        return Clustering(network.centers.detach().cpu().numpy().astype(np.float32), np.array(history), weights)
+
+        def step(batch: Batch) -> Any:
+            loss = scores_loss(
+                torch.relu(network(batch.data[:, 0])),
+                floor_thresholds=options.floor_thresholds,
+                lower_exponent=options.lower_exponent,
+                upper_exponent=options.upper_exponent,
+            )
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        history = train(
+            step,
+            feed,
+            method="abc",
+            remedy="lower cluster.options.lr",
+            seed=seed,
+            batch=options.batch,
+            epochs=options.epochs,
+            ragged=False,
+            order=lambda: torch.randperm(len(stored)).numpy(),
+            state={"network": network, "optimizer": optimizer},
+            checkpoint=checkpoint,
+            progress=progress,
+        )
+    return Clustering(network.centers.detach().cpu().numpy().astype(np.float32), history, flat_weights(network))
 
 
 def predict(clustering: Clustering, rows_NC: F32, options: Options) -> npt.NDArray[np.int64]:
@@ -235,7 +210,7 @@ def predict(clustering: Clustering, rows_NC: F32, options: Options) -> npt.NDArr
     k, channels = clustering.centers.shape
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         network = build_network(channels, k, options).eval()
-        torch.nn.utils.vector_to_parameters(torch.from_numpy(clustering.weights.copy()), network.parameters())
+        load_weights(network, clustering.weights)
         parts = [
             network(torch.tensor(rows_NC[start : start + PREDICT_CHUNK])).argmax(dim=1).numpy()
             for start in range(0, len(rows_NC), PREDICT_CHUNK)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from usseg.pipeline.checkpoint import NO_CHECKPOINT, Checkpoint
+from usseg.pipeline.execution import Progress, no_progress
 from usseg.pipeline.params import Params
 from usseg.stages.cluster.model import F32, F64, Clustering, unit_rows
 from usseg.stages.cluster.rows import Rows, first_distinct, in_blocks
@@ -219,11 +220,12 @@ def fit(
     options: Options,
     device: str = "cpu",
     checkpoint: Checkpoint = NO_CHECKPOINT,
+    progress: Progress = no_progress,
 ) -> Clustering:
     """Cluster rows, float32 (N, C), with weights (N,), into at most k clusters.
 
     With fewer distinct rows than k, there are as many clusters as distinct rows. With many rows, the starts are first brought to the end
-    on a random sample of them, so that few passes over all are left. The checkpoint is not used.
+    on a random sample of them, so that few passes over all are left. The checkpoint and the progress are not used.
 
     Source: semester report, section 3.2.
     """

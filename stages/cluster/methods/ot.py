@@ -7,6 +7,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from usseg.pipeline.checkpoint import NO_CHECKPOINT, Checkpoint
+from usseg.pipeline.execution import Progress, no_progress
 from usseg.pipeline.params import Params
 from usseg.stages.cluster.model import F32, F64, Clustering, unit_rows
 from usseg.stages.cluster.rows import Rows, first_distinct, in_blocks
@@ -116,8 +117,12 @@ def fit(
     options: Options,
     device: str = "cpu",
     checkpoint: Checkpoint = NO_CHECKPOINT,
+    progress: Progress = no_progress,
 ) -> Clustering:
-    """Cluster rows, float32 (N, C), into at most k clusters; starts from k distinct rows. Weights, device and checkpoint are not used."""
+    """Cluster rows, float32 (N, C), into at most k clusters; starts from k distinct rows.
+
+    Weights, device, checkpoint and progress are not used.
+    """
     rows = in_blocks(rows)
     centers = first_distinct(rows, k)
     if len(centers) == k:
