@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
@@ -67,11 +68,19 @@ M = TypeVar("M", bound=Method)
 
 @dataclass(frozen=True)
 class Methods(Mapping[str, M], Generic[M]):
-    """The methods of a stage by name: those of usseg, then those of installed packages."""
+    """The table of a stage's methods: those of usseg, then those of installed packages. A method is imported when it is asked for.
+
+    Attributes:
+        stage: the name of the stage.
+        kind: the type of its entries.
+        package: that holds the modules of usseg's own methods.
+        own: their names. Method `kmeans` is the entry `METHOD` of module `kmeans` in the package.
+    """
 
     stage: str
     kind: type[M]
-    own: Mapping[str, M]
+    package: str
+    own: tuple[str, ...]
     loaded: dict[str, M] = field(default_factory=dict)
 
     @cached_property
@@ -88,11 +97,15 @@ class Methods(Mapping[str, M], Generic[M]):
         return len(self.own) + len(self.installed)
 
     def __getitem__(self, name: str) -> M:
-        if name in self.own:
-            return self.own[name]
         if name not in self.loaded:
-            self.loaded[name] = self.load(self.installed[name])
+            if name in self.own:
+                self.loaded[name] = import_module(f"{self.package}.{name}").METHOD
+            else:
+                self.loaded[name] = self.load(self.installed[name])
         return self.loaded[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.own or name in self.installed
 
     def load(self, point: EntryPoint) -> M:
         """The entry behind an entry point.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from usseg.pipeline import blocks, provenance, runner
+from usseg.pipeline import blocks, plan, runner
 from usseg.pipeline.errors import ArtifactError
 from usseg.stages import STAGES
 
@@ -20,7 +20,7 @@ def notes(finished_project) -> Notes:
 
     def read() -> dict[str, bytes]:
         found = {name: finished_project.path / f"artifacts/{name}/val.run.json" for name in PER_SPLIT}
-        found |= {name: finished_project.path / f"artifacts/{name}/train.run.json" for name in ("model", "cluster")}
+        found |= {name: finished_project.path / f"artifacts/{name}/train.run.json" for name in ("segmenter", "cluster")}
         found["report"] = finished_project.path / "artifacts/report/all.run.json"
         return {name: path.read_bytes() for name, path in found.items()}
 
@@ -44,11 +44,11 @@ def rerun(finished_project, notes: Notes) -> Callable[[], set[str]]:
 @pytest.fixture
 def tree(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the sources, which the cache keys look at from now on."""
-    root = Path(provenance.__file__).parents[1]
+    root = Path(plan.__file__).parents[1]
     copy = tmp_path_factory.mktemp("sources")
     for folder in ("pipeline", "stages", "results"):
         shutil.copytree(root / folder, copy / folder)
-    real = provenance.code_digest.__wrapped__
+    real = plan.code_digest.__wrapped__
 
     def digest(module: str) -> str:
         with monkeypatch.context() as patched:
@@ -56,7 +56,7 @@ def tree(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFacto
             patched.setattr(__import__(module, fromlist=["__file__"]), "__file__", str(copy / file.relative_to(root)))
             return real(module)
 
-    monkeypatch.setattr(provenance, "code_digest", digest)
+    monkeypatch.setattr(plan, "code_digest", digest)
     return copy
 
 
@@ -73,7 +73,7 @@ NOTHING = [
     ("files", "ran"),
     [
         (["stages/features/lowlevel.py"], {"features", "crops"}),
-        (["stages/segmenter/concepts.py", "stages/refine/lattice.py"], {"model", "segments", "refine"}),
+        (["stages/segmenter/concepts.py", "stages/refine/lattice.py"], {"segmenter", "segments", "refine"}),
         (["stages/cluster/methods/kmeans.py"], {"cluster", "assign"}),
         (["stages/evaluate/scores.py"], {"evaluate", "report"}),
         (["stages/report/template.html.j2"], {"report"}),
@@ -89,7 +89,7 @@ def test_an_edit_runs_the_stages_that_may_call_the_code(files: list[str], ran: s
 
 
 def test_a_raised_format_runs_everything(monkeypatch: pytest.MonkeyPatch, rerun, notes: Notes) -> None:
-    monkeypatch.setattr(provenance, "FORMAT", provenance.FORMAT + 1)
+    monkeypatch.setattr(plan, "FORMAT", plan.FORMAT + 1)
     assert rerun() == set(notes())
 
 

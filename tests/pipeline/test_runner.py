@@ -43,7 +43,7 @@ def run_power(params, inputs, images, execution):
     if images.start in fail_at:
         raise RuntimeError("killed")
     if edit_at and images.start == edit_at[0]:
-        write_params(execution.project, 3)
+        write_params(inputs.project, 3)
     calls.append(images.start)
     base = np.asarray(images, np.float32)[:, None] * np.ones(6000, np.float32)
     return {"power": base**params.power}
@@ -300,15 +300,16 @@ class ResultParams(Params):
 NUMBER = {"number": ArraySpec(("input",), "float32", "")}
 RESULT = Stage(
     "result", "result", 1, ResultParams,
-    (Input("index"), Input("power", needed=lambda params: params.takes == "power")), NUMBER, run_nothing,
+    (Input("index"), Input("power", when="asked")), NUMBER, run_nothing,
+    reads=lambda sections: ("power",) if sections["result"].takes == "power" else (),
 )  # fmt: skip
 PAGE = Stage(
-    "page", "page", 1, Params, (Input("index"), Input("power", optional=True), Input("result")), NUMBER, run_nothing,
+    "page", "page", 1, Params, (Input("index"), Input("power", when="present"), Input("result")), NUMBER, run_nothing,
 )  # fmt: skip
 CHOICE = {"index": INDEX, "power": POWER, "result": RESULT, "page": PAGE}
 
 
-def choose(project: Path, name: str, takes: str, *, if_needed: bool = True) -> Path:
+def choose(project: Path, name: str, takes: str) -> Path:
     (project / "params.yaml").write_text(
         "index: {root: '.', splits: {val: a}, classes: [], ignore: []}\n"
         f"power: {{power: 2}}\nresult: {{takes: {takes}}}\npage: {{}}\n"
@@ -325,18 +326,14 @@ def test_what_no_chosen_method_reads_is_left_empty(project: Path) -> None:
     assert tree(choose(project, "power", "nothing")) == empty
     assert open_artifact(choose(project, "result", "nothing"))["number"].shape == (1,)
     assert open_artifact(choose(project, "page", "nothing"))["number"].shape == (2,)
-    with pytest.raises(ArtifactError, match=r"left empty by --if-needed; run: usseg stage power --split val"):
+    with pytest.raises(
+        ArtifactError, match=r"left empty because no chosen method read it; run: usseg stage power --split val"
+    ):
         choose(project, "result", "power")
     choose(project, "power", "power")
     assert calls
     assert open_artifact(choose(project, "result", "power"))["number"].shape == (2,)
     assert open_artifact(choose(project, "page", "power"))["number"].shape == (3,)
-
-
-def test_without_the_option_a_stage_that_nothing_reads_is_run(project: Path) -> None:
-    choose(project, "index", "nothing")
-    choose(project, "power", "nothing", if_needed=False)
-    assert calls
 
 
 def test_what_comes_back_from_a_cache_in_place_of_an_empty_artifact_is_current(project: Path) -> None:

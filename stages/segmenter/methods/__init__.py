@@ -2,6 +2,10 @@
 
 from usseg.pipeline.methods import Methods
 from usseg.stages.segmenter.method import SegmenterMethod
-from usseg.stages.segmenter.methods import acg
 
-METHODS = Methods("segmenter", SegmenterMethod, {"acg": acg.METHOD})
+METHODS = Methods(
+    "segmenter",
+    SegmenterMethod,
+    __name__,
+    ("acg",),
+)
