@@ -1,5 +1,6 @@
 """Colour affinities between the pixels of an image at grid size (DSM, after KNN matting and random-walk matting)."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -83,6 +84,28 @@ def with_color(
     added = color.tocoo()
     weights_NN[added.row, added.col] += (weight * added.data).astype(np.float32)
     return weights_NN
+
+
+def add_colors(
+    graphs: "Sequence[npt.NDArray[np.float32]] | Tensor", images: list[F64], *, color: str, weight: float
+) -> None:
+    """Add weight * W_color of each image to its graph, in place, where the graph is.
+
+    Args:
+        graphs: float32 (pixel, pixel) of each image: NumPy arrays, or one tensor (image, pixel, pixel).
+        images: RGB in [0, 1] (row, column, 3) at grid size; none: nothing is added.
+        color: `knn` or `rw`.
+        weight: lambda.
+    """
+    affinity, affinity_on = (
+        (knn_affinity, knn_affinity_on) if color == "knn" else (random_walk_affinity, random_walk_affinity_on)
+    )
+    for row, image in enumerate(images):
+        graph = graphs[row]
+        if isinstance(graph, np.ndarray):
+            with_color(graph, affinity(image), weight=weight)
+        else:
+            graph += weight * affinity_on(str(graph.device), image)
 
 
 def knn_affinity_on(device: str, image_HW3: npt.NDArray[np.floating]) -> "Tensor":

@@ -1,13 +1,13 @@
-"""Eigenpairs of the graph Laplacian: normalised, plain, or those of the affinity itself."""
+"""Eigenpairs of the graph Laplacian, normalised or plain."""
 
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from usseg.stages.eigen import lanczos
+from usseg.stages.eigen.eigenpairs import Eigenpairs, no_cut
 from usseg.stages.eigen.signs import component_indicators, fix_signs
 from usseg.stages.eigen.solvers import largest, largest_batched, load_linear_algebra
 
@@ -23,19 +23,25 @@ BLOCKS_FROM = 256  # nodes under which torch.linalg.eigh may be as fast on a GPU
 ALMOST_NULL = 1e-4  # eigenvalue under which float32 does not tell near from nearer
 
 
-@dataclass(frozen=True)
-class Eigenpairs:
-    """values (K,) ascending; vectors (K, N), row 0 trivial; connected components, nodes without edges left out."""
-
-    values: F64
-    vectors: F64
-    components: int
-
-
 def degrees(weights_NN: F64) -> F64:
     """Row sums, with 1 in place of what is below 1e-12."""
     sums = weights_NN.sum(axis=1)
     return np.where(sums < NO_EDGE, 1.0, sums)
+
+
+def laplacian_eigenpairs(
+    graphs: "list[npt.NDArray[np.floating]] | Tensor", *, laplacian: str, k: int, solver: str, device: str
+) -> list[Eigenpairs]:
+    """The K smallest eigenpairs of several images with the same number of tokens.
+
+    Args:
+        graphs: floats (token, token) each; for the normalised Laplacian on a GPU also a float32 tensor (image, token, token) there.
+        laplacian: `normalized` or `plain`.
+        k, solver, device: of the functions for either.
+    """
+    if laplacian == "plain":
+        return [plain_laplacian_eigenpairs(weights, k=k, solver=solver, device=device) for weights in graphs]
+    return normalized_laplacian_batch(graphs, k=k, solver=solver, device=device)
 
 
 def normalized_laplacian_eigenpairs(
@@ -147,7 +153,8 @@ def connected_pairs(
         values = np.clip(values, 0.0, 2.0)
         values[0], vectors[0] = 0.0, root / np.linalg.norm(root)
         vectors[1:] -= np.outer(vectors[1:] @ vectors[0], vectors[0])
-    return Eigenpairs(values, fix_signs(lanczos.orthonormal(vectors) / root, trivial_first=nonnegative), 1)
+    rows = fix_signs(lanczos.orthonormal(vectors) / root, trivial_first=nonnegative)
+    return Eigenpairs(values, rows, 1, degenerate=no_cut(values))
 
 
 def in_double(weights_NN: npt.NDArray[np.floating], *, k: int, solver: str) -> Eigenpairs:
@@ -180,7 +187,8 @@ def finish(weights_NN: npt.NDArray[np.floating], degree_N: F64, top: F64, vector
         others = np.linalg.svd(rest * root, full_matrices=False)[2][: small - len(null)] / root
         vectors[:small] = np.concatenate([null, others])
     order = np.argsort(values, kind="stable")
-    return Eigenpairs(values[order], fix_signs(vectors[order], trivial_first=nonnegative), components)
+    values, rows = values[order], fix_signs(vectors[order], trivial_first=nonnegative)
+    return Eigenpairs(values, rows, components, degenerate=no_cut(values))
 
 
 def component_labels(weights_NN: npt.NDArray[np.floating], *, split: bool) -> npt.NDArray[np.integer]:
@@ -200,26 +208,7 @@ def plain_laplacian_eigenpairs(
 ) -> Eigenpairs:
     """The K smallest eigenpairs of D - W, vectors of unit length (DSM with lapnorm off)."""
     weights = np.asarray(weights_NN, np.float64)
-    matrix = weights - np.diag(degrees(weights))
-    top, vectors = largest([matrix], k=min(k, len(weights)), solver=solver, device=device)[0]
-    return Eigenpairs(-top, fix_signs(vectors), 1)
-
-
-def affinity_eigenpairs(weights_NN: npt.NDArray[np.floating], *, k: int) -> Eigenpairs:
-    """The K eigenpairs of W that are largest by magnitude, values descending, unit vectors (DSM's `affinity`).
-
-    (The original stores ascending values beside descending vectors; here they belong together.)
-    """
-    from scipy.linalg import eigh
-
-    values, vectors = eigh(np.asarray(weights_NN, np.float64))
-    picked = np.argsort(-np.abs(values), kind="stable")[: min(k, len(values))]
-    picked = picked[np.argsort(-values[picked], kind="stable")]
-    return Eigenpairs(values[picked], fix_signs(vectors[:, picked].T, trivial_first=False), 1)
-
-
-def svd_eigenpairs(features_NC: npt.NDArray[np.floating], *, k: int) -> Eigenpairs:
-    """Left singular vectors of the features and their singular values, descending (DSM's `affinity_svd`)."""
-    left, singular, _ = np.linalg.svd(np.asarray(features_NC, np.float64), full_matrices=False)
-    count = min(k, len(singular))
-    return Eigenpairs(singular[:count], fix_signs(left[:, :count].T, trivial_first=False), 1)
+    degree = degrees(weights)
+    top, vectors = largest([weights - np.diag(degree)], k=min(k, len(weights)), solver=solver, device=device)[0]
+    degenerate = no_cut(-top, largest_degree=float(degree.max()))
+    return Eigenpairs(-top, fix_signs(vectors), 1, degenerate=degenerate)

@@ -67,8 +67,8 @@ def reads_eigenvectors(options: Any) -> tuple[str, ...]:
 
 def check_laplacian(key: str, found: object, needs: str, sections: Mapping[str, Any]) -> None:
     """Refuse a value that needs the eigenpairs of a Laplacian where the affinity gives none."""
-    affinity = sections["eigen"].affinity
-    if affinity in ("affinity", "svd"):
+    eigen = sections["eigen"]
+    if not eigen.of_laplacian:
         raise refused(
-            key, found, f"{needs}; eigen.affinity: {affinity} gives none of a Laplacian; take another affinity"
+            key, found, f"{needs}; eigen.affinity: {eigen.affinity} gives none of a Laplacian; take another affinity"
         )
