@@ -94,12 +94,12 @@ def segment_map(path: Path, grid: tuple[int, int], count: int = 15) -> np.ndarra
     """Segments of a photo as the pipeline cuts them, by the embedded features, int64 (row, column), background 0."""
     from usseg.stages.eigen.affinity import feature_affinity
     from usseg.stages.eigen.laplacian import normalized_laplacian_eigenpairs
-    from usseg.stages.features import lowlevel
+    from usseg.stages.features import descriptors
     from usseg.stages.segments.background import background_first, dense_ids
     from usseg.stages.segments.clustering import kmeans_labels
 
     image = read_image(path)
-    described = lowlevel.describe(image, stride=image.shape[0] // grid[0])[: grid[0], : grid[1]]
+    described = descriptors.describe(image, stride=image.shape[0] // grid[0])[: grid[0], : grid[1]]
     pairs = normalized_laplacian_eigenpairs(feature_affinity(described.reshape(-1, described.shape[2])), k=15)
     labels = kmeans_labels(pairs.vectors[1:].T, k=count, seed=0, generations=0)
     return dense_ids(background_first(labels.reshape(grid)), keep_zero=True)

@@ -75,12 +75,14 @@ class Methods(Mapping[str, M], Generic[M]):
         kind: the type of its entries.
         package: that holds the modules of usseg's own methods.
         own: their names. Method `kmeans` is the entry `METHOD` of module `kmeans` in the package.
+        hint: the end of the line about a name that no method has.
     """
 
     stage: str
     kind: type[M]
     package: str
     own: tuple[str, ...]
+    hint: str = ""
     loaded: dict[str, M] = field(default_factory=dict)
 
     @cached_property
@@ -133,8 +135,9 @@ class Methods(Mapping[str, M], Generic[M]):
             ParamsError: there is no such method.
         """
         if name not in self:
+            hint = f"; {self.hint}" if self.hint else ""
             raise ParamsError(
-                f"{PARAMS_FILE}: {key}: found {name!r}; no such method{nearest(str(name), self)} (known: {', '.join(self)})"
+                f"{PARAMS_FILE}: {key}: found {name!r}; no such method{nearest(str(name), self)} (known: {', '.join(self)}){hint}"
             )
         return self[name]
 

@@ -1,8 +1,10 @@
 """A section of params.yaml -> the stage's frozen, validated params."""
 
 import difflib
+import logging
 import math
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
@@ -10,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationErr
 
 from usseg.pipeline.errors import ParamsError
 
+log = logging.getLogger("usseg")
 PARAMS_FILE = "params.yaml"
 LARGEST_FILE = 256 << 10  # bytes; a file of all keys with thousands of classes has less
 DEEPEST = 32  # mappings and lists in one another
@@ -210,3 +213,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` or nothing."""
     near = difflib.get_close_matches(name[:SHOWN], list(known), n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+@cache
+def say_once(line: str) -> None:
+    """Log a line about params.yaml, once a process."""
+    log.warning("%s", line)

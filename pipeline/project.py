@@ -1,9 +1,8 @@
 """A project: a folder with params.yaml, read once, every section parsed, completed and checked."""
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,12 @@ from usseg.pipeline.params import (
     parse_section,
     read_params,
     refused,
+    say_once,
     short_repr,
     validate,
 )
 from usseg.pipeline.stage import Input, Stage
 
-log = logging.getLogger("usseg")
 Table = Mapping[str, Stage]
 INDEX = "index"  # the stage that lists images; the plumbing knows no other by its name
 
@@ -214,9 +213,3 @@ def move_keys(stage: Stage, sections: dict[str, Any]) -> None:
             raise ParamsError(f"{where}: found beside {shown}, which is its name now; remove the first")
         target[new] = values.pop(key)
         say_once(f"{where} is {shown} now")
-
-
-@cache
-def say_once(line: str) -> None:
-    """Log a line, once a process."""
-    log.warning("%s", line)

@@ -1,7 +1,7 @@
 """Embed every segment of a split."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,96 +11,85 @@ from usseg.pipeline.artifact import ArraySpec
 from usseg.pipeline.errors import ImageError
 from usseg.pipeline.execution import Execution
 from usseg.pipeline.inputs import Inputs
+from usseg.pipeline.methods import Methods
 from usseg.pipeline.parallel import thread_map
-from usseg.pipeline.params import Params, refused
+from usseg.pipeline.params import MethodParams
 from usseg.pipeline.stage import Input, Stage
 
 
-class CropsParams(Params):
+class CropsParams(MethodParams):
     """What describes a segment."""
 
-    method: Literal["crop", "masked_attention", "masked_image", "mean"] = Field(
-        "crop",
-        description="crop: the backbone on the segment's box; masked_attention: its last layer sees the segment only; "
-        "masked_image: its last layer on the whole image, one class token a segment (needs features.attention); "
-        "mean: the mean of the segment's patch features",
-    )
-    erode: int = Field(2, ge=0, le=256, description="erosion steps before the box is drawn")
-    dilate: int = Field(5, ge=0, le=256, description="dilation steps after")
-    spread: bool = Field(False, description="mean: append the standard deviation of the patch features")
+    method: str = Field("crop", description="a method of stages/crops/methods")
 
 
-def check(sections: Mapping[str, Any]) -> None:
-    """Refuse what the features do not hold."""
-    if sections["crops"].method == "masked_image" and not sections["features"].attention:
-        raise refused("crops.method", "masked_image", "it needs features.attention: true, of a ViT")
+def methods() -> Methods[Any]:
+    """The table of methods."""
+    from usseg.stages.crops.methods import METHODS
+
+    return METHODS
 
 
 def sizes(params: CropsParams, inputs: Inputs) -> Mapping[str, int | npt.NDArray[np.int64]]:
     """Segments of each image, at least 1; channels by method."""
     counts = inputs["segments"]["num_segments"][:].astype(np.int64)
-    return {"segment": np.maximum(1, counts), "channel": channels_of(params, inputs), "corner": 4}
+    channels = methods()[params.method].channels(params.options, inputs)
+    return {"segment": np.maximum(1, counts), "channel": channels, "corner": 4}
 
 
-def channels_of(params: CropsParams, inputs: Inputs) -> int:
-    """Length of a segment's features."""
-    features = inputs["features"]
-    if params.method == "mean":
-        return int(features["patches"].shape[2] * (2 if params.spread else 1))
-    return int(features.call("crop_channels", project=inputs.project))
-
-
-def runs_transformer(params: CropsParams, inputs: Inputs) -> bool:
-    """Whether segments are embedded by a transformer."""
-    return params.method != "mean" and inputs["features"].params["backbone"] != "lowlevel"
+def uses_device(params: CropsParams, inputs: Inputs) -> bool:
+    """Whether segments are embedded by a backbone that uses the device."""
+    return methods()[params.method].backbone and bool(inputs["features"].call("uses_device"))
 
 
 def run(params: CropsParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
     """Segment features of a block of images."""
     from usseg.stages.crops.boxes import segment_boxes
-    from usseg.stages.crops.pooling import pool_segments
+    from usseg.stages.crops.method import BoxOptions, ImageSegments
 
+    method, options = methods()[params.method], params.options
+    assert isinstance(options, BoxOptions)
     features, source = inputs["features"], inputs["segments"]
     block = slice(images.start, images.stop)
     maps, grids, counts = source["segments"], source["grid"][block], source["num_segments"][block]
     strides, offsets = features["stride"][block], features["offset"][block]
-    patches = features["patches"] if params.method == "mean" else None
     most = max(1, int(counts.max()))
     out = {
-        "features": np.zeros((len(images), most, channels_of(params, inputs)), np.float32),
+        "features": np.zeros((len(images), most, method.channels(options, inputs)), np.float32),
         "boxes": np.zeros((len(images), most, 4), np.int32),
         "area": np.zeros((len(images), most), np.float32),
         "num_segments": counts,
     }
     image_sizes = inputs["index"]["size"][block]
-    where = {"project": inputs.project, "device": execution.device}
     rows = np.flatnonzero(counts).tolist()
-    seen = rows if params.method in ("crop", "masked_attention") else []
     with thread_map(execution.decoders) as ahead:
-        pixels = ahead(inputs.image, [images[row] for row in seen])
+        pixels = ahead(inputs.image, [images[row] for row in rows] if method.pixels else [])
         for row in rows:
             h, w = grids[row].tolist()
             count = int(counts[row])
             segments = maps[images[row], : h * w].reshape(h, w)
-            _, boxes, masks = segment_boxes(segments, erode=params.erode, dilate=params.dilate)
+            _, boxes, masks = segment_boxes(segments, erode=options.erode, dilate=options.dilate)
             scale = np.tile(strides[row][::-1], 2)
             limits = np.tile(image_sizes[row][::-1], 2)
             out["boxes"][row, :count] = np.clip(np.rint(boxes * scale) + np.tile(offsets[row][::-1], 2), 0, limits)
             out["area"][row, :count] = np.bincount(segments.reshape(-1), minlength=count + 1)[1:] / segments.size
-            if patches is not None:
-                tokens = patches[images[row], : h * w]
-                embedded = pool_segments(tokens, segments.reshape(-1), count=count, spread=params.spread)
-            elif params.method == "masked_image":
-                embedded = features.call("embed_segments", images[row], segments.reshape(-1), count, **where)
-            else:
-                shown = masks if params.method == "masked_attention" else None
-                embedded = features.call("embed_crops", next(pixels), boxes, shown, **where)
+            found = ImageSegments(
+                labels=segments,
+                boxes=boxes,
+                masks=masks,
+                image=next(pixels) if method.pixels else None,
+                features=features,
+                row=images[row],
+                project=inputs.project,
+                device=execution.device,
+            )
+            embedded = method.call(found, options)
             good = np.isfinite(embedded).all(axis=1)
             if not good.all():
                 raise ImageError(
                     f"crops@{inputs.split}: segment {int(np.argmin(good)) + 1} of image {inputs['index']['id'][images[row]]!r} has "
-                    f"features that are not finite by crops.method: {params.method}; take another method, other features.weights, or "
-                    "features.precision: float32"
+                    f"features that are not finite by crops.method: {params.method}; take another method, other weights of the "
+                    "backbone, or features.options.precision: float32"
                 )
             out["features"][row, :count] = embedded
             execution.progress(row + 1, len(images))
@@ -114,7 +103,7 @@ STAGE = Stage(
     params=CropsParams,
     inputs=(
         Input("index"),
-        Input("features", calls=("embed_crops", "embed_segments", "crop_channels")),
+        Input("features", calls=("embed_crops", "embed_segments", "crop_channels", "uses_device")),
         Input("segments"),
     ),
     arrays={
@@ -129,6 +118,7 @@ STAGE = Stage(
     },
     sizes=sizes,
     run=run,
-    check=check,
-    gpu=runs_transformer,
+    methods=methods,
+    gpu=uses_device,
+    moved={key: f"options.{key}" for key in ("erode", "dilate", "spread")},
 )

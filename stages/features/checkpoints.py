@@ -42,8 +42,8 @@ HUGGING_FACE = (
     (r"\.layer_scale(\d)\.lambda1$", r".ls\1.gamma"),
 )
 STRANGERS = {  # part of a key -> whose it is
-    "rope_embed": "DINOv3; name its model of timm as features.backbone",
-    "layer.0.attention.q_proj": "DINOv3; name its model of timm as features.backbone",
+    "rope_embed": "DINOv3; take backbone: vit and name its model of timm as features.options.name",
+    "layer.0.attention.q_proj": "DINOv3; take backbone: vit and name its model of timm as features.options.name",
     "resblocks": "CLIP",
     "self_attn.q_proj": "CLIP or SigLIP",
     "relative_position": "BEiT or Swin",
@@ -68,7 +68,7 @@ def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
     """
     state = {key: value for key, value in tensors_of(read_file(path)).items() if isinstance(value, torch.Tensor)}
     if not state:
-        raise WeightsError(f"features.weights: {path} holds no state dict")
+        raise WeightsError(f"features.options.weights: {path} holds no state dict")
     anchors = [key for key in state if key.endswith((PATCHES, HF_PATCHES))]
     prefixes = {key.removesuffix(HF_PATCHES).removesuffix(PATCHES) for key in anchors}
     prefix = min(prefixes, key=lambda name: ("teacher" not in name, "ema" not in name, len(name)), default="")
@@ -78,7 +78,7 @@ def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
     used = {key: value for key, value in used.items() if not key.startswith(LEFT_OUT)}
     if len(used) < len(state) and prefixes:
         log.info(
-            "features.weights: %s: %d of %d tensors are read; heads and other networks are left out",
+            "features.options.weights: %s: %d of %d tensors are read; heads and other networks are left out",
             path.name,
             len(used),
             len(state),
@@ -86,6 +86,20 @@ def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
     if prefixes:
         check_weights(used, str(path))
     return {official_key(key): value.float() for key, value in renumbered(used).items()}
+
+
+def read_network(path: Path) -> dict[str, torch.Tensor]:
+    """Read the weights of any network without unpickling code: its tensors of floats, as float32, under the file's own keys.
+
+    Raises:
+        WeightsError: as `read_checkpoint`.
+    """
+    state = {key: value for key, value in tensors_of(read_file(path)).items() if isinstance(value, torch.Tensor)}
+    floats = {key: value for key, value in state.items() if value.is_floating_point()}  # batch norm counts its batches
+    if not floats:
+        raise WeightsError(f"features.options.weights: {path} holds no state dict")
+    check_weights(floats, str(path))
+    return {key.removeprefix("module."): value.float() for key, value in floats.items()}
 
 
 def read_file(path: Path) -> Any:
@@ -101,16 +115,16 @@ def read_file(path: Path) -> Any:
         with torch.serialization.safe_globals(plain):
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise WeightsError(f"features.weights: no file {path}") from None
+        raise WeightsError(f"features.options.weights: no file {path}") from None
     except Exception as error:  # the readers raise a different type for each way a file can be broken
         foreign = re.search(r"GLOBAL (\S+) was not an allowed global", str(error))
         if foreign:
             raise WeightsError(
-                f"features.weights: {path} cannot be read: it holds Python objects ({foreign[1]}), which could run code; "
+                f"features.options.weights: {path} cannot be read: it holds Python objects ({foreign[1]}), which could run code; "
                 "save the state dict alone: torch.save(content['teacher'], path)"
             ) from error
         raise WeightsError(
-            f"features.weights: {path} cannot be read ({one_line(error)}); is the download complete?"
+            f"features.options.weights: {path} cannot be read ({one_line(error)}); is the download complete?"
         ) from error
 
 
@@ -163,17 +177,19 @@ def check_weights(state: Mapping[str, torch.Tensor], where: str) -> None:
         if value.is_meta or value.layout != torch.strided:
             kind = "meta" if value.is_meta else str(value.layout).removeprefix("torch.")
             raise WeightsError(
-                f"features.weights: {where}: {key} is a {kind} tensor; a dense one with numbers is needed"
+                f"features.options.weights: {where}: {key} is a {kind} tensor; a dense one with numbers is needed"
             )
         if not value.is_floating_point():
-            raise WeightsError(f"features.weights: {where}: {key} is {value.dtype}; floating-point weights are needed")
+            raise WeightsError(
+                f"features.options.weights: {where}: {key} is {value.dtype}; floating-point weights are needed"
+            )
         if not bool(torch.isfinite(value.float()).all()):
             raise WeightsError(
-                f"features.weights: {where}: {key} holds NaN, infinity or what float32 cannot hold; take another checkpoint"
+                f"features.options.weights: {where}: {key} holds NaN, infinity or what float32 cannot hold; take another checkpoint"
             )
     matrices = [value for value in state.values() if value.ndim > 1]
     if matrices and not any(bool(value.any()) for value in matrices):
-        raise WeightsError(f"features.weights: {where}: all weights are 0; take another checkpoint")
+        raise WeightsError(f"features.options.weights: {where}: all weights are 0; take another checkpoint")
 
 
 def layout_of(state: Mapping[str, torch.Tensor]) -> str:
@@ -195,19 +211,19 @@ def load_state(model: Any, state: Mapping[str, torch.Tensor], where: str) -> Non
     missing, strange = sorted(own - set(renamed)), sorted(set(renamed) - own)
     if missing or strange:
         raise WeightsError(
-            f"features.weights: {where} does not fit the backbone: missing {missing[:3]}, unknown {strange[:3]}"
+            f"features.options.weights: {where} does not fit the backbone: missing {missing[:3]}, unknown {strange[:3]}"
         )
     rotary = getattr(model, "rope", None) is not None  # such a model adds its position embedding itself
     position = None if rotary else renamed.pop("pos_embed", None)
     for key, value in renamed.items():
         if model.state_dict()[key].shape != value.shape:
             raise WeightsError(
-                f"features.weights: {where} does not fit the backbone: {key} is {tuple(value.shape)}, "
+                f"features.options.weights: {where} does not fit the backbone: {key} is {tuple(value.shape)}, "
                 f"{tuple(model.state_dict()[key].shape)} is needed"
             )
     if position is not None and not is_position(position, model):
         raise WeightsError(
-            f"features.weights: {where} does not fit the backbone: pos_embed is {tuple(position.shape)}, "
+            f"features.options.weights: {where} does not fit the backbone: pos_embed is {tuple(position.shape)}, "
             f"(1, 1 + a square number, {model.embed_dim}) is needed"
         )
     model.load_state_dict(renamed, strict=False)
@@ -220,3 +236,28 @@ def is_position(position: torch.Tensor, model: Any) -> bool:
     rows = position.shape[1]
     side = round((rows - 1) ** 0.5)
     return rows == int(model.patch_embed.num_patches) or (side > 0 and side * side == rows - 1)
+
+
+def load_map(model: Any, state: Mapping[str, torch.Tensor], where: str) -> None:
+    """Copy weights of a whole timm network into its first layers; the log tells how many tensors are left out.
+
+    Raises:
+        WeightsError: keys or shapes do not fit.
+    """
+    # timm joins the first two parts of some keys by "_" where it cuts a network, and puts "model." before others.
+    joined = {key.replace(".", "_"): value for key, value in state.items()}
+    own = {key: value for key, value in model.state_dict().items() if value.is_floating_point()}
+    found = {key: joined.get(key.removeprefix("model.").replace(".", "_")) for key in own}
+    missing = [key for key, value in found.items() if value is None]
+    if missing:
+        raise WeightsError(
+            f"features.options.weights: {where} does not fit the network: missing {missing[:3]}; {layout_of(state)}"
+        )
+    for key, value in found.items():
+        if value is not None and value.shape != own[key].shape:
+            raise WeightsError(
+                f"features.options.weights: {where} does not fit the network: {key} is {tuple(value.shape)}, "
+                f"{tuple(own[key].shape)} is needed"
+            )
+    log.info("features.options.weights: %s: %d of %d tensors are read", where, len(found), len(state))
+    model.load_state_dict(found, strict=False)

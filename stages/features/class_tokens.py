@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
-from usseg.stages.features.backbones import (
+from usseg.stages.features.transformer import (
     ViT,
     last_block_input,
     masked_attention,

@@ -12,57 +12,67 @@ from pydantic import Field
 from usseg.pipeline.artifact import ArraySpec, Artifact
 from usseg.pipeline.execution import Execution
 from usseg.pipeline.inputs import Inputs
+from usseg.pipeline.methods import Methods
 from usseg.pipeline.parallel import thread_map
-from usseg.pipeline.params import Params, refused
+from usseg.pipeline.params import PARAMS_FILE, MethodParams, refused, say_once
 from usseg.pipeline.stage import Input, Stage
 
 F32 = npt.NDArray[np.float32]
 Side = Annotated[int, Field(ge=1, le=16384)]  # pixels
-ROTARY = ("dinov3", "eva02", "rope", "pe_core", "pe_lang", "pe_spatial")  # in the names of timm
 
 
-class FeaturesParams(Params):
+class FeaturesParams(MethodParams):
     """What describes a patch."""
 
-    backbone: str = Field("lowlevel", description="lowlevel, a timm ViT name, or checkpoint (shape read from weights)")
-    facet: Literal["key", "query", "value", "token"] = Field("key", description="what a ViT's last block gives")
+    backbone: str = Field("lowlevel", description="a backbone of stages/features/methods")
     resize: Side | Annotated[list[Side], Field(min_length=2, max_length=2)] | None = Field(
         None, description="null: native size; an int bounds the longer side; [height, width]"
     )
     fit: Literal["crop", "pad", "resize", "square"] = Field(
         "crop",
-        description="crop: whole patches, up to one is left out at the right and bottom; pad: one more there, zeros for a ViT, the last "
-        "pixels for lowlevel; resize: to the nearest multiple of a patch; square: the shorter side becomes `resize`, then the square in the middle",
-    )
-    weights: str | None = Field(None, description="local .pth (official DINO layout) or .safetensors; null: the hub")
-    posembed: Literal["auto", "dino", "dinov2", "timm"] = Field("auto", description="position embedding rule")
-    num_heads: int | None = Field(
-        None, ge=1, le=256, description="attention heads of a checkpoint backbone; null: channels / 64"
-    )
-    stride: int = Field(8, ge=1, le=256, description="patch side of lowlevel, pixels")
-    precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="arithmetic of a ViT's linear layers; bfloat16 is faster and off by 1e-2"
-    )
-    attention: bool = Field(
-        False, description="also store what crops.method masked_image needs; twice the bytes, for facet key of a ViT"
+        description="crop: whole patches, up to one is left out at the right and bottom; pad: one more there, zeros for a network, the "
+        "last pixels for lowlevel; resize: to the nearest multiple of a patch; square: the shorter side becomes `resize`, then the square "
+        "in the middle",
     )
     dtype: Literal["float32", "float16"] = Field("float32", description="storage of patch features")
 
 
-def is_transformer(params: FeaturesParams, inputs: Inputs) -> bool:
-    """Whether there is something for a GPU; `lowlevel` runs on the CPU."""
-    return params.backbone != "lowlevel"
+def methods() -> Methods[Any]:
+    """The table of backbones."""
+    from usseg.stages.features.methods import METHODS
+
+    return METHODS
+
+
+def former(values: dict[str, Any]) -> dict[str, Any]:
+    """The section of an earlier version, whose `backbone` was the name of a timm transformer, as one of today."""
+    name, options = values.get("backbone"), values.get("options", {})
+    # Every transformer of timm has "_" in its name, and a typing error of a backbone's name has not.
+    if not isinstance(name, str) or "_" not in name or name in methods() or not isinstance(options, dict):
+        return values
+    say_once(f"{PARAMS_FILE}: features.backbone: {name} is backbone: vit with options.name: {name} now")
+    return {**values, "backbone": "vit", "options": {**options, "name": name}}
+
+
+def files_of(params: FeaturesParams) -> Sequence[str]:
+    """The files that the backbone reads."""
+    return list(methods()[params.backbone].files(params.options))
+
+
+def stores_attention(params: FeaturesParams) -> int:
+    """1 where `values` and `class_state` are stored, else 0."""
+    return int(getattr(params.options, "attention", False))
 
 
 def sizes(params: FeaturesParams, inputs: Inputs) -> Mapping[str, int | npt.NDArray[np.int64]]:
     """Tokens of each image, channels of the backbone; values and states only where `attention` asks for them."""
+    from usseg.stages.features.loaded import shape_of
     from usseg.stages.features.tokens import fitting
-    from usseg.stages.features.transformer import patch_of
 
-    patch, channels = patch_of(params.model_dump(), inputs.project)
+    patch, channels, _ = shape_of(params.model_dump(mode="json"), inputs.project)
     grids = [fitting((h, w), params.resize, params.fit, patch).grid for h, w in inputs["index"]["size"][:].tolist()]
     token = np.array([rows * columns for rows, columns in grids], np.int64)
-    kept = 1 if params.attention else 0
+    kept = stores_attention(params)
     return {"token": token, "channel": channels, "side": 2, "value": kept * token, "state": kept * 2}
 
 
@@ -71,15 +81,15 @@ def run(params: FeaturesParams, inputs: Inputs, images: range, execution: Execut
 
     (On a CPU batches gain little, and one image at a time gives the same bits at every batch size.)
     """
+    from usseg.stages.features.loaded import backbone_of, shape_of
     from usseg.stages.features.tokens import Fitting, fitted_image, fitting
-    from usseg.stages.features.transformer import describe, patch_of
 
-    settings = params.model_dump()
-    patch, channels = patch_of(settings, inputs.project)
+    settings = params.model_dump(mode="json")
+    patch, channels, _ = shape_of(settings, inputs.project)
     all_sizes = inputs["index"]["size"][images.start : images.stop]
     fitted = [fitting((h, w), params.resize, params.fit, patch) for h, w in all_sizes.tolist()]
     tokens = max(one.grid[0] * one.grid[1] for one in fitted)
-    kept = 1 if params.attention else 0
+    kept = stores_attention(params)
     out: dict[str, Any] = {
         "patches": np.zeros((len(images), tokens, channels), params.dtype),
         "values": np.zeros((len(images), kept * tokens, channels), params.dtype),
@@ -106,12 +116,15 @@ def run(params: FeaturesParams, inputs: Inputs, images: range, execution: Execut
         return [fitted_image(inputs.image(images[row]), part[0], patch) for row in part[1]]
 
     done = 0
+    backbone = backbone_of(settings, inputs.project, execution.device)
     with thread_map(execution.decoders) as ahead:
-        for (_, rows), pixels in zip(parts, ahead(pixels_of, parts), strict=True):
-            found = describe(settings, pixels, inputs.project, execution.device)
+        for (used, rows), pixels in zip(parts, ahead(pixels_of, parts), strict=True):
+            described = backbone.describe(pixels, used.grid, params.dtype)
             for name in (name for name in ("patches", "values", "cls", "class_state") if out[name].size):
-                refuse_infinite(params, name, found[name], [images[row] for row in rows], inputs)
-                out[name][rows, : found[name].shape[1]] = found[name]
+                with np.errstate(over="ignore"):  # the next line refuses it
+                    found = described[name].astype(out[name].dtype, copy=False)
+                refuse_infinite(params, name, found, [images[row] for row in rows], inputs)
+                out[name][rows, : found.shape[1]] = found
             done += len(rows)
             execution.progress(done, len(images))
     return out
@@ -140,17 +153,14 @@ def refuse_infinite(
     if found.dtype == np.float16 and not np.isnan(found[row]).any():
         raise refused("features.dtype", params.dtype, f"{image} go beyond the 65504 that it holds; set float32")
     raise refused(
-        "features.weights", params.weights, f"{image} are not finite; take another checkpoint, or precision: float32"
+        "features.backbone",
+        params.backbone,
+        f"{image} are not finite; take other weights, or features.options.precision: float32",
     )
 
 
-def is_rotary(backbone: str) -> bool:
-    """Whether the backbone places its tokens by rotation, block by block, as its name tells."""
-    return any(part in backbone for part in ROTARY)
-
-
 def check(sections: Mapping[str, Any]) -> None:
-    """Refuse what the backbone has not."""
+    """Refuse what `fit` does not go together with."""
     params = sections["features"]
     if params.fit == "square" and not isinstance(params.resize, int):
         raise refused("features.resize", params.resize, "fit: square needs a number, pixels of the shorter side")
@@ -162,48 +172,19 @@ def check(sections: Mapping[str, Any]) -> None:
                 value,
                 f"with features.fit: {params.fit} the grid does not end with the image; take another of either",
             )
-    if params.backbone == "checkpoint" and params.weights is None:
-        raise refused("features.weights", None, "backbone: checkpoint needs a local file")
-    if params.backbone == "lowlevel" and params.weights is not None:
-        raise refused(
-            "features.weights", params.weights, "backbone: lowlevel has none; set null, or backbone: checkpoint"
-        )
-    for key, unread in (("facet", "key"), ("posembed", "auto"), ("precision", "float32")):
-        if params.backbone == "lowlevel" and getattr(params, key) != unread:
-            raise refused(
-                f"features.{key}",
-                getattr(params, key),
-                f"backbone: lowlevel has none; set {unread}, or a ViT as backbone",
-            )
-    if params.backbone != "checkpoint" and params.num_heads is not None:
-        raise refused("features.num_heads", params.num_heads, "null is allowed where backbone is not checkpoint")
-    if params.attention and (params.backbone == "lowlevel" or is_rotary(params.backbone)):
-        raise refused(
-            "features.attention",
-            True,
-            f"backbone: {params.backbone} has none to store; set false, or DINO's or DINOv2's ViT",
-        )
-    if params.attention and params.facet != "key":
-        raise refused(
-            "features.attention", True, f"it is stored beside facet: key, not {params.facet}; set false or facet: key"
-        )
-    if is_rotary(params.backbone) and sections["crops"].method == "masked_attention":
-        raise refused(
-            "crops.method",
-            "masked_attention",
-            f"features.backbone: {params.backbone} is rotary, without it; use crop or mean",
-        )
 
 
 def crop_channels(artifact: Artifact, *, project: Path) -> int:
     """Length of a segment embedding by this artifact's backbone."""
-    if artifact.params["backbone"] == "lowlevel":
-        from usseg.stages.features import lowlevel
+    from usseg.stages.features.loaded import shape_of
 
-        return lowlevel.crop_channels()
-    from usseg.stages.features.transformer import patch_of
+    return shape_of(artifact.params, project)[2]
 
-    return patch_of(artifact.params, project)[1]
+
+def uses_device(artifact: Artifact) -> bool:
+    """Whether this artifact's backbone embeds segments on the execution's device."""
+    method = methods()[artifact.params["backbone"]]
+    return method.gpu(method.options.model_validate(artifact.params["options"]))
 
 
 def embed_crops(
@@ -215,89 +196,57 @@ def embed_crops(
     project: Path,
     device: str,
 ) -> F32:
-    """Embed segments with this artifact's backbone: the class token of each crop, or lowlevel's own embedding.
+    """Embed segments with this artifact's backbone by the pixels of their boxes.
 
     Args:
         artifact: the features artifact.
         image: uint8 RGB (height, width, 3), native size.
-        boxes: int32 (segment, 4) on the feature grid: xmin, ymin, xmax, ymax in tokens, half open.
-        masks: bool (row, column) on the tokens of each box, for masked attention; None: the whole crop.
+        boxes, masks: as `Backbone.embed_crops` gets them.
         project: where a relative weights path starts.
         device: where to run.
 
     Returns:
         float32 (segment, channel).
-
-    Source: DSM, crops sliced from the normalised image without resizing; spec of masked attention: semester report, section 3.1.
     """
-    from usseg.stages.features.tokens import extended, fitted_image, fitting, normalized
-    from usseg.stages.features.transformer import arithmetic, patch_of, vit_of
+    from usseg.stages.features.loaded import backbone_of
+    from usseg.stages.features.tokens import fitted_image, fitting
 
     params = artifact.params
-    patch, channels = patch_of(params, project)
-    fitted = fitting(image.shape[:2], params["resize"], params["fit"], patch)
-    pixels = fitted_image(image, fitted, patch)
-    covered = (fitted.grid[0] * patch, fitted.grid[1] * patch)
-    scaled = np.asarray(boxes, np.int32) * patch
-    if params["backbone"] == "lowlevel":
-        from usseg.stages.features import lowlevel
-
-        return lowlevel.embed_crops(extended(pixels, covered), scaled, masks, stride=patch)
-    import torch
-
-    from usseg.stages.features.backbones import class_features
-    from usseg.stages.features.class_tokens import can_pack, crop_class_features
-
-    model = vit_of(params, project, device)
-    whole = normalized([pixels], device, size=covered)
-    out = np.zeros((len(boxes), channels), np.float32)
-    with arithmetic(params, device):
-        if can_pack(model):
-            return crop_class_features(model, whole, boxes, masks).float().cpu().numpy() if len(boxes) else out
-        for s, (x0, y0, x1, y1) in enumerate(scaled.tolist()):
-            mask = None if masks is None else torch.from_numpy(masks[s].reshape(1, -1)).to(device)
-            out[s] = class_features(model, whole[:, :, y0:y1, x0:x1], mask).float().cpu().numpy()[0]
-    return out
+    backbone = backbone_of(params, project, device)
+    fitted = fitting(image.shape[:2], params["resize"], params["fit"], backbone.patch)
+    pixels = fitted_image(image, fitted, backbone.patch)
+    return backbone.embed_crops(pixels, fitted.grid, np.asarray(boxes, np.int32), masks)
 
 
 def embed_segments(
     artifact: Artifact, row: int, segments: npt.NDArray[np.integer], count: int, *, project: Path, device: str
 ) -> F32:
-    """Embed segments by one class token each in the last block of the whole image, from what `attention` stored.
+    """Embed segments of the whole image from what `attention` stored.
 
     Args:
         artifact: the features artifact.
         row: the image.
-        segments: segment of each of its tokens; 1 to `count` are embedded.
-        count: segments.
+        segments, count: as `Backbone.embed_segments` gets them.
         project: where a relative weights path starts.
         device: where to run.
 
     Returns:
         float32 (segment, channel).
     """
-    import torch
+    from usseg.stages.features.loaded import backbone_of
 
-    from usseg.stages.features.class_tokens import segment_class_features
-    from usseg.stages.features.transformer import arithmetic, vit_of
-
-    params = artifact.params
-    model = vit_of(params, project, device)
     nodes = len(segments)
-    keys, values, state = (
-        torch.from_numpy(artifact[name][row, :length].astype(np.float32)).to(device)
+    stored = {
+        name: artifact[name][row, :length].astype(np.float32)
         for name, length in (("patches", nodes), ("values", nodes), ("class_state", 2))
-    )
-    where = torch.from_numpy(segments.astype(np.int64)).to(device)
-    with arithmetic(params, device):
-        found = segment_class_features(model, keys, values, state, where, count=count)
-    embedded: F32 = found.float().cpu().numpy()
-    return embedded
+    }
+    backbone = backbone_of(artifact.params, project, device)
+    return backbone.embed_segments(stored, segments.astype(np.int64), count=count)
 
 
 STAGE = Stage(
     name="features",
-    summary="Dump dense patch features: DINO keys, any timm ViT, or the embedded lowlevel descriptor.",
+    summary="Dump dense patch features: DINO keys, any network of timm, or the embedded lowlevel descriptor.",
     version=3,
     params=FeaturesParams,
     inputs=(Input("index"),),
@@ -306,7 +255,9 @@ STAGE = Stage(
             ("image", "token", "channel"), "float32|float16", "patch features, row-major, not normalised; padded with 0"
         ),
         "cls": ArraySpec(
-            ("image", "channel"), "float32", "class token after the final norm; lowlevel: mean descriptor"
+            ("image", "channel"),
+            "float32",
+            "class token after the final norm; of a backbone without one the mean of its patches",
         ),
         "grid": ArraySpec(("image", "side"), "int32", "rows and columns of patches"),
         "stride": ArraySpec(("image", "side"), "float32", "height and width of a patch, pixels of the original image"),
@@ -332,7 +283,18 @@ STAGE = Stage(
     sizes=sizes,
     run=run,
     check=check,
-    files=lambda params: [params.weights] if params.weights else [],
-    gpu=is_transformer,
-    functions={"embed_crops": embed_crops, "embed_segments": embed_segments, "crop_channels": crop_channels},
+    files=files_of,
+    methods=methods,
+    choice="backbone",
+    offers={
+        "embed_crops": embed_crops,
+        "embed_segments": embed_segments,
+        "crop_channels": crop_channels,
+        "uses_device": uses_device,
+    },
+    former=former,
+    moved={
+        key: f"options.{key}"
+        for key in ("facet", "weights", "posembed", "num_heads", "stride", "precision", "attention")
+    },
 )

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
+Channels = tuple[float, float, float]
 Pair = tuple[int, int]  # height and width, or rows and columns
 
 
@@ -101,8 +102,15 @@ def resize_image(image: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDA
     return np.asarray(resized)
 
 
-def normalized(images: Sequence[npt.NDArray[np.uint8]], device: str = "cpu", *, size: Pair = (0, 0)) -> "Tensor":
-    """Images of one size, uint8 (height, width, 3), by ImageNet's mean and standard deviation: float32 (image, 3, height, width).
+def normalized(
+    images: Sequence[npt.NDArray[np.uint8]],
+    device: str = "cpu",
+    *,
+    size: Pair = (0, 0),
+    mean: Channels = MEAN,
+    std: Channels = STD,
+) -> "Tensor":
+    """Images of one size, uint8 (height, width, 3), by mean and standard deviation, ImageNet's: float32 (image, 3, height, width).
 
     The bytes go to the device; the arithmetic is done there. Images smaller than `size` get zeros below and on the right.
     """
@@ -110,7 +118,7 @@ def normalized(images: Sequence[npt.NDArray[np.uint8]], device: str = "cpu", *, 
     from torch.nn import functional
 
     pixels = torch.from_numpy(np.stack(images)).to(device)
-    mean, spread = (torch.tensor(values).to(device) for values in (MEAN, STD))
-    scaled = ((pixels.float() / 255.0 - mean) / spread).permute(0, 3, 1, 2).contiguous()
+    centre, spread = (torch.tensor(values).to(device) for values in (mean, std))
+    scaled = ((pixels.float() / 255.0 - centre) / spread).permute(0, 3, 1, 2).contiguous()
     below, right = (max(0, wanted - length) for wanted, length in zip(size, scaled.shape[2:], strict=True))
     return functional.pad(scaled, (0, right, 0, below)) if below or right else scaled

@@ -1,106 +1,161 @@
-"""The backbone that params name, loaded once a process, and what it says of images."""
+"""Vision transformers: run them, and take queries, keys, values and tokens of the last block.
 
-import threading
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from pathlib import Path
+Letters: B images, T tokens (class, registers, patches), D channels, H heads.
+"""
+
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+import torch
+from torch.nn import functional
 
-from usseg.pipeline.errors import ParamsError
-
-F32 = npt.NDArray[np.float32]
-FACETS = {"key": "k", "query": "q", "value": "v", "token": "tokens"}  # as `extract` names them
-LOADING = threading.Lock()  # two blocks at a time ask for the same transformer
+from usseg.pipeline.errors import ParamsError, WeightsError
+from usseg.stages.features import posembed as posembeds
 
 
-@lru_cache(maxsize=1)
-def vit(project: Path, backbone: str, weights: str | None, posembed: str, num_heads: int | None, device: str) -> Any:
-    """The transformer of these params, loaded once a process."""
-    from usseg.stages.features.backbones import load_vit
+@dataclass(frozen=True)
+class ViT:
+    """A timm transformer with the position rule of the project that trained it."""
 
-    path = project / weights if weights else None
-    return load_vit(backbone, weights=path, posembed=posembed, num_heads=num_heads, device=device)
-
-
-def vit_of(params: Mapping[str, Any], project: Path, device: str) -> Any:
-    """The transformer that a params mapping names."""
-    with LOADING:
-        return vit(project, params["backbone"], params["weights"], params["posembed"], params["num_heads"], device)
+    model: Any
+    posembed: str
+    position: torch.Tensor | None  # (1, 1 + side * side, D); None: the model places its tokens itself (rotary)
+    patch_size: int
+    channels: int
+    num_heads: int
+    num_prefix: int
 
 
-def patch_of(params: Mapping[str, Any], project: Path) -> tuple[int, int]:
-    """Patch side in pixels and channels of the backbone."""
-    if params["backbone"] == "lowlevel":
-        from usseg.stages.features import lowlevel
-
-        return params["stride"], lowlevel.channels()
-    names = (params["backbone"], params["weights"], params["posembed"], params["num_heads"])
-    return vit_patch(project, *names, FACETS[params["facet"]])
+def position_embedding(vit: ViT, rows: int, cols: int) -> torch.Tensor:
+    """The position embedding of a grid, (1 + rows * cols, D), the class row first."""
+    assert vit.position is not None
+    return posembeds.RULES[vit.posembed](vit.position, rows, cols)
 
 
-@lru_cache(maxsize=8)
-def vit_patch(
-    project: Path, backbone: str, weights: str | None, posembed: str, num_heads: int | None, facet: str
-) -> tuple[int, int]:
-    """Patch side and channels of a transformer that says something, kept apart from `vit`, which has room for one device only."""
-    from usseg.stages.features.backbones import check_output
+def embed_tokens(vit: ViT, images: torch.Tensor) -> torch.Tensor:
+    """Patches, class token, position embedding, then registers, which get no position: (B, T, D)."""
+    grid = vit.model.patch_embed.proj(images)
+    rows, cols = grid.shape[2:]
+    patches = grid.flatten(2).transpose(1, 2)
+    cls = vit.model.cls_token.expand(len(images), -1, -1)
+    tokens = torch.cat([cls, patches], dim=1) + position_embedding(vit, rows, cols)
+    registers = getattr(vit.model, "reg_token", None)
+    if registers is not None:
+        tokens = torch.cat([tokens[:, :1], registers.expand(len(images), -1, -1), tokens[:, 1:]], dim=1)
+    return vit.model.norm_pre(tokens)
 
-    with LOADING:
-        model = vit(project, backbone, weights, posembed, num_heads, "cpu")
-    check_output(model, facet)
-    return model.patch_size, model.channels
+
+def last_block_input(vit: ViT, images: torch.Tensor) -> torch.Tensor:
+    """Tokens before the last block, (B, T, D)."""
+    tokens = embed_tokens(vit, images)
+    for block in vit.model.blocks[:-1]:
+        tokens = block(tokens)
+    return tokens
 
 
-def describe(
-    params: Mapping[str, Any], pixels: Sequence[npt.NDArray[np.uint8]], project: Path, device: str
-) -> dict[str, F32]:
-    """Patch features and a whole-image feature of images of one size; for most ViTs also what `attention` stores.
+def queries_keys_values(block: Any, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Outputs of the block's qkv layer on its normed input, each (B, T, D), heads side by side, unscaled."""
+    q, k, v = block.attn.qkv(block.norm1(tokens)).chunk(3, dim=-1)
+    return q, k, v
+
+
+@torch.inference_mode()
+def extract(vit: ViT, images: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Run the transformer and tap its last block.
+
+    Args:
+        vit: the transformer.
+        images: float32 (B, 3, height, width), ImageNet-normalised; sides are multiples of the patch size.
 
     Returns:
-        `patches` (image, token, channel), `cls` (image, channel); `values` and `class_state` as `image_features` gives them.
-        Patches and values of a ViT have the params' `dtype`, all else is float32.
+        `tokens` after the final norm, `q`, `k`, `v` of the last block: (B, T, D), order class, registers, patches.
+        `cls_attn`: the class token's attention in the last block, (B, H, T). Absent for models that place tokens themselves.
     """
-    from usseg.stages.features.tokens import extended, grid_of
-
-    if params["backbone"] == "lowlevel":
-        from usseg.stages.features import lowlevel
-
-        stride = params["stride"]
-        rows, columns = grid_of(pixels[0].shape[:2], params["fit"], stride)
-        grids = [
-            lowlevel.describe(extended(image, (rows * stride, columns * stride)), stride=stride) for image in pixels
-        ]
-        stacked = np.stack([grid.reshape(-1, grid.shape[2]) for grid in grids])
-        return {"patches": stacked, "cls": stacked.mean(axis=1)}
-    import torch
-
-    from usseg.stages.features.backbones import extract
-    from usseg.stages.features.class_tokens import can_pack, image_features
-    from usseg.stages.features.tokens import normalized
-
-    model = vit_of(params, project, device)
-    side = model.patch_size
-    height, width = (length * side for length in grid_of(pixels[0].shape[:2], params["fit"], side))
-    batch = normalized([image[:height, :width] for image in pixels], device, size=(height, width))
-    facet = FACETS[params["facet"]]
-    with arithmetic(params, device):
-        if can_pack(model) and facet != "tokens":
-            found = image_features(model, batch, facet)
-        else:
-            if params["attention"]:
-                raise ParamsError(f"params.yaml: features.attention: not available for {params['backbone']}; set false")
-            facets = extract(model, batch)
-            found = {"patches": facets[facet][:, model.num_prefix :], "cls": facets["tokens"][:, 0]}
-    stored = torch.float16 if params["dtype"] == "float16" else torch.float32
-    kinds = {"patches": stored, "values": stored}
-    return {name: values.to(kinds.get(name, torch.float32)).cpu().numpy() for name, values in found.items()}
+    if vit.position is None:
+        return extract_by_hook(vit, images)
+    block = vit.model.blocks[-1]
+    before = last_block_input(vit, images)
+    q, k, v = queries_keys_values(block, before)
+    tokens = vit.model.norm(block(before))
+    weights = attention_of_class(q, k, vit.num_heads)
+    return {"tokens": tokens, "q": q, "k": k, "v": v, "cls_attn": weights}
 
 
-def arithmetic(params: Mapping[str, Any], device: str) -> Any:
-    """The context in which a ViT computes with the precision of these params."""
-    import torch
+def extract_by_hook(vit: ViT, images: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The same for rotary models (DINOv3): the model runs itself, the qkv layer is listened to."""
+    layer = getattr(vit.model.blocks[-1].attn, "qkv", None)
+    seen: list[torch.Tensor] = []
+    handle = layer.register_forward_hook(lambda _module, _inputs, output: seen.append(output)) if layer else None
+    try:
+        tokens = vit.model.forward_features(images)
+    finally:
+        if handle:
+            handle.remove()
+    if not seen:  # EVA applies the weights of its layer without calling it
+        raise WeightsError(
+            "features.options.name: the last block of this model calls no joint qkv layer, so that it has no keys, queries or "
+            "values to read; choose another ViT"
+        )
+    q, k, v = seen[0].chunk(3, dim=-1)
+    return {"tokens": tokens, "q": q, "k": k, "v": v}
 
-    return torch.autocast(device.partition(":")[0], torch.bfloat16, enabled=params["precision"] == "bfloat16")
+
+def split_heads(values: torch.Tensor, heads: int) -> torch.Tensor:
+    """(B, T, D) -> (B, H, T, D / H)."""
+    return values.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def attention_of_class(q: torch.Tensor, k: torch.Tensor, heads: int) -> torch.Tensor:
+    """Softmax row of the class query, per head: (B, H, T)."""
+    query, keys = split_heads(q[:, :1], heads), split_heads(k, heads)
+    scale = query.shape[-1] ** -0.5
+    return functional.softmax((query * scale) @ keys.transpose(-1, -2), dim=-1)[:, :, 0]
+
+
+def masked_attention(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, allowed: torch.Tensor, *, heads: int
+) -> torch.Tensor:
+    """Attention of one query, per head, over the allowed keys only.
+
+    Args:
+        q: (B, 1, D). k, v: (B, T, D).
+        allowed: bool (B, T).
+        heads: attention heads; the scale is 1 / sqrt(D / heads).
+
+    Returns:
+        (B, 1, D), heads side by side, before the output projection.
+    """
+    query, keys, values = (split_heads(x, heads) for x in (q, k, v))
+    scores = (query * query.shape[-1] ** -0.5) @ keys.transpose(-1, -2)
+    scores = scores.masked_fill(~allowed[:, None, None, :], float("-inf"))
+    return (functional.softmax(scores, dim=-1) @ values).transpose(1, 2).flatten(2)
+
+
+@torch.inference_mode()
+def class_features(vit: ViT, images: torch.Tensor, masks: torch.Tensor | None = None) -> torch.Tensor:
+    """Class token after the final norm, (B, D); with masks the last block sees only class, registers and masked patches.
+
+    Source: semester report on DSM, section 3.1 (masked attention), computed per head.
+
+    Args:
+        vit: the transformer.
+        images: float32 (B, 3, height, width), normalised.
+        masks: bool (B, rows * cols); None: all patches.
+    """
+    if vit.position is None:
+        if masks is not None:
+            raise ParamsError(
+                "params.yaml: crops.method: masked_attention is not available for rotary backbones such as DINOv3; use crop"
+            )
+        tokens: torch.Tensor = vit.model.forward_features(images)
+        return tokens[:, 0]
+    block = vit.model.blocks[-1]
+    before = last_block_input(vit, images)
+    if masks is None:
+        return vit.model.norm(block(before))[:, 0]
+    prefix = torch.ones(len(images), vit.num_prefix, dtype=torch.bool, device=masks.device)
+    q, k, v = queries_keys_values(block, before)
+    mixed = masked_attention(q[:, :1], k, v, torch.cat([prefix, masks], dim=1), heads=vit.num_heads)
+    cls = before[:, :1] + block.ls1(block.attn.proj(mixed))
+    cls = cls + block.ls2(block.mlp(block.norm2(cls)))
+    return vit.model.norm(cls)[:, 0]

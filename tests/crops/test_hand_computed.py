@@ -5,14 +5,14 @@ import pytest
 import torch
 
 from usseg.stages.crops.boxes import grown_mask, segment_boxes
-from usseg.stages.features.backbones import (
+from usseg.stages.features.class_tokens import finish_class
+from usseg.stages.features.loading import from_state_dict
+from usseg.stages.features.transformer import (
     class_features,
-    from_state_dict,
     last_block_input,
     masked_attention,
     queries_keys_values,
 )
-from usseg.stages.features.class_tokens import finish_class
 
 
 def test_three_by_three_block() -> None:

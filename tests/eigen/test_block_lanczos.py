@@ -18,7 +18,7 @@ from usseg.stages.eigen.laplacian import (
     normalized_laplacian_batch,
     normalized_laplacian_eigenpairs,
 )
-from usseg.stages.features import lowlevel
+from usseg.stages.features import descriptors
 
 GRID, K = (20, 30), 15
 PHOTOS = Path(__file__).resolve().parents[3] / "shared" / "data" / "bsds500" / "images"
@@ -70,7 +70,7 @@ def test_photos(color: bool, graphs_handed_on) -> None:
     for path in sorted(PHOTOS.rglob("*.jpg"))[:12:3]:
         image = read_image(path)
         image = image if image.shape[1] > image.shape[0] else image.transpose(1, 0, 2)
-        described = lowlevel.describe(np.ascontiguousarray(image), stride=16)[: GRID[0], : GRID[1]]
+        described = descriptors.describe(np.ascontiguousarray(image), stride=16)[: GRID[0], : GRID[1]]
         weights = feature_affinity(described.reshape(GRID[0] * GRID[1], -1))
         graphs.append(with_color(weights, knn_affinity(grid_image(image, GRID)), weight=10.0) if color else weights)
     for found, weights in zip(in_blocks(stacked(*graphs), k=K), graphs, strict=True):

@@ -8,14 +8,15 @@ import torch
 from safetensors.torch import save_file
 
 from usseg.pipeline.errors import WeightsError
-from usseg.stages.features.backbones import ViT, check_output, from_state_dict, load_vit
 from usseg.stages.features.checkpoints import read_checkpoint
+from usseg.stages.features.loading import check_output, from_state_dict, load_checkpoint, load_vit
+from usseg.stages.features.transformer import ViT
 
 State = dict[str, torch.Tensor]
 
 
 def load(path: Path) -> ViT:
-    return load_vit("checkpoint", weights=path, posembed="auto", num_heads=3)
+    return load_checkpoint(path, posembed="auto", num_heads=3)
 
 
 def same(left: State, right: State) -> bool:
@@ -144,7 +145,7 @@ def test_half_a_download_is_one_line(
 
 @pytest.mark.parametrize("suffix", ["pth", "safetensors"])
 def test_missing_file(tmp_path: Path, suffix: str) -> None:
-    with pytest.raises(WeightsError, match=rf"^features\.weights: no file .*gone\.{suffix}$"):
+    with pytest.raises(WeightsError, match=rf"^features\.options\.weights: no file .*gone\.{suffix}$"):
         load(tmp_path / f"gone.{suffix}")
 
 
@@ -188,12 +189,12 @@ def test_weights_that_do_not_fit(dino_state: State, key: str, value: torch.Tenso
     dino_state.pop(key, None)
     if value is not None:
         dino_state[key] = value
-    with pytest.raises(WeightsError, match=rf"^features\.weights: .*{line}"):
+    with pytest.raises(WeightsError, match=rf"^features\.options\.weights: .*{line}"):
         from_state_dict(dino_state, num_heads=3)
 
 
 def test_heads_that_do_not_divide_the_channels(dino_state: State) -> None:
-    with pytest.raises(WeightsError, match=r"features\.num_heads: found 5; it must divide the 24 channels"):
+    with pytest.raises(WeightsError, match=r"features\.options\.num_heads: found 5; it must divide the 24 channels"):
         from_state_dict(dino_state, num_heads=5)
 
 
@@ -212,11 +213,6 @@ def test_weights_without_positions_are_refused(tmp_path: Path) -> None:
     torch.save(state, tmp_path / "weights.pth")
     with pytest.raises(WeightsError, match=r"missing \['pos_embed'\]"):
         load_vit("vit_tiny_patch16_224", weights=tmp_path / "weights.pth", posembed="auto")
-
-
-def test_checkpoint_needs_a_file() -> None:
-    with pytest.raises(WeightsError, match="checkpoint needs features.weights"):
-        load_vit("checkpoint", weights=None, posembed="auto")
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
@@ -246,7 +242,7 @@ def test_any_float_becomes_float32(tmp_path: Path, dino_state: State, dtype: tor
             lambda s: {**s, "norm.bias": s["norm.bias"].to_sparse()},
             "norm.bias is a sparse_coo tensor; a dense one with",
         ),
-        (lambda s: {"rope_embed.periods": s["cls_token"]}, "the layout is that of DINOv3; name its model of timm"),
+        (lambda s: {"rope_embed.periods": s["cls_token"]}, "the layout is that of DINOv3; take backbone: vit"),
         (lambda s: {"visual.transformer.resblocks.0.ln_1.weight": s["norm.bias"]}, "the layout is that of CLIP"),
         (lambda s: {"layer1.0.conv1.weight": s["cls_token"]}, "the layout is that of a ResNet"),
         (lambda s: {"weight": s["cls_token"]}, "the keys are such as weight"),

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from usseg.stages.features.backbones import class_features, extract, from_state_dict, last_block_input, masked_attention
 from usseg.stages.features.class_tokens import (
     can_pack,
     crop_class_features,
@@ -14,6 +13,8 @@ from usseg.stages.features.class_tokens import (
     packs,
     segment_class_features,
 )
+from usseg.stages.features.loading import from_state_dict
+from usseg.stages.features.transformer import class_features, extract, last_block_input, masked_attention
 
 BOXES = np.array([[0, 0, 5, 4], [1, 1, 3, 4], [2, 0, 3, 1], [0, 0, 5, 4], [1, 0, 4, 4]])
 
@@ -92,10 +93,10 @@ def test_masked_image_through_the_stages(tiny_project, dino_state, precision: st
     tiny_project.set(
         {
             "features.backbone": "checkpoint",
-            "features.weights": "weights.pth",
-            "features.num_heads": 3,
-            "features.attention": True,
-            "features.precision": precision,
+            "features.options.weights": "weights.pth",
+            "features.options.num_heads": 3,
+            "features.options.attention": True,
+            "features.options.precision": precision,
             "features.dtype": "float16",
             "crops.method": "masked_image",
         }
@@ -108,11 +109,11 @@ def test_masked_image_through_the_stages(tiny_project, dino_state, precision: st
         rows = crops["features"][row, :count]
         assert np.isfinite(rows).all()
         assert len(np.unique(rows, axis=0)) == count
-    tiny_project.set({"features.attention": False, "crops.method": "crop"})
+    tiny_project.set({"features.options.attention": False, "crops.method": "crop"})
     tiny_project.run("features")
     assert tiny_project.artifact("features")["values"].size == 0
     if precision == "bfloat16":
         exact = tiny_project.artifact("features")["patches"][:]
-        tiny_project.set({"features.precision": "float32"})
+        tiny_project.set({"features.options.precision": "float32"})
         found = tiny_project.run("features")["patches"][:].astype(np.float32)
         assert 0 < np.abs(found - exact).max() < 0.05 * np.abs(found).max()

@@ -7,13 +7,14 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional
 
-from usseg.stages.features.backbones import ViT, extract, load_vit
+from usseg.stages.features.loading import load_checkpoint
+from usseg.stages.features.transformer import ViT, extract
 
 State = dict[str, torch.Tensor]
 
 
 def load(path: Path) -> ViT:
-    return load_vit("checkpoint", weights=path, posembed="auto", num_heads=3)
+    return load_checkpoint(path, posembed="auto", num_heads=3)
 
 
 def dinov2_state(dino_state: State, *, registers: int, gated: bool) -> State:

@@ -19,7 +19,7 @@ from huggingface_hub.errors import (
 from safetensors import SafetensorError
 
 from usseg.pipeline.errors import WeightsError
-from usseg.stages.features.backbones import load_vit
+from usseg.stages.features.loading import load_vit
 
 NAME = "vit_small_patch16_224.dino"
 # The hub's HTTP client is another package from one of its versions to the next.
@@ -57,7 +57,7 @@ def failing(error: Exception) -> Any:
 def test_a_failed_download_is_one_line(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     monkeypatch.setattr(timm, "create_model", failing(error))
     with pytest.raises(
-        WeightsError, match=rf"^features\.backbone: the weights of {NAME} could not be .*local file"
+        WeightsError, match=rf"^features\.options\.name: the weights of {NAME} could not be .*local file"
     ) as found:
         load_vit(NAME, weights=None, posembed="auto")
     assert "\n" not in str(found.value)
@@ -66,7 +66,7 @@ def test_a_failed_download_is_one_line(monkeypatch: pytest.MonkeyPatch, error: E
 
 def test_an_interrupted_download_loses_and_publishes_nothing(finished_project, monkeypatch: pytest.MonkeyPatch) -> None:
     before = finished_project.files()
-    finished_project.set({"features.backbone": NAME})
+    finished_project.set({"features.backbone": "vit", "features.options.name": NAME})
     monkeypatch.setattr(timm, "create_model", failing(ConnectionError("interrupted")))
     with pytest.raises(WeightsError, match="interrupted"):
         finished_project.run("features")
@@ -82,7 +82,7 @@ def test_an_interrupted_download_loses_and_publishes_nothing(finished_project, m
     ],
 )
 def test_backbones_that_timm_cannot_give(name: str, line: str) -> None:
-    with pytest.raises(WeightsError, match=rf"^features\.backbone: {line}"):
+    with pytest.raises(WeightsError, match=rf"^features\.options\.name: {line}"):
         load_vit(name, weights=None, posembed="auto")
 
 

@@ -4,17 +4,18 @@ import torch
 
 from usseg.pipeline.errors import ParamsError, WeightsError
 from usseg.pipeline.images import read_image
-from usseg.stages.features import transformer
-from usseg.stages.features.backbones import extract, from_state_dict
+from usseg.stages.features.loaded import loaded
+from usseg.stages.features.loading import from_state_dict
+from usseg.stages.features.methods.vit import Transformer
 from usseg.stages.features.stage import embed_crops
 from usseg.stages.features.tokens import normalized
-from usseg.stages.features.transformer import vit
+from usseg.stages.features.transformer import extract
 
 
 def use_checkpoint(project, state, **edits) -> None:
     torch.save(state, project.path / "weights.pth")
-    settings = {"features.backbone": "checkpoint", "features.weights": "weights.pth", "features.num_heads": 3}
-    project.set({**settings, **edits})
+    options = {"weights": "weights.pth", "num_heads": 3}
+    project.set({"features.backbone": "checkpoint", "features.options": options, **edits})
 
 
 @pytest.fixture(params=["lowlevel", "checkpoint"])
@@ -89,7 +90,7 @@ def test_resize(tiny_project, resize: int | list[int], grid: list[int], stride: 
 
 @pytest.mark.parametrize("facet", ["key", "query", "value", "token"])
 def test_facets_differ(tiny_project, dino_state, facet: str) -> None:
-    use_checkpoint(tiny_project, dino_state, **{"features.facet": facet, "features.dtype": "float16"})
+    use_checkpoint(tiny_project, dino_state, **{"features.options.facet": facet, "features.dtype": "float16"})
     tiny_project.run("index")
     patches = tiny_project.run("features")["patches"][:]
     assert patches.dtype == np.float16
@@ -139,17 +140,19 @@ def test_features_beyond_float16_name_the_image_and_the_cure(tiny_project, dino_
 
 @pytest.mark.parametrize("name", ["patches", "values", "cls", "class_state"])
 def test_features_that_are_not_finite_name_the_image(tiny_project, dino_state, monkeypatch, name) -> None:
-    use_checkpoint(tiny_project, dino_state, **{"features.attention": True})
+    use_checkpoint(tiny_project, dino_state, **{"features.options.attention": True})
     tiny_project.run("index")
 
-    def broken(settings, pixels, project, device):
-        found = described(settings, pixels, project, device)
+    def broken(*args):
+        found = described(*args)
         found[name][0, ..., 3] = np.nan
         return found
 
-    described = transformer.describe
-    monkeypatch.setattr(transformer, "describe", broken)
-    line = rf"^params\.yaml: features\.weights: found 'weights\.pth'; {name} of image 'photo0' are not finite; take another"
+    described = Transformer.describe
+    monkeypatch.setattr(Transformer, "describe", broken)
+    line = (
+        rf"^params\.yaml: features\.backbone: found 'checkpoint'; {name} of image 'photo0' are not finite; take other"
+    )
     with pytest.raises(ParamsError, match=line):
         tiny_project.run("features")
 
@@ -159,5 +162,5 @@ def test_weights_of_another_content_run_again(tiny_project, dino_state) -> None:
     tiny_project.run("index")
     before = tiny_project.run("features")["patches"][:]
     use_checkpoint(tiny_project, {name: 2 * values for name, values in dino_state.items()})
-    vit.cache_clear()  # a command starts with none
+    loaded.cache_clear()  # a command starts with none
     assert not np.allclose(tiny_project.run("features")["patches"][:], before)

@@ -7,9 +7,10 @@ from PIL import Image
 
 from usseg.pipeline.errors import ParamsError
 from usseg.pipeline.images import read_image
-from usseg.stages.features.backbones import extract, from_state_dict
+from usseg.stages.features.loading import from_state_dict
 from usseg.stages.features.stage import embed_crops
 from usseg.stages.features.tokens import extended, fitted_image, fitting, normalized, resize_image
+from usseg.stages.features.transformer import extract
 from usseg.stages.report.stage import pixel_mask
 
 SIZE = (50, 90)
@@ -26,7 +27,7 @@ def project(request, tiny_project, dino_state, save_image, draw_photo):
     tiny_project.set({"index.splits": {"train": split, "val": split}, "features.resize": None})
     if request.param == "checkpoint":
         torch.save(dino_state, tiny_project.path / "weights.pth")
-        settings = {"backbone": "checkpoint", "weights": "weights.pth", "num_heads": 3}
+        settings = {"backbone": "checkpoint", "options": {"weights": "weights.pth", "num_heads": 3}}
         tiny_project.set({f"features.{key}": value for key, value in settings.items()})
     return tiny_project
 
@@ -78,7 +79,8 @@ def test_the_whole_chain_covers_the_image(project, fit, resize) -> None:
 def test_of_a_vit_padding_is_zero_after_normalisation(tiny_project, dino_state, save_image, draw_photo) -> None:
     torch.save(dino_state, tiny_project.path / "weights.pth")
     save_image(tiny_project.path / "data/wide/0.png", draw_photo(3, *SIZE))
-    settings = {"backbone": "checkpoint", "weights": "weights.pth", "num_heads": 3, "fit": "pad", "resize": None}
+    options = {"weights": "weights.pth", "num_heads": 3}
+    settings = {"backbone": "checkpoint", "options": options, "fit": "pad", "resize": None}
     tiny_project.set({f"features.{key}": value for key, value in settings.items()})
     tiny_project.set({"index.splits": {"train": {"images": "wide/*", "labels": None}}, "cluster.fit_split": "train"})
     tiny_project.run("index")

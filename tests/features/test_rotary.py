@@ -8,7 +8,8 @@ import timm
 import torch
 
 from usseg.pipeline.errors import WeightsError
-from usseg.stages.features.backbones import extract, load_vit
+from usseg.stages.features.loading import load_vit
+from usseg.stages.features.transformer import extract
 
 
 def saved_model(name: str, folder: Path) -> tuple[Any, Path]:

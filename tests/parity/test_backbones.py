@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from usseg.stages.features.backbones import (
+from usseg.stages.features.loading import from_state_dict
+from usseg.stages.features.posembed import by_timm
+from usseg.stages.features.transformer import (
     class_features,
     extract,
-    from_state_dict,
     masked_attention,
     position_embedding,
 )
-from usseg.stages.features.posembed import by_timm
 
 MODELS = [("dino_vit_p16", ""), ("dino_vit_p8", ""), ("dinov2_vit_p14", "base/"), ("dinov2_vit_p14", "reg/")]
 TOLERANCE = {"pos_embed": 1e-5, "tokens": 1e-4, "q": 1e-4, "k": 1e-4, "v": 1e-4, "cls_attn": 1e-5}
@@ -41,7 +41,7 @@ def test_forward(golden, parity, name: str, prefix: str) -> None:
         position_embedding,
         original=original_of(name),
         call="extract(from_state_dict(state, num_heads=heads), images)",
-        differs="`features.posembed: timm` resamples positions as timm does",
+        differs="`features.options.posembed: timm` resamples positions as timm does",
     )
     for i in range(int(file["num_cases"])):
         images = torch.from_numpy(file[f"case{i}/input"])[None]

@@ -1,0 +1,111 @@
+"""What a backbone gets, and what it returns: read this before you write one.
+
+Letters: B images of one size, h rows and w columns of tokens, N = h x w, C channels, S segments.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from usseg.pipeline.methods import Method
+
+Pixels = npt.NDArray[np.uint8]
+Array = npt.NDArray[Any]
+F32 = npt.NDArray[np.float32]
+
+
+class Backbone(ABC):
+    """A loaded backbone. What it says of an image depends on that image and the options alone.
+
+    A token is a square of `patch` x `patch` pixels. The stage has resized the images already. Token (0, 0) begins at pixel (0, 0).
+    An image may have more pixels than the grid, which are left out, or fewer (`features.fit: pad`): the backbone fills these in.
+
+    Attributes:
+        patch: side of a token, pixels.
+        channels: length of a token's vector.
+        crop_channels: length of a segment's vector, as `embed_crops` and `embed_segments` give it.
+    """
+
+    patch: int
+    channels: int
+    crop_channels: int
+
+    @abstractmethod
+    def describe(self, images: Sequence[Pixels], grid: tuple[int, int], dtype: str) -> Mapping[str, Array]:
+        """Describe every token of B images, and each image as a whole.
+
+        Args:
+            images: RGB (height, width, 3), all of one size. On the CPU it is always one image.
+            grid: (h, w).
+            dtype: in which the stage stores tokens, float32 or float16. What is returned may have it already, to be moved faster.
+
+        Returns:
+            `patches` (B, N, C), row by row, not normalised; `cls` (B, C). All finite. If the options have `attention: true`, also
+            `values` (B, N, C) and `class_state` (B, 2, C), which `embed_segments` gets.
+        """
+
+    @abstractmethod
+    def embed_crops(
+        self,
+        image: Pixels,
+        grid: tuple[int, int],
+        boxes: npt.NDArray[np.int32],
+        masks: Sequence[npt.NDArray[np.bool_]] | None,
+    ) -> F32:
+        """Embed S segments of an image by the pixels of their boxes.
+
+        Args:
+            image: RGB (height, width, 3).
+            grid: (h, w).
+            boxes: (S, 4) in tokens: xmin, ymin, xmax, ymax, half open, never empty. S may be 0.
+            masks: bool (row, column), the tokens of each box that belong to the segment; None: all of them count.
+
+        Returns:
+            (S, crop_channels).
+        """
+
+    def embed_segments(self, stored: Mapping[str, F32], segments_N: npt.NDArray[np.int64], *, count: int) -> F32:
+        """Embed segments from what `attention: true` stored of the whole image.
+
+        Args:
+            stored: `patches` and `values` (N, C), `class_state` (2, C).
+            segments_N: segment of each token; 1 to `count` are embedded.
+            count: S.
+
+        Returns:
+            (S, crop_channels).
+        """
+        raise TypeError(
+            f"{type(self).__name__} stores no attention; a backbone with the option `attention` has this method"
+        )
+
+
+def no_files(options: Any) -> tuple[str, ...]:
+    """A backbone that reads no file."""
+    return ()
+
+
+def weights_file(options: Any) -> tuple[str, ...]:
+    """The local file of the weights, where there is one."""
+    return (options.weights,) if options.weights else ()
+
+
+@dataclass(frozen=True)
+class BackboneMethod(Method):
+    """The entry of a backbone.
+
+    `call(options, project, device)` loads it: `project` is where a relative path starts, `device` where to compute. It is called once
+    a process and device, and once more on the CPU to learn the sizes. `gpu` says whether the backbone uses a device. Its options may have
+    `attention: bool`; crops.method masked_image needs it.
+
+    Attributes:
+        files: from the options, the files that it reads, relative to the project. Their content is part of the cache key.
+    """
+
+    call: Callable[[Any, Path, str], Backbone]
+    files: Callable[[Any], Sequence[str]] = no_files
