@@ -11,8 +11,8 @@ import torch
 from benchmarks import reference, scenes
 from usseg.pipeline.images import read_image
 from usseg.stages.crops.boxes import segment_boxes
-from usseg.stages.eigen.affinity import feature_affinity
 from usseg.stages.eigen.color import grid_image, knn_affinity, with_color
+from usseg.stages.eigen.graph import feature_affinity
 from usseg.stages.eigen.laplacian import normalized_laplacian_eigenpairs
 from usseg.stages.features.class_tokens import crop_class_features, image_features, segment_class_features
 from usseg.stages.features.stage import FeaturesParams

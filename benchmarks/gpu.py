@@ -27,8 +27,8 @@ from usseg.pipeline.parallel import thread_map
 from usseg.pipeline.project import Project
 from usseg.pipeline.runner import run_stage
 from usseg.stages import STAGES
-from usseg.stages.eigen.affinity import affinity_batch, feature_affinity
 from usseg.stages.eigen.color import grid_image, knn_affinity_on
+from usseg.stages.eigen.graph import affinity_batch, feature_affinity
 from usseg.stages.eigen.laplacian import normalized_laplacian_batch, normalized_laplacian_eigenpairs
 from usseg.stages.features.class_tokens import crop_class_features, image_features
 from usseg.stages.features.transformer import arithmetic, vit_of

@@ -92,7 +92,7 @@ def vit_state(patch: int) -> dict[str, Any]:
 
 def segment_map(path: Path, grid: tuple[int, int], count: int = 15) -> np.ndarray:
     """Segments of a photo as the pipeline cuts them, by the embedded features, int64 (row, column), background 0."""
-    from usseg.stages.eigen.affinity import feature_affinity
+    from usseg.stages.eigen.graph import feature_affinity
     from usseg.stages.eigen.laplacian import normalized_laplacian_eigenpairs
     from usseg.stages.features import descriptors
     from usseg.stages.segments.background import background_first, dense_ids

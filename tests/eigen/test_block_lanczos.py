@@ -9,10 +9,17 @@ import torch
 
 from usseg.pipeline.images import read_image
 from usseg.stages.eigen import block_lanczos
-from usseg.stages.eigen.affinity import KINDS, affinity_batch, feature_affinity, projected_affinity
 from usseg.stages.eigen.color import grid_image, knn_affinity, with_color
+from usseg.stages.eigen.eigenpairs import Eigenpairs
+from usseg.stages.eigen.graph import (
+    OFFSETS,
+    affinity_batch,
+    binary_affinity,
+    binary_batch,
+    feature_affinity,
+    projected_affinity,
+)
 from usseg.stages.eigen.laplacian import (
-    Eigenpairs,
     degrees,
     in_blocks,
     normalized_laplacian_batch,
@@ -28,13 +35,13 @@ def stacked(*graphs: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.stack(graphs).astype(np.float32))
 
 
-def random_graph(seed: int, kind: str = "cos_relu", nodes: int = 300) -> np.ndarray:
+def random_graph(seed: int, kind: str = "none", nodes: int = 300) -> np.ndarray:
     """That of features in a few loose groups."""
     rng = np.random.default_rng(seed)
     features = rng.normal(0.4, 1, (9, 32))[rng.integers(9, size=nodes)] + rng.normal(0, 0.8, (nodes, 32))
     if kind == "signed":
         return feature_affinity(features + 1, threshold=False)
-    return feature_affinity(features, kind=kind)
+    return binary_affinity(features) if kind == "binary" else feature_affinity(features, offset=kind)
 
 
 @pytest.fixture
@@ -55,7 +62,7 @@ def check(found: Eigenpairs, weights: np.ndarray, *, k: int, atol: float = 1e-6)
         assert np.linalg.norm(ours - ours @ theirs.T @ theirs, 2) < max(1e-4, 2e-6 / gap)
 
 
-@pytest.mark.parametrize("kind", ["cos_relu", "cos_mean_relu", "cos_third_relu", "binary", "signed"])
+@pytest.mark.parametrize("kind", ["none", "mean", "third", "binary", "signed"])
 def test_a_batch_as_exact_as_asked(kind: str, graphs_handed_on) -> None:
     graphs = [random_graph(seed, kind) for seed in range(3)]
     for found, weights in zip(in_blocks(stacked(*graphs), k=K), graphs, strict=True):
@@ -131,7 +138,7 @@ def test_what_does_not_settle_is_handed_on(monkeypatch: pytest.MonkeyPatch, grap
 
 
 def test_batch_and_order_change_rounding_only() -> None:
-    graphs = [random_graph(seed, kind) for seed, kind in enumerate(["cos_relu", "cos_third_relu", "cos_mean_relu"])]
+    graphs = [random_graph(seed, kind) for seed, kind in enumerate(["none", "third", "mean"])]
     together = in_blocks(stacked(*graphs), k=K)
     for order in ([0], [1], [2], [2, 0, 1]):
         for row, found in zip(order, in_blocks(stacked(*[graphs[row] for row in order]), k=K), strict=True):
@@ -151,31 +158,43 @@ def test_auto_off_the_cpu() -> None:
     np.testing.assert_allclose(exact, normalized_laplacian_eigenpairs(small, k=5, solver="dense").values, atol=1e-10)
 
 
+@pytest.fixture
+def features() -> np.ndarray:
+    """Of four images, float32: among them tokens that are all alike, and one of zeros."""
+    drawn = np.random.default_rng(0).normal(0.3, 1, (4, 70, 12)).astype(np.float32)
+    drawn[2] = drawn[2, 0]
+    drawn[3, 5] = 0
+    return drawn
+
+
+@pytest.mark.parametrize("normalize", [True, False])
 @pytest.mark.parametrize("threshold", [True, False])
-@pytest.mark.parametrize("kind", KINDS)
-def test_affinities_in_a_batch(kind: str, threshold: bool) -> None:
-    rng = np.random.default_rng(0)
-    features = rng.normal(0.3, 1, (4, 70, 12)).astype(np.float32)
-    features[2] = features[2, 0]  # all tokens alike
-    features[3, 5] = 0
-    found = affinity_batch(torch.from_numpy(features), kind=kind, threshold=threshold).numpy()
+@pytest.mark.parametrize("offset", OFFSETS)
+def test_affinities_in_a_batch(offset: str, threshold: bool, normalize: bool, features: np.ndarray) -> None:
+    settings = {"offset": offset, "threshold": threshold, "normalize": normalize}
+    found = affinity_batch(torch.from_numpy(features), **settings).numpy()
     for weights, rows in zip(found, features, strict=True):
-        np.testing.assert_allclose(weights, feature_affinity(rows, kind=kind, threshold=threshold), atol=1e-6)
-    raw = affinity_batch(torch.from_numpy(features), kind=kind, normalize=False, threshold=threshold).numpy()
-    for weights, rows in zip(raw, features, strict=True):
-        expected = feature_affinity(rows, kind=kind, normalize=False, threshold=threshold)
+        np.testing.assert_allclose(weights, feature_affinity(rows, **settings), atol=1e-6)
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+def test_binary_graphs_in_a_batch(normalize: bool, features: np.ndarray) -> None:
+    found = binary_batch(torch.from_numpy(features), tau=0.3, eps=1e-4, normalize=normalize).numpy()
+    for weights, rows in zip(found, features, strict=True):
+        expected = binary_affinity(rows, tau=0.3, eps=1e-4, normalize=normalize)
         np.testing.assert_allclose(weights, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["cos_mean_relu", "cos_third_relu"])
-def test_projections_in_a_batch(kind: str) -> None:
+@pytest.mark.parametrize("offset", ["mean", "third"])
+def test_projections_in_a_batch(offset: str) -> None:
     rng = np.random.default_rng(1)
     features, projected = (rng.normal(0.3, 1, (2, 30, size)).astype(np.float32) for size in (12, 4))
-    found = affinity_batch(torch.from_numpy(features), kind=kind, projected_BNP=torch.from_numpy(projected), weight=0.3)
-    for weights, rows, extra in zip(found.numpy(), features, projected, strict=True):
-        np.testing.assert_allclose(weights, projected_affinity(rows, extra, weight=0.3, kind=kind), atol=1e-6)
+    extra = torch.from_numpy(projected)
+    found = affinity_batch(torch.from_numpy(features), offset=offset, projected_BNP=extra, weight=0.3).numpy()
+    for weights, rows, part in zip(found, features, projected, strict=True):
+        np.testing.assert_allclose(weights, projected_affinity(rows, part, weight=0.3, offset=offset), atol=1e-6)
 
 
-def test_an_unknown_affinity_is_refused() -> None:
-    with pytest.raises(ValueError, match="affinity: found 'rbf'"):
-        affinity_batch(torch.ones(1, 2, 2), kind="rbf")
+def test_an_unknown_offset_is_refused() -> None:
+    with pytest.raises(ValueError, match="offset: found 'median'; none, mean, third are allowed"):
+        affinity_batch(torch.ones(1, 2, 2), offset="median")

@@ -1,19 +1,19 @@
 """The eigenproblem on small arbitrary features: duplicates, zero rows and disconnected graphs included."""
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from usseg.stages.eigen.affinity import KINDS, feature_affinity
-from usseg.stages.eigen.laplacian import (
-    Eigenpairs,
-    degrees,
-    normalized_laplacian_eigenpairs,
-    plain_laplacian_eigenpairs,
-)
+from usseg.stages.eigen.eigenpairs import Eigenpairs
+from usseg.stages.eigen.graph import OFFSETS, binary_affinity, feature_affinity
+from usseg.stages.eigen.laplacian import degrees, normalized_laplacian_eigenpairs, plain_laplacian_eigenpairs
 
+GRAPHS = (*(partial(feature_affinity, offset=offset) for offset in OFFSETS), binary_affinity)
 SOLVERS = ("dense", "iterative", "batched")
 FEATURES = hnp.arrays(
     np.float64,
@@ -30,9 +30,11 @@ def projector(pairs: Eigenpairs, degree: np.ndarray, count: int) -> np.ndarray:
 
 @pytest.mark.parametrize("solver", SOLVERS)
 @small
-@given(FEATURES, st.sampled_from(KINDS), st.integers(1, 12))
-def test_spectrum_and_orthonormality(solver: str, features: np.ndarray, kind: str, k: int) -> None:
-    weights = feature_affinity(features, kind=kind).astype(np.float64)
+@given(FEATURES, st.sampled_from(GRAPHS), st.integers(1, 12))
+def test_spectrum_and_orthonormality(
+    solver: str, features: np.ndarray, graph: Callable[..., np.ndarray], k: int
+) -> None:
+    weights = graph(features).astype(np.float64)
     pairs = normalized_laplacian_eigenpairs(weights, k=k, solver=solver)
     count = min(k, len(features))
     assert pairs.vectors.shape == (count, len(features))
@@ -46,11 +48,13 @@ def test_spectrum_and_orthonormality(solver: str, features: np.ndarray, kind: st
 
 
 @small
-@given(FEATURES, st.sampled_from(KINDS), st.randoms(use_true_random=False), st.sampled_from(SOLVERS))
-def test_permuted_tokens_permute_the_eigenspaces(features: np.ndarray, kind: str, random, solver: str) -> None:
+@given(FEATURES, st.sampled_from(GRAPHS), st.randoms(use_true_random=False), st.sampled_from(SOLVERS))
+def test_permuted_tokens_permute_the_eigenspaces(
+    features: np.ndarray, graph: Callable[..., np.ndarray], random, solver: str
+) -> None:
     n = len(features)
     order = np.array(random.sample(range(n), n))
-    weights = feature_affinity(features, kind=kind).astype(np.float64)
+    weights = graph(features).astype(np.float64)
     degree = degrees(weights)
     pairs = normalized_laplacian_eigenpairs(weights, k=n, solver=solver)
     shuffled = normalized_laplacian_eigenpairs(weights[np.ix_(order, order)], k=n, solver=solver)

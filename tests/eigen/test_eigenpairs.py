@@ -1,14 +1,10 @@
 import numpy as np
 import pytest
 
-from usseg.stages.eigen.affinity import feature_affinity, unit_rows
-from usseg.stages.eigen.laplacian import (
-    affinity_eigenpairs,
-    degrees,
-    normalized_laplacian_eigenpairs,
-    plain_laplacian_eigenpairs,
-    svd_eigenpairs,
-)
+from usseg.stages.eigen.graph import binary_affinity, feature_affinity, unit_rows
+from usseg.stages.eigen.laplacian import degrees, normalized_laplacian_eigenpairs, plain_laplacian_eigenpairs
+from usseg.stages.eigen.methods.affinity import affinity_eigenpairs
+from usseg.stages.eigen.methods.svd import svd_eigenpairs
 from usseg.stages.eigen.solvers import largest_dense
 
 SOLVERS = ("dense", "iterative", "batched")
@@ -23,6 +19,7 @@ def blocks(sizes: list[int], across: float) -> np.ndarray:
 def test_two_blocks(solver: str) -> None:
     pairs = normalized_laplacian_eigenpairs(blocks([2, 2], 0.1), k=4, solver=solver)
     np.testing.assert_allclose(pairs.values, [0, 0.1818182, 1, 1], atol=1e-6)
+    assert not pairs.degenerate
     np.testing.assert_allclose(pairs.vectors[0], 0.3370999, atol=1e-6)
     np.testing.assert_allclose(np.abs(pairs.vectors[1]), 0.3370999, atol=1e-6)
 
@@ -39,9 +36,13 @@ def test_unequal_blocks_and_components() -> None:
 
 @pytest.mark.parametrize("n", [1, 2, 9])
 def test_constant_features(n: int) -> None:
-    pairs = normalized_laplacian_eigenpairs(feature_affinity(np.ones((n, 4), np.float32)), k=5)
-    assert np.isfinite(pairs.vectors).all()
-    assert pairs.vectors.shape == (min(5, n), n)
+    weights = feature_affinity(np.ones((n, 4), np.float32))
+    for pairs in (normalized_laplacian_eigenpairs(weights, k=5), plain_laplacian_eigenpairs(weights, k=5)):
+        assert np.isfinite(pairs.vectors).all()
+        assert pairs.vectors.shape == (min(5, n), n)
+        assert pairs.degenerate
+    assert affinity_eigenpairs(weights, k=5).degenerate
+    assert svd_eigenpairs(np.ones((n, 4)), k=5).degenerate
 
 
 def test_solvers_agree_and_rows_are_orthonormal() -> None:
@@ -56,26 +57,26 @@ def test_solvers_agree_and_rows_are_orthonormal() -> None:
 
 
 @pytest.mark.parametrize("threshold", [True, False])
-@pytest.mark.parametrize("kind", ["cos_relu", "cos_mean_relu", "cos_third_relu"])
-def test_affinity_in_blocks_of_rows_is_that_in_one(kind: str, threshold: bool) -> None:
+@pytest.mark.parametrize("offset", ["none", "mean", "third"])
+def test_affinity_in_blocks_of_rows_is_that_in_one(offset: str, threshold: bool) -> None:
     features = np.random.default_rng(2).normal(0.3, 1, (150, 9))
     rows = features / np.linalg.norm(features, axis=1, keepdims=True)
     gram = rows @ rows.T
-    gram -= {"cos_relu": 0, "cos_mean_relu": gram.mean(), "cos_third_relu": gram.max() / 3}[kind]
+    gram -= {"none": 0, "mean": gram.mean(), "third": gram.max() / 3}[offset]
     expected = (gram.clip(0) if threshold else gram) / gram.max()
-    found = feature_affinity(features, kind=kind, threshold=threshold)
+    found = feature_affinity(features, offset=offset, threshold=threshold)
     np.testing.assert_allclose(found, expected, atol=1e-6)
     np.testing.assert_array_equal(found, found.T)
 
 
 def test_mean_offset_splits_two_directions() -> None:
-    weights = feature_affinity(np.repeat(np.eye(2), 2, axis=0), kind="cos_mean_relu")
+    weights = feature_affinity(np.repeat(np.eye(2), 2, axis=0), offset="mean")
     np.testing.assert_array_equal(weights, blocks([2, 2], 0.0))
     np.testing.assert_allclose(normalized_laplacian_eigenpairs(weights, k=4).values, [0, 0, 1, 1], atol=1e-12)
 
 
 def test_binary_graph_of_two_directions() -> None:
-    weights = feature_affinity(np.repeat(np.eye(2), [2, 4], axis=0), kind="binary", tau=0.2, eps=1e-5)
+    weights = binary_affinity(np.repeat(np.eye(2), [2, 4], axis=0), tau=0.2, eps=1e-5)
     np.testing.assert_allclose(degrees(weights.astype(np.float64)), [2.00004] * 2 + [4.00002] * 4, rtol=1e-6)
     pairs = normalized_laplacian_eigenpairs(weights, k=2)
     assert pairs.values[1] == pytest.approx(2.49996e-5, rel=1e-5)
@@ -84,13 +85,13 @@ def test_binary_graph_of_two_directions() -> None:
 
 def test_rounding_is_no_structure() -> None:
     alike = np.tile(np.random.default_rng(0).normal(size=(1, 64)), (30, 1))
-    assert not feature_affinity(alike, kind="cos_mean_relu").any()
+    assert not feature_affinity(alike, offset="mean").any()
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_a_token_without_edges_stays_out_of_the_null_space(solver: str) -> None:
     features = np.array([[0, 0], [1, 0], [1, 0.1], [0, 1], [0, 2.0]])
-    weights = feature_affinity(features, kind="cos_mean_relu")
+    weights = feature_affinity(features, offset="mean")
     pairs = normalized_laplacian_eigenpairs(weights, k=5, solver=solver)
     assert pairs.components == 2
     residual = weights @ pairs.vectors.T - degrees(weights)[:, None] * pairs.vectors.T * (1 - pairs.values)
@@ -124,6 +125,7 @@ def test_affinity_and_singular_vectors_of_two_directions() -> None:
     features = np.repeat(np.eye(2), [2, 3], axis=0)
     pairs = affinity_eigenpairs(features @ features.T, k=2)
     np.testing.assert_allclose(pairs.values, [3, 2], atol=1e-12)
+    assert not pairs.degenerate
     np.testing.assert_allclose(np.abs(pairs.vectors[0]), [0, 0] + [3**-0.5] * 3, atol=1e-12)
     np.testing.assert_allclose(svd_eigenpairs(features, k=2).values, np.sqrt([3, 2]), atol=1e-12)
 
@@ -135,8 +137,8 @@ def test_a_zero_row_stays_zero() -> None:
 def test_unknown_names_are_refused() -> None:
     with pytest.raises(ValueError, match="solver: found 'qr'"):
         normalized_laplacian_eigenpairs(np.eye(3), k=2, solver="qr")
-    with pytest.raises(ValueError, match="affinity: found 'rbf'"):
-        feature_affinity(np.eye(3), kind="rbf")
+    with pytest.raises(ValueError, match="offset: found 'median'; none, mean, third are allowed"):
+        feature_affinity(np.eye(3), offset="median")
 
 
 @pytest.mark.parametrize("n", range(16, 60, 3))

@@ -5,8 +5,8 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from usseg.stages.eigen import laplacian
-from usseg.stages.eigen.affinity import feature_affinity
 from usseg.stages.eigen.color import compared_with_all, knn_affinity, nearest, with_color
+from usseg.stages.eigen.graph import binary_affinity, feature_affinity
 from usseg.stages.eigen.laplacian import in_single, normalized_laplacian_eigenpairs
 
 GRID, K = (18, 25), 12
@@ -28,10 +28,10 @@ def graph(seed: int, kind: str) -> np.ndarray:
         return with_color(feature_affinity(features), knn_affinity(colors), weight=10.0)
     if kind == "signed":
         return feature_affinity(features + 1, threshold=False)
-    return feature_affinity(features, kind=kind)
+    return binary_affinity(features) if kind == "binary" else feature_affinity(features, offset=kind)
 
 
-@pytest.mark.parametrize("kind", ["cos_relu", "cos_mean_relu", "cos_third_relu", "binary", "color", "signed"])
+@pytest.mark.parametrize("kind", ["none", "mean", "third", "binary", "color", "signed"])
 @pytest.mark.parametrize("seed", range(3))
 def test_as_exact_as_asked(kind: str, seed: int) -> None:
     weights = graph(seed, kind)
@@ -70,7 +70,7 @@ def two_parts(across: float) -> np.ndarray:
 
 
 def isolated() -> np.ndarray:
-    weights = graph(0, "cos_relu")
+    weights = graph(0, "none")
     weights[7], weights[:, 7] = 0, 0
     return weights
 
@@ -94,7 +94,7 @@ def test_what_does_not_settle_is_handed_on(monkeypatch) -> None:
 
 
 def test_again_the_same_bits() -> None:
-    weights = graph(1, "cos_relu")
+    weights = graph(1, "none")
     first, second = (normalized_laplacian_eigenpairs(weights.copy(), k=K, solver="auto") for _ in range(2))
     np.testing.assert_array_equal(first.vectors, second.vectors)
     np.testing.assert_array_equal(first.values, second.values)

@@ -6,7 +6,10 @@ import torch
 
 from usseg.pipeline.errors import ParamsError
 from usseg.pipeline.seeding import image_seed
-from usseg.stages.eigen.affinity import feature_affinity, principal_scores, projected_affinity, unit_rows
+from usseg.stages.eigen.graph import feature_affinity, projected_affinity, unit_rows
+from usseg.stages.eigen.method import TokenBatch
+from usseg.stages.eigen.methods import simsam
+from usseg.stages.eigen.methods.pca import principal_scores
 from usseg.stages.eigen.siamese import (
     Heads,
     agreement,
@@ -17,7 +20,7 @@ from usseg.stages.eigen.siamese import (
     token_views,
     train_heads,
 )
-from usseg.stages.eigen.stage import EigenParams, projections
+from usseg.stages.eigen.stage import methods
 
 GRID = (6, 8)
 
@@ -34,11 +37,11 @@ def trained(seeds: list[int], **settings):
     return train_heads(views, random_heads(seeds, 12), weights_BN=inside, **settings)
 
 
-@pytest.mark.parametrize("kind", ["cos_mean_relu", "cos_third_relu"])
+@pytest.mark.parametrize("offset", ["mean", "third"])
 @pytest.mark.parametrize("threshold", [True, False])
-def test_without_weight_the_projection_adds_nothing(kind: str, threshold: bool) -> None:
-    plain = feature_affinity(features(), kind=kind, threshold=threshold)
-    found = projected_affinity(features(), features(1), weight=0, kind=kind, threshold=threshold)
+def test_without_weight_the_projection_adds_nothing(offset: str, threshold: bool) -> None:
+    plain = feature_affinity(features(), offset=offset, threshold=threshold)
+    found = projected_affinity(features(), features(1), weight=0, offset=offset, threshold=threshold)
     np.testing.assert_array_equal(found, plain)
 
 
@@ -50,14 +53,14 @@ def test_two_tokens_by_hand() -> None:
         projected_affinity(np.eye(2), np.array([[1.0], [-1]]), threshold=False), [[1, -1], [-1, 1]]
     )
     # Offset 1/3 and P P^T = 4 everywhere: 2/3 + .4 and -1/3 + .4, over the largest.
-    third = projected_affinity(np.eye(2), np.full((2, 1), 2.0), kind="cos_third_relu")
+    third = projected_affinity(np.eye(2), np.full((2, 1), 2.0), offset="third")
     np.testing.assert_allclose(third, [[1, 0.0625], [0.0625, 1]], rtol=1e-5)
 
 
 def test_equal_tokens_have_no_edges() -> None:
     assert not projected_affinity(np.ones((5, 3)), np.zeros((5, 2))).any()
-    with pytest.raises(ValueError, match="cos_mean_relu or cos_third_relu is allowed"):
-        projected_affinity(np.eye(2), np.eye(2), kind="binary")
+    with pytest.raises(ValueError, match="none, mean, third are allowed"):
+        projected_affinity(np.eye(2), np.eye(2), offset="median")
 
 
 def test_principal_scores() -> None:
@@ -141,24 +144,46 @@ def test_untrained_heads_raise_the_offset() -> None:
     assert gram.mean() == pytest.approx(0.49, abs=0.03)  # as measured on tokens like these, mean cosine 0.47
 
 
+def tokens_of(*images: np.ndarray, device: str = "cpu") -> TokenBatch:
+    grids, ids = [GRID] * len(images), list("ab"[: len(images)])
+    return TokenBatch(features=np.stack(images), grids=grids, ids=ids, colors=[], device=device, k=5)
+
+
 def test_what_every_projection_adds_to_the_features() -> None:
-    rows, names = [features(0) * 5, features(1)], ["a", "b"]
+    tokens = tokens_of(features(0) * 5, features(1))
+    seeds = [image_seed(0, name) for name in tokens.ids]
+    rows = torch.from_numpy(np.stack([unit_rows(part) for part in tokens.features]))
 
-    def added(affinity: str, **options) -> list[np.ndarray]:
-        params = EigenParams(affinity=affinity, options=options)
-        return projections(params, rows, [GRID, GRID], names, "cpu")
+    def weights(affinity: str, **options) -> np.ndarray:
+        method = methods()[affinity]
+        return method.call(tokens, method.options(**options))
 
-    seeds = [image_seed(0, name) for name in names]
-    tokens = torch.from_numpy(np.stack([unit_rows(part) for part in rows]))
     # As released: an untrained predictor on the features themselves, not scaled, the projector left out.
-    np.testing.assert_allclose(added("simsam_released"), random_heads(seeds, 12).predict(tokens), atol=1e-6)
+    untrained = random_heads(seeds, 12).predict(rows).numpy()
+    for found, part, extra in zip(weights("simsam_released", weight=0.3), rows, untrained, strict=True):
+        expected = projected_affinity(part, extra, weight=0.3, offset="third")
+        np.testing.assert_allclose(found, expected, atol=1e-6)
     # As the paper: predictor after projector, both trained, of unit length.
-    trained_rows = added("simsam", lr=1e-9, epochs=1)
     heads = random_heads(seeds, 12)
-    expected = torch.nn.functional.normalize(heads.predict(heads.project(tokens)), dim=2)
-    np.testing.assert_allclose(trained_rows, expected, atol=1e-5)
-    assert np.abs(np.array(added("simsam")) - expected.numpy()).max() > 1e-3
-    np.testing.assert_array_equal(added("pca", components=5)[0], principal_scores(rows[0], components=5))
+    expected = torch.nn.functional.normalize(heads.predict(heads.project(rows)), dim=2)
+    np.testing.assert_allclose(
+        simsam.projections(tokens, simsam.Options(lr=1e-9, epochs=1)), expected.numpy(), atol=1e-5
+    )
+    trained_rows = simsam.projections(tokens, simsam.Options())
+    assert np.abs(np.array(trained_rows) - expected.numpy()).max() > 1e-3
+    for found, part, extra in zip(weights("simsam", weight=0.3), rows, trained_rows, strict=True):
+        np.testing.assert_allclose(found, projected_affinity(part, extra, weight=0.3), atol=1e-6)
+    for found, part in zip(weights("pca", components=5, threshold=False), rows, strict=True):
+        extra = principal_scores(part.numpy(), components=5)
+        np.testing.assert_allclose(found, projected_affinity(part, extra, threshold=False), atol=1e-6)
+
+
+@pytest.mark.parametrize("affinity", ["simsam", "simsam_released"])
+def test_another_seed_draws_other_heads(affinity: str) -> None:
+    tokens, method = tokens_of(features(0)), methods()[affinity]
+    first, again, other = (method.call(tokens, method.options(seed=seed)) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 1e-3
 
 
 def test_training_lowers_the_loss_and_leaves_the_start_alone() -> None:
@@ -213,7 +238,7 @@ def test_collapse_is_seen() -> None:
 
 @pytest.mark.parametrize("affinity", ["simsam", "simsam_released", "pca"])
 def test_every_projection_in_the_stage(odd_project, affinity: str) -> None:
-    odd_project.set({"eigen.affinity": affinity, "eigen.color_weight": 0.0})
+    odd_project.set({"eigen.affinity": affinity})
     eigen = odd_project.run("eigen")
     together = eigen["eigenvectors"][:], eigen["eigenvalues"][:]
     assert all(np.isfinite(part).all() for part in together)
@@ -229,8 +254,10 @@ def test_every_projection_in_the_stage(odd_project, affinity: str) -> None:
 
 def test_options_of_a_projection_are_checked(odd_project) -> None:
     odd_project.set({"eigen.affinity": "pca", "eigen.options": {"epochs": 3}})
-    with pytest.raises(ParamsError, match=r"eigen\.options \(pca\)\.epochs: unknown key .*known: weight, components"):
+    with pytest.raises(
+        ParamsError, match=r"eigen\.options\.epochs: found 3; affinity: pca does not read it, simsam do; remove it"
+    ):
         odd_project.run("eigen")
-    odd_project.set({"eigen.affinity": "cos_relu"})
-    with pytest.raises(ParamsError, match=r"eigen\.options \(cos_relu\)\.epochs: unknown key"):
+    odd_project.set({"eigen.options": {"epohcs": 3}})
+    with pytest.raises(ParamsError, match=r"eigen\.options \(pca\)\.epohcs: unknown key .*weight, components"):
         odd_project.run("eigen")

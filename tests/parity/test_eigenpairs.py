@@ -8,16 +8,12 @@ import pytest
 import torch
 from scipy.linalg import eigh
 
-from usseg.stages.eigen.affinity import feature_affinity, unit_rows
 from usseg.stages.eigen.color import grid_image, knn_affinity, random_walk_affinity
-from usseg.stages.eigen.laplacian import (
-    Eigenpairs,
-    affinity_eigenpairs,
-    degrees,
-    normalized_laplacian_eigenpairs,
-    plain_laplacian_eigenpairs,
-    svd_eigenpairs,
-)
+from usseg.stages.eigen.eigenpairs import Eigenpairs
+from usseg.stages.eigen.graph import feature_affinity, unit_rows
+from usseg.stages.eigen.laplacian import degrees, normalized_laplacian_eigenpairs, plain_laplacian_eigenpairs
+from usseg.stages.eigen.methods.affinity import affinity_eigenpairs
+from usseg.stages.eigen.methods.svd import svd_eigenpairs
 
 SOLVERS = ("dense", "iterative", "batched")
 LAPLACIANS = {  # tolerance of the eigenvalues against the original, which is float32
@@ -111,7 +107,7 @@ def test_color_affinities(golden, parity) -> None:
         knn_affinity,
         original="DSM `extract_utils.knn_affinity`",
         call="knn_affinity(image_lr).toarray()",
-        differs="ties: the first pixel in row-major order; `eigen.legacy_double_scale: true` divides colours by 255 twice",
+        differs="ties: the first pixel in row-major order; `eigen.options.legacy_double_scale: true` divides colours by 255 twice",
     )
     walk = parity(
         "random-walk colour affinity",
@@ -134,7 +130,7 @@ def test_image_at_grid_size(golden, parity) -> None:
         grid_image,
         original=f"{DSM}, Pillow",
         call="grid_image(image_full, (h, w))",
-        differs="by default the pixels under the grid are cropped first; `eigen.color_align: full` is DSM",
+        differs="by default the pixels under the grid are cropped first; `eigen.options.color_align: full` is DSM",
     )
     for image in images(file):
         if f"{image}image_full" in file.files:

@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy.sparse import csr_array
 
-from usseg.stages.eigen.affinity import projected_affinity, unit_rows
 from usseg.stages.eigen.color import knn_affinity, with_color
+from usseg.stages.eigen.graph import projected_affinity, unit_rows
 from usseg.stages.eigen.laplacian import normalized_laplacian_eigenpairs
 from usseg.stages.eigen.siamese import Heads, siamese_loss, train_heads
 
@@ -99,7 +99,7 @@ def test_colour(golden, parity) -> None:
         with_color,
         original=SIMSAM,
         call="with_color(W_feat, knn_affinity(image), weight=10)",
-        differs="`eigen.legacy_double_scale: false` by default; of pixels equally far the first is taken",
+        differs="`eigen.options.legacy_double_scale: false` by default; of pixels equally far the first is taken",
     )
     image = file["asis_lambda10/image_into_knn"]
     assert image.shape[:2] == (int(file["h"]), int(file["w"]))
@@ -119,14 +119,14 @@ def test_affinity(golden, parity, run: str) -> None:
         "affinity",
         projected_affinity,
         original=SIMSAM,
-        call="projected_affinity(F, heads.predict(x0), weight=siam_weight, kind='cos_third_relu')",
+        call="projected_affinity(F, heads.predict(x0), weight=siam_weight, offset='third')",
         differs="`simsam`: the mean as offset, unit-length rows of predictor and projector; "
         "`simsam_released`: as the original, heads seeded by image",
     )
     tokens = torch.from_numpy(unit_rows(file["F"]))[None]
     check("x0", difference(tokens[0].numpy(), file["x0"]), 1e-6)
     projected = heads_of(file, run, "final").predict(tokens)[0].numpy()
-    weights = projected_affinity(file["F"], projected, weight=float(file["siam_weight"]), kind="cos_third_relu")
+    weights = projected_affinity(file["F"], projected, weight=float(file["siam_weight"]), offset="third")
     check("W_feat", difference(weights, file[f"{run}/W_feat"]), 1e-4)
     assert int(file["alpha"]) == 3  # the offset of cos_third_relu
     count = len(file[f"{run}/eigenvalues"])

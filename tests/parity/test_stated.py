@@ -10,8 +10,9 @@ import pytest
 from scipy.linalg import eigh
 from scipy.ndimage import label
 
-from usseg.stages.eigen.affinity import feature_affinity
-from usseg.stages.eigen.laplacian import affinity_eigenpairs, normalized_laplacian_eigenpairs
+from usseg.stages.eigen.graph import feature_affinity
+from usseg.stages.eigen.laplacian import normalized_laplacian_eigenpairs
+from usseg.stages.eigen.methods.affinity import affinity_eigenpairs
 from usseg.stages.evaluate.matching import drop_surplus, hungarian, many_to_one, matched_confusion
 from usseg.stages.evaluate.scores import scores
 from usseg.stages.segments.methods import maskcut, primaps, tokencut

@@ -16,8 +16,8 @@ log = logging.getLogger("usseg")
 class Options(simsam_released.Options):
     """Options of affinity `simsam`."""
 
-    epochs: int = Field(10, ge=1, le=100_000)
-    lr: float = Field(0.06, gt=0, le=100)
+    epochs: int = Field(10, ge=1, le=100_000, description="rounds over the tokens of an image")
+    lr: float = Field(0.06, gt=0, le=100, description="step of plain gradient descent")
     batch: int | None = Field(None, ge=1, le=1_000_000, description="tokens a step; null: all. The released code has 2")
 
 
