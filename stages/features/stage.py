@@ -164,14 +164,12 @@ def check(sections: Mapping[str, Any]) -> None:
     params = sections["features"]
     if params.fit == "square" and not isinstance(params.resize, int):
         raise refused("features.resize", params.resize, "fit: square needs a number, pixels of the shorter side")
-    for key, value in (("refine.upsampling", "stretch"), ("eigen.color_align", "full")):
-        section, _, name = key.partition(".")
-        if params.fit in ("pad", "square") and getattr(sections[section], name) == value:
-            raise refused(
-                key,
-                value,
-                f"with features.fit: {params.fit} the grid does not end with the image; take another of either",
-            )
+    if params.fit in ("pad", "square") and sections["refine"].upsampling == "stretch":
+        raise refused(
+            "refine.upsampling",
+            "stretch",
+            f"with features.fit: {params.fit} the grid does not end with the image; take another of either",
+        )
 
 
 def crop_channels(artifact: Artifact, *, project: Path) -> int:

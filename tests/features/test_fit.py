@@ -59,7 +59,7 @@ def test_arrays(project, fit, resize, grid, extent, offset, stride) -> None:
 
 @pytest.mark.parametrize(("fit", "resize"), [("crop", None), ("pad", None), ("resize", None), ("square", 32)])
 def test_the_whole_chain_covers_the_image(project, fit, resize) -> None:
-    edits = {"features.fit": fit, "features.resize": resize, "crops.method": "crop", "eigen.color_weight": 1.0}
+    edits = {"features.fit": fit, "features.resize": resize, "crops.method": "crop", "eigen.options.color_weight": 1.0}
     project.set({**edits, "segments.num_segments": 2, "segments.background": "none"})
     project.run_all(*ALL)
     maps = project.artifact("refine", "val")["maps"]
@@ -145,8 +145,8 @@ def test_pictures_of_segments_start_at_the_offset() -> None:
             r"refine\.upsampling: found 'stretch'; with features\.fit: pad",
         ),
         (
-            {"features.fit": "pad", "eigen.color_align": "full"},
-            r"eigen\.color_align: found 'full'; with features\.fit: pad",
+            {"features.fit": "pad", "eigen.options.color_align": "full"},
+            r"eigen\.options\.color_align: found 'full'; with features\.fit: pad",
         ),
         ({"features.fit": "stretch"}, r"features\.fit: found 'stretch'"),
     ],
