@@ -35,7 +35,7 @@ lint: install
 	mypy
 
 parity: install
-	pytest tests/parity --parity-report docs/parity.md
+	pytest tests/parity --parity-report docs/results/parity.md
 
 bench: install
 	python -m benchmarks

@@ -1,4 +1,4 @@
-"""Segments methods on BSDS500: `python -m benchmarks.partitions ../shared/data/bsds500`; `--page docs/segments.md` writes the table.
+"""Segments methods on BSDS500: `python -m benchmarks.partitions ../shared/data/bsds500`; `--page docs/results/segments.md` writes the table.
 
 Every method cuts the same images by the default backbone (the params of the repository, full size, no refinement) and is held
 against the segmentations of several people. Two trivial partitions stand beside them.
@@ -31,7 +31,7 @@ TRAINING = {"batch": 2, "epochs": 10}  # 1,000 steps: ten minutes
 VARIANTS = {"spectral": {"num_eigenvectors": "segments"}}  # shown beside a method's defaults
 PAGE = """# Segments methods on BSDS500
 
-Written by `python -m benchmarks.partitions ../shared/data/bsds500 --page docs/segments.md`: {images} images of `{split}`, backbone
+Written by `python -m benchmarks.partitions ../shared/data/bsds500 --page docs/results/segments.md`: {images} images of `{split}`, backbone
 `{backbone}` with patches of {stride} pixels, the other params as in `params.yaml`, `segments.options: {{}}` where none are named, no
 refinement, nothing tuned on these images. Means over images of covering and probabilistic Rand index (1 is best) and variation of
 information in bits (0 is best), each the mean over the people who segmented the image. `grid` is a regular grid of about that many segments.

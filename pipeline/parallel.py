@@ -116,7 +116,7 @@ def cluster_client(workers: int, scheduler: str | None, device: str) -> Iterator
         except (OSError, TypeError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise WorkersError(
-                f"--scheduler: {scheduler} does not answer as a Dask scheduler ({reason}); see docs/scale-out.md"
+                f"--scheduler: {scheduler} does not answer as a Dask scheduler ({reason}); see docs/how-to/scale-out.md"
             ) from error
         with client:
             yield client

@@ -1,4 +1,4 @@
-"""docs/parity.md names functions that exist, with the signatures they have; `make parity` writes it anew."""
+"""docs/results/parity.md names functions that exist, with the signatures they have; `make parity` writes it anew."""
 
 import importlib
 import re
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "parity.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "results" / "parity.md"
 
 
 def test_signatures_are_those_of_the_page(signature_of, pytestconfig) -> None:
