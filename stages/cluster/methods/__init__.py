@@ -1,5 +1,15 @@
-"""The clustering methods: name -> module with `Options`, `fit` and `predict`."""
+"""The clustering methods by name. `stages/cluster/method.py` says what a method gets and returns."""
 
+from usseg.pipeline.methods import Methods
+from usseg.stages.cluster.method import ClusterMethod
 from usseg.stages.cluster.methods import abc, kmeans, ot
 
-METHODS = {"kmeans": kmeans, "ot": ot, "abc": abc}
+METHODS = Methods(
+    "cluster",
+    ClusterMethod,
+    {
+        "kmeans": kmeans.METHOD,
+        "ot": ot.METHOD,
+        "abc": abc.METHOD,
+    },
+)
