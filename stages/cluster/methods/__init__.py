@@ -2,14 +2,14 @@
 
 from usseg.pipeline.methods import Methods
 from usseg.stages.cluster.method import ClusterMethod
-from usseg.stages.cluster.methods import abc, kmeans, ot
 
 METHODS = Methods(
     "cluster",
     ClusterMethod,
-    {
-        "kmeans": kmeans.METHOD,
-        "ot": ot.METHOD,
-        "abc": abc.METHOD,
-    },
+    __name__,
+    (
+        "kmeans",
+        "ot",
+        "abc",
+    ),
 )

@@ -2,14 +2,14 @@
 
 from usseg.pipeline.methods import Methods
 from usseg.stages.evaluate.method import EvaluateMethod
-from usseg.stages.evaluate.methods import classes, objects, partitions
 
 METHODS = Methods(
     "evaluate",
     EvaluateMethod,
-    {
-        "classes": classes.METHOD,
-        "objects": objects.METHOD,
-        "partitions": partitions.METHOD,
-    },
+    __name__,
+    (
+        "classes",
+        "objects",
+        "partitions",
+    ),
 )
