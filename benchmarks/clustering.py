@@ -20,7 +20,8 @@ from benchmarks.sides import memory
 from usseg.pipeline.artifact import BLOCK, ArraySpec, Artifact, create_arrays, open_artifact, seal, write_rows
 from usseg.pipeline.execution import Execution
 from usseg.pipeline.inputs import Inputs
-from usseg.stages.cluster.stage import ClusterParams, run
+from usseg.pipeline.project import stage_params
+from usseg.stages.cluster.stage import STAGE, run
 
 SEGMENTS = 14
 ARRAYS = {
@@ -66,7 +67,7 @@ def main() -> None:
         folder = Path(name)
         artifact = crops_artifact(folder / "crops.zarr", images)
         for case in options.cases:
-            params = ClusterParams(method=case.partition(",")[0], k=20, options=CASES[case])
+            params = stage_params(STAGE, {"method": case.partition(",")[0], "k": 20, "options": CASES[case]})
             ctypes.CDLL(None).malloc_trim(0)
             Path("/proc/self/clear_refs").write_text("5")
             before, started = memory("VmRSS"), time.perf_counter()

@@ -1,11 +1,11 @@
 """The scores that stage evaluate writes for each split."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from usseg.pipeline.errors import ArtifactError
+from usseg.stages.evaluate.method import main_scores
 
 
 def metrics_path(project: Path, split: str) -> Path:
@@ -28,11 +28,6 @@ def read_metrics(project: Path, split: str) -> dict[str, Any]:
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         pass
     raise ArtifactError(f"{path} is damaged; run: usseg stage evaluate --split {split}")
-
-
-def main_scores(metrics: Mapping[str, Any]) -> dict[str, float | None]:
-    """The scores of the split as a whole, whatever the method; None where undefined. Counts are ints, parts are mappings."""
-    return {name: value for name, value in metrics.items() if value is None or isinstance(value, float)}
 
 
 def shown(value: float | None) -> str:

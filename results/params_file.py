@@ -47,7 +47,8 @@ def write_settings(
 ) -> list[str]:
     """Write settings by section into params.yaml, comments kept; returns a line per changed key.
 
-    Keys that the settings do not name stay, but not in the sections of `whole`. A section without keys is left out.
+    Keys that the settings do not name stay, but not in the sections of `whole`, and not the options of another method. A section
+    without keys is left out.
 
     Raises:
         ParamsError: no usable params.yaml, or what `check` refuses of the new content; nothing is written.
@@ -70,6 +71,9 @@ def write_settings(
             raise refused(section, present, "a section with keys is needed")
         for key in [key for key in present if section in whole and key not in keys]:
             changes.append(f"{section}.{key}: {present.pop(key)!r} -> its default")
+        if "options" not in keys and present.get("method") != keys.get("method", present.get("method")):
+            if left := present.pop("options", None):
+                changes.append(f"{section}.options: {dict(left)!r} -> those of {keys['method']}")
         for key, value in keys.items():
             before = present.get(key)
             if before != value or key not in present:

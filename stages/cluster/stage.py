@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +12,9 @@ from usseg.pipeline.artifact import ArraySpec, Artifact
 from usseg.pipeline.errors import ParamsError
 from usseg.pipeline.execution import Execution
 from usseg.pipeline.inputs import Inputs
+from usseg.pipeline.methods import Methods
 from usseg.pipeline.parallel import thread_map
-from usseg.pipeline.params import Params, Seed, nearest, refused, validate
+from usseg.pipeline.params import MethodParams, Seed, refused
 from usseg.pipeline.stage import Input, Stage
 
 F32 = npt.NDArray[np.float32]
@@ -22,12 +23,11 @@ IMAGES = 256  # read at a time
 LARGEST = 32766  # cluster whose label an int16 map can hold
 
 
-class ClusterParams(Params):
+class ClusterParams(MethodParams):
     """How segments fall into clusters."""
 
-    method: Literal["kmeans", "ot", "abc"] = Field("kmeans", description="see stages/cluster/methods")
+    method: str = Field("kmeans", description="a method of stages/cluster/methods")
     k: int = Field(20, ge=1, le=LARGEST, description="clusters; background is not one of them")
-    fit_split: str = Field("train", description="the split whose segments are clustered")
     norm_std: bool = Field(False, description="standardise every dimension")
     channel_weights: list[Annotated[float, Field(ge=0, le=1e6)]] = Field(
         [], description="multiply the channels of a segment, once standardised; []: all alike"
@@ -36,40 +36,22 @@ class ClusterParams(Params):
         0, ge=0, le=100_000, description="centre, and project on this many principal directions; 0: neither"
     )
     whiten: bool = Field(False, description="unit variance after the projection")
-    area_weight: float = Field(
-        0.0, ge=0, le=100, description="kmeans: a segment counts by its area to this power; 0: all alike"
-    )
     seed: Seed = 0
-    options: dict[str, Any] = Field({}, description="options of the method")
 
 
-def options_of(params: ClusterParams) -> Any:
-    """The options of the method, checked."""
+def methods() -> Methods[Any]:
+    """The table of methods."""
     from usseg.stages.cluster.methods import METHODS
 
-    return validate(
-        params.options, METHODS[params.method].Options, where=f"params.yaml: cluster.options ({params.method})"
-    )
+    return METHODS
 
 
 def check(sections: Mapping[str, Any]) -> None:
-    """Refuse a split that the index has under nearly that name, a whitening of no projection, and weights that nothing reads.
-
-    (Another absent split is refused where it is read: a project may have its val split alone for now.)
-    """
-    params, splits = sections["cluster"], sections["index"].splits
-    if params.fit_split not in splits and nearest(params.fit_split, splits):
-        known = f"a split of index.splits is needed{nearest(params.fit_split, splits)} (known: {', '.join(splits)})"
-        raise refused("cluster.fit_split", params.fit_split, known)
+    """Refuse a whitening of no projection."""
+    params = sections["cluster"]
     if params.whiten and not params.pca:
         raise refused(
             "cluster.whiten", True, "it is of the projection, and cluster.pca: 0 has none; set false, or a pca"
-        )
-    if params.area_weight and params.method != "kmeans":
-        raise refused(
-            "cluster.area_weight",
-            params.area_weight,
-            f"cluster.method: {params.method} weighs no segment; set 0.0, or method: kmeans",
         )
 
 
@@ -83,16 +65,13 @@ def segment_rows(artifact: Artifact, array: str) -> Iterator[npt.NDArray[Any]]:
 
 def run(params: ClusterParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
     """Fit the clustering."""
-    from usseg.stages.cluster.methods import METHODS
     from usseg.stages.cluster.model import fit_scaling
     from usseg.stages.cluster.rows import on_disk
 
-    method, options = METHODS[params.method], options_of(params)
+    method, options = methods()[params.method], params.options
     crops = inputs["crops"]
     if not crops["num_segments"][:].any():
-        raise ParamsError(
-            f"cluster: split {params.fit_split!r} has no foreground segment; set segments.background: none"
-        )
+        raise ParamsError(f"cluster: split {inputs.split!r} has no foreground segment; set segments.background: none")
     classes = len(inputs.index_params["classes"])
     if params.k + 1 < classes:  # the background may be a label of its own
         log.warning("cluster@%s: found cluster.k: %d for %d classes of index.classes", inputs.split, params.k, classes)
@@ -114,13 +93,13 @@ def run(params: ClusterParams, inputs: Inputs, images: range, execution: Executi
         whiten=params.whiten,
         channel_weights=params.channel_weights,
     )
-    weights = np.concatenate(list(segment_rows(crops, "area"))).astype(np.float64) ** params.area_weight
+    areas = np.concatenate(list(segment_rows(crops, "area"))).astype(np.float64)
     with thread_map(execution.workers) as ordered:
         scaled = (scaling(features) for features in segment_rows(crops, "features"))
         rows = on_disk(scaled, scaling.channels, crops.path.parent, ordered)
         settings = {"k": params.k, "seed": params.seed, "options": options}
-        run = {"device": execution.device, "checkpoint": execution.checkpoint, "progress": execution.progress}
-        clustering = method.fit(rows, weights, **settings, **run)
+        run_by = {"device": execution.device, "checkpoint": execution.checkpoint, "progress": execution.progress}
+        clustering = method.call(rows, areas, **settings, **run_by)
     counts = np.zeros(len(clustering.centers), np.int64)
     for block in rows:
         counts += np.bincount(method.predict(clustering, block, options), minlength=len(counts))
@@ -135,21 +114,13 @@ def run(params: ClusterParams, inputs: Inputs, images: range, execution: Executi
     }
 
 
-def has_gpu_method(params: ClusterParams, inputs: Inputs) -> bool:
-    """Whether the method computes on a GPU: `abc` by torch, `kmeans` by a faiss that knows GPUs."""
-    from usseg.stages.cluster.methods import kmeans
-
-    return params.method == "abc" or (params.method == "kmeans" and kmeans.gpu_of("cuda:0") is not None)
-
-
 def predict(artifact: Artifact, features: F32) -> npt.NDArray[np.int64]:
     """Cluster ids from 0 of segment features, float32 (row, channel)."""
-    from usseg.stages.cluster.methods import METHODS
     from usseg.stages.cluster.model import Clustering, Scaling
 
     params = artifact.params
-    method = METHODS[params["method"]]
-    options = method.Options.model_validate(params["options"])
+    method = methods()[params["method"]]
+    options = method.options.model_validate(params["options"])
     scaling = Scaling(artifact["mean"][:], artifact["scale"][:], artifact["components"][:])
     clustering = Clustering(artifact["centers"][:], artifact["history"][:], artifact["weights"][:])
     labels: npt.NDArray[np.int64] = method.predict(clustering, scaling(features), options)
@@ -172,9 +143,9 @@ STAGE = Stage(
         "weights": ArraySpec(("weight",), "float32", "the network of method abc, flat; empty otherwise"),
     },
     run=run,
-    options=options_of,
-    check=check,
-    gpu=has_gpu_method,
     scope="fit",
-    predict=predict,
+    methods=methods,
+    offers={"predict": predict},
+    check=check,
+    moved={"fit_split": "index.fit_split", "area_weight": "options.area_weight"},
 )

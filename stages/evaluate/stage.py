@@ -3,9 +3,10 @@
 import json
 import logging
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from usseg.pipeline.artifact import ArraySpec, Artifact
@@ -13,69 +14,25 @@ from usseg.pipeline.errors import ParamsError
 from usseg.pipeline.execution import Execution
 from usseg.pipeline.inputs import Inputs
 from usseg.pipeline.labels import LabelTally, LabelValues
-from usseg.pipeline.params import Params, refused
+from usseg.pipeline.methods import Methods
+from usseg.pipeline.params import MethodParams
 from usseg.pipeline.stage import Input, Stage
 
+F64 = npt.NDArray[np.float64]
 log = logging.getLogger("usseg")
 
 
-class EvaluateParams(Params):
+class EvaluateParams(MethodParams):
     """What the maps are held against, and by which convention."""
 
-    method: Literal["classes", "objects", "partitions"] = Field("classes", description="see stages/evaluate/methods")
-    matching: Literal["count", "iou"] = Field("count", description="classes: what the one-to-one matching maximises")
-    absent: Literal["drop", "zero"] = Field(
-        "drop", description="classes: one with no truth and no prediction is dropped, or has IoU 0"
-    )
-    surplus: Literal["strict", "many_to_one", "majority", "dropped"] = Field(
-        "strict",
-        description="classes: clusters beyond the classes count as errors, join a class, share classes with all others, or are left out "
-        "with their pixels (STEGO)",
-    )
-    background: Literal["cluster", "ignored"] = Field(
-        "cluster", description="classes: label 0 is one more cluster, or its pixels are not scored (PriMaPs)"
-    )
-    protocol: Literal["native", "crop320"] = Field(
-        "native",
-        description="classes, objects: maps at full size, or 320 x 320 from the middle of a shorter side of 320 (classes: STEGO, PriMaPs) "
-        "or 335 (objects: Sempart)",
-    )
-    pick: Literal["box", "area", "area8"] = Field(
-        "box",
-        description="objects: the piece held against boxes has the largest box, or most pixels; area8: of 8-connected pieces, the whole "
-        "image where there is none, as DSM",
-    )
+    method: str = Field("classes", description="a method of stages/evaluate/methods")
 
 
-def needs_clusters(params: EvaluateParams) -> bool:
-    """Whether the scores are about clusters."""
-    return params.method == "classes"
+def methods() -> Methods[Any]:
+    """The table of methods."""
+    from usseg.stages.evaluate.methods import METHODS
 
-
-def check(sections: Mapping[str, Any]) -> None:
-    """Refuse a method that the maps do not fit, and labels of classes that have no name."""
-    method, index = sections["evaluate"].method, sections["index"]
-    labelled = [split for split, source in index.splits.items() if source.labels]
-    if method == "classes" and labelled and not index.classes:
-        raise refused(
-            "index.classes",
-            [],
-            f"split {labelled[0]!r} has labels; name the classes, or set index.splits.{labelled[0]}.labels to null",
-        )
-    if method == "classes" and sections["refine"].source == "segments":
-        raise refused(
-            "evaluate.method",
-            method,
-            "refine.source: segments gives maps without clusters; objects or partitions is allowed, or refine.source: assign",
-        )
-    params, none = sections["evaluate"], sections["segments"].background == "none"
-    if method == "classes" and params.background == "ignored" and (none or sections["assign"].background_collision):
-        other = "segments.background: none" if none else "assign.background_collision: true"
-        raise refused("evaluate.background", "ignored", f"{other} leaves no label of its own for it; set cluster")
-    if method == "partitions" and params.protocol != "native":
-        raise refused("evaluate.protocol", params.protocol, "partitions are compared at full size; set native")
-    if method == "objects" and none:
-        raise refused("evaluate.method", method, "segments.background: none leaves no background; set it to border")
+    return METHODS
 
 
 def scored_images(params: EvaluateParams, inputs: Inputs, execution: Execution, tally: LabelTally) -> Iterator[Any]:
@@ -84,10 +41,9 @@ def scored_images(params: EvaluateParams, inputs: Inputs, execution: Execution, 
     Raises:
         ParamsError: a truth that the method cannot use.
     """
-    from usseg.stages.evaluate.methods import METHODS
-    from usseg.stages.evaluate.scored import ScoredImage
+    from usseg.stages.evaluate.method import ScoredImage
 
-    allowed = METHODS[params.method].TRUTH
+    allowed = methods()[params.method].truth
     refine = inputs["refine"]
     maps, foreground = refine["maps"], refine["foreground"]
     kind = ""
@@ -105,10 +61,6 @@ def scored_images(params: EvaluateParams, inputs: Inputs, execution: Execution, 
                     f"files before it {kind}; one kind a split is allowed"
                 )
             kind = truth.kind
-            if truth.boxes is not None and params.protocol == "crop320":
-                raise ParamsError(
-                    "params.yaml: evaluate.protocol: found 'crop320'; native is allowed where the truth is boxes"
-                )
             tally.add(truth.counts)
             yield ScoredImage(
                 map=maps[i],
@@ -120,65 +72,43 @@ def scored_images(params: EvaluateParams, inputs: Inputs, execution: Execution, 
         execution.progress(i + 1, len(maps))
 
 
-def label_rows(clusters: int, background: str, *, collision: bool) -> tuple[int, int]:
-    """Rows of the confusion matrix for so many clusters, and the label of the first.
-
-    Without a background label 0 never occurs or is not scored, and clusters are the rows; with DSM's collision it is that of the first cluster.
-    """
-    first = 1 if background == "none" and not collision else 0
-    return (clusters if first or collision else clusters + 1), first
-
-
-def few_clusters(rows: int, classes: int) -> str | None:
-    """What to say where there are fewer labels than classes: some classes cannot be found, whatever the maps; None elsewhere."""
-    if rows >= classes:
-        return None
-    return (
-        f"cluster.k: {rows} labels for {classes} classes: {classes - rows} of them cannot be found; "
-        f"add {classes - rows} to cluster.k"
-    )
-
-
 def warn_of_few_clusters(sections: Mapping[str, Any]) -> None:
-    """Log a line where the params ask for fewer labels than there are classes to score."""
-    clusters, collision = sections["cluster"].k, sections["assign"].background_collision
-    ignored = sections["evaluate"].background == "ignored"
-    rows, _ = label_rows(clusters, "none" if ignored else sections["segments"].background, collision=collision)
-    if sections["evaluate"].method == "classes" and (line := few_clusters(rows, len(sections["index"].classes))):
+    """Log what the scoring method doubts about the params of every stage, such as fewer clusters than classes."""
+    params = sections["evaluate"]
+    for line in methods()[params.method].doubts(params.options, sections):
         log.warning("params.yaml: %s", line)
 
 
 def map_labels(params: EvaluateParams, inputs: Inputs) -> Any:
     """What the labels of the maps stand for."""
-    from usseg.stages.evaluate.scored import MapLabels
+    from usseg.stages.evaluate.method import MapLabels
 
-    if not needs_clusters(params):
-        return MapLabels([], 0, 0)
-    rows, first = label_rows(
-        inputs["cluster"]["centers"].shape[0],
-        "none" if params.background == "ignored" else inputs["segments"].params["background"],
+    if "cluster" not in methods()[params.method].reads(params.options):
+        return MapLabels()
+    return MapLabels(
+        list(inputs.index_params["classes"]),
+        int(inputs["cluster"]["centers"].shape[0]),
+        background=inputs["segments"].params["background"] != "none",
         collision=bool(inputs["assign"].params["background_collision"]),
     )
-    return MapLabels(list(inputs.index_params["classes"]), rows, first)
 
 
 def run(params: EvaluateParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
     """Metrics, plots, and what the report shows."""
-    from usseg.stages.evaluate.methods import METHODS
+    from usseg.stages.evaluate.method import main_scores
     from usseg.stages.evaluate.plots import scores_csv
 
     split, labelled = inputs.split, any(inputs["index"]["label_path"])
     tally = LabelTally(LabelValues.of(inputs.index_params))
-    scored, labels = scored_images(params, inputs, execution, tally), map_labels(params, inputs)
-    if labelled and (line := few_clusters(labels.clusters, len(labels.classes))):
-        log.warning("evaluate@%s: %s", split, line)
-    result = METHODS[params.method].score(scored, params, labels)
+    scored, method = scored_images(params, inputs, execution, tally), methods()[params.method]
+    result = method.call(scored, params.options, map_labels(params, inputs))
     metrics = {"labelled": labelled, "num_images": len(images), **(result.metrics if labelled else {})}
     if not labelled:
         log.info("evaluate@%s: no labels, nothing to score", split)
-    for line in tally.lines(split):
+    for line in [*result.remarks, *tally.lines(split)]:
         log.warning("evaluate@%s: %s", split, line)
-    undefined = [name for name, value in metrics.items() if value is None]
+    scores = main_scores(metrics)
+    undefined = [name for name, value in scores.items() if value is None]
     if undefined:
         log.warning("evaluate@%s: nothing to score for %s: null in metrics/%s.json", split, ", ".join(undefined), split)
     files: dict[str, str | bytes] = {
@@ -186,23 +116,29 @@ def run(params: EvaluateParams, inputs: Inputs, images: range, execution: Execut
         f"plots/{split}/scores.csv": scores_csv(result.rows),
         f"plots/{split}/details.png": result.picture,
     }
-    main = {name: value for name, value in metrics.items() if isinstance(value, float)}
+    main = {name: value for name, value in scores.items() if value is not None}
     return {
         "confusion": result.confusion,
+        "label": result.labels,
         "matching": result.matching,
         "name": list(main),
-        "title": [result.titles.get(name, name) for name in main],
+        "title": [method.titles.get(name, name) for name in main],
         "score": np.array(list(main.values()), np.float64),
         "files": files,
     }
 
 
-def scores_of(artifact: Artifact) -> Any:
-    """The scores of a stored confusion matrix under its artifact's convention."""
+def class_scores(artifact: Artifact) -> tuple[F64, F64]:
+    """IoU and accuracy of each class of a stored confusion matrix, float64 (class,) each; NaN where there is nothing to score."""
     from usseg.stages.evaluate.scores import scores
 
-    convention = {"absent": artifact.params["absent"], "extra_row": artifact.params["surplus"] == "dropped"}
-    return scores(artifact["confusion"][:], artifact["matching"][:], **convention)
+    found = scores(artifact["confusion"][:], artifact["matching"][:])
+    return found.iou, found.class_accuracy
+
+
+def of_objects(artifact: Artifact) -> bool:
+    """Whether label 0 is the background in the truth, and every other label is object."""
+    return bool(methods()[artifact.params["method"]].objects)
 
 
 STAGE = Stage(
@@ -211,19 +147,21 @@ STAGE = Stage(
     version=3,
     params=EvaluateParams,
     inputs=(
-        *(Input("index", labels=True), Input("segments"), Input("assign", needed=needs_clusters), Input("refine")),
-        Input("cluster", "fit", needed=needs_clusters),
+        *(Input("index", labels=True), Input("segments", when="asked"), Input("assign", when="asked"), Input("refine")),
+        Input("cluster", "fit", when="asked"),
     ),
     arrays={
         "confusion": ArraySpec(
-            ("cluster", "class"), "int64", "of method classes: pixels; row 0 is the background where there is one"
+            ("cluster", "class"), "int64", "pixels of a scored label and a class; no rows for methods that match none"
         ),
+        "label": ArraySpec(("cluster",), "int64", "label in the maps that each row counts; 0 is the background"),
         "matching": ArraySpec(("cluster",), "int64", "class of each row, -1 none"),
         "name": ArraySpec(("score",), "str", "of each main score"),
         "title": ArraySpec(("score",), "str", "what a page calls it"),
         "score": ArraySpec(("score",), "float64", "its value; one that is undefined is left out"),
     },
     run=run,
-    check=check,
-    functions={"scores_of": scores_of},
+    methods=methods,
+    offers={"class_scores": class_scores, "of_objects": of_objects},
+    moved={key: f"options.{key}" for key in ("matching", "absent", "surplus", "background", "protocol", "pick")},
 )

@@ -79,18 +79,11 @@ def colors_of_labels(inputs: Inputs, split: str) -> npt.NDArray[np.uint8]:
     colors = palette(classes + clusters)
     out = colors[classes:]
     out[0] = BACKGROUND
-    for row, value in enumerate(inputs["evaluate"][split]["matching"][:]):
+    evaluate = inputs["evaluate"][split]
+    for label, value in zip(evaluate["label"][:], evaluate["matching"][:], strict=True):
         if value >= 0:
-            out[row + first_label(inputs, split)] = colors[value]
+            out[label] = colors[value]
     return out
-
-
-def first_label(inputs: Inputs, split: str) -> int:
-    """The label of the confusion matrix's first row: 1 where nothing can be background, or it is not scored, else 0."""
-    if inputs["evaluate"][split].params["background"] == "ignored":
-        return 1
-    collision = inputs["assign"][split].params["background_collision"]
-    return int(inputs["segments"][split].params["background"] == "none" and not collision)
 
 
 def css(color: npt.NDArray[np.uint8]) -> str:
@@ -151,7 +144,7 @@ def truth_picture(inputs: Inputs, i: int, split: str, class_colors: npt.NDArray[
     if truth.labels is not None:
         labels = nearest_within(truth.labels, side)
         largest = int(labels.max(initial=0))
-        if inputs["evaluate"][split].params["method"] == "objects":  # those of the maps
+        if inputs["evaluate"][split].call("of_objects"):  # those of the maps
             colors = on_background(largest)
         else:
             colors = class_colors if len(class_colors) else palette(largest + 1)
@@ -166,13 +159,12 @@ def score_view(inputs: Inputs, split: str, names: list[str], class_colors: npt.N
     """The split's scores; by class and with the confusion matrix where there is one; nothing without labels."""
     artifact = inputs["evaluate"][split]
     main = [(title, f"{value:.3f}") for title, value in zip(artifact["title"], artifact["score"][:], strict=True)]
-    confusion, matching = artifact["confusion"][:], artifact["matching"][:]
+    confusion, matching, labels = (artifact[name][:] for name in ("confusion", "matching", "label"))
     if not confusion.sum():
         labelled = any(inputs["index"][split]["label_path"])
         return {"scores": main, "unscored": "nothing to score" if labelled else "no labels"}
-    result = artifact.call("scores_of")
+    iou, accuracy = artifact.call("class_scores")
     share = 100 * confusion / np.maximum(confusion.sum(axis=0, keepdims=True), 1)
-    offset = first_label(inputs, split)
     order = sorted(range(len(matching)), key=lambda k: (matching[k] < 0, matching[k]))[:SHOWN]
     shown_classes = sorted(np.argsort(-confusion.sum(axis=0), kind="stable")[:SHOWN].tolist())
     left_out = [
@@ -190,16 +182,16 @@ def score_view(inputs: Inputs, split: str, names: list[str], class_colors: npt.N
             {
                 "name": names[c],
                 "color": css(class_colors[c]),
-                "iou": shown(result.iou[c]),
-                "accuracy": shown(result.class_accuracy[c]),
-                "width": 0 if math.isnan(result.iou[c]) else round(100 * result.iou[c], 1),
+                "iou": shown(iou[c]),
+                "accuracy": shown(accuracy[c]),
+                "width": 0 if math.isnan(iou[c]) else round(100 * iou[c], 1),
             }
             for c in shown_classes
         ],
         "left_out": f"not shown: {' and '.join(left_out)}" if left_out else "",
         "confusion": [
             {
-                "name": f"{k + offset} → {names[matching[k]] if matching[k] >= 0 else 'none'}",
+                "name": f"{labels[k]} → {names[matching[k]] if matching[k] >= 0 else 'none'}",
                 "shares": [round(v) for v in share[k, shown_classes].tolist()],
             }
             for k in order
@@ -217,9 +209,8 @@ def contact_sheet(
     crops, assign, segments = inputs["crops"][split], inputs["assign"][split], inputs["segments"][split]
     labels, features = assign["segment_labels"][:], inputs["features"][split]
     strides, offsets = features["stride"][:].tolist(), features["offset"][:].tolist()
-    matching = inputs["evaluate"][split]["matching"][:]
-    names = inputs.index_params["classes"]
-    offset = first_label(inputs, split)
+    evaluate, names = inputs["evaluate"][split], inputs.index_params["classes"]
+    matched = dict(zip(evaluate["label"][:].tolist(), evaluate["matching"][:].tolist(), strict=True))
     sheets = []
     for label in sorted(int(v) for v in np.unique(labels) if v >= 0):
         where = np.argwhere(labels == label)
@@ -234,11 +225,10 @@ def contact_sheet(
             shown = image[y0:y1, x0:x1]
             if shown.size:
                 pictures.append(data_uri(fit_within(np.where(grown[..., None], shown, DIMMED[shown]), 96)))
-        row = label - offset
-        matched = names[matching[row]] if 0 <= row < len(matching) and matching[row] >= 0 else ""
+        found = matched.get(label, -1)
         sheets.append(
             {
-                "name": f"cluster {label}" + (f" · {matched}" if matched else ""),
+                "name": f"cluster {label}" + (f" · {names[found]}" if found >= 0 else ""),
                 "color": css(label_colors[split][label]),
                 "count": len(where),
                 "pictures": pictures,
@@ -269,7 +259,7 @@ STAGE = Stage(
         Input("index", "all", labels=True),
         *(Input(name, "all", when="present") for name in EACH),
         Input("cluster", "fit", when="present"),
-        Input("evaluate", "all", calls=("scores_of",)),
+        Input("evaluate", "all", calls=("class_scores", "of_objects")),
     ),
     arrays={},
     run=run,

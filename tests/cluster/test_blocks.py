@@ -66,11 +66,12 @@ def test_memory_and_disk_give_the_same_bytes(name: str, threads: int, tmp_path: 
     monkeypatch.setattr(kmeans, "SAMPLE", 50)
     monkeypatch.setattr(kmeans, "SAMPLE_PER_CLUSTER", 2)
     rows, method = random_rows(), METHODS[name]
-    weights, options = np.random.default_rng(1).random(len(rows)), method.Options(**OPTIONS.get(name, {}))
-    plain = method.fit(rows, weights, k=4, seed=0, options=options)
+    weights = np.random.default_rng(1).random(len(rows))
+    options = method.options(**OPTIONS.get(name, {}), **({"area_weight": 0.5} if name == "kmeans" else {}))
+    plain = method.call(rows, weights, k=4, seed=0, options=options)
     with thread_map(threads) as ordered:
         lying = on_disk([rows[:70], rows[70:]], rows.shape[1], tmp_path, ordered)
-        streamed = method.fit(lying, weights, k=4, seed=0, options=options)
+        streamed = method.call(lying, weights, k=4, seed=0, options=options)
     for part in ("centers", "history", "weights"):
         assert getattr(plain, part).tobytes() == getattr(streamed, part).tobytes()
 
@@ -99,7 +100,7 @@ def test_starts_are_those_of_one_candidate_at_a_time() -> None:
 
 
 def test_no_weight_at_all_still_gives_different_centres() -> None:
-    found = kmeans.fit(random_rows(), np.zeros(150), k=4, seed=0, options=kmeans.Options())
+    found = kmeans.fit(random_rows(), np.zeros(150), k=4, seed=0, options=kmeans.Options(area_weight=1))
     assert len(np.unique(found.centers, axis=0)) == 4
 
 
@@ -198,10 +199,10 @@ def test_degenerate_rows_in_blocks(name: str, options, rows, weight: float, samp
     monkeypatch.setattr(kmeans, "SAMPLE", sample)
     monkeypatch.setattr(kmeans, "SAMPLE_PER_CLUSTER", 1)
     method = METHODS[name]
-    options = method.Options(**options)
+    options = method.options(**options, **({"area_weight": 1.0} if name == "kmeans" else {}))
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
-        found = method.fit(rows, np.full(len(rows), weight), k=5, seed=0, options=options)
+        found = method.call(rows, np.full(len(rows), weight), k=5, seed=0, options=options)
     for values in (found.centers, found.history):
         assert np.isfinite(values).all()
     labels = method.predict(found, rows, options)

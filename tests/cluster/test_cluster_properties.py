@@ -19,8 +19,8 @@ few = settings(derandomize=True, deadline=None, max_examples=25)
 @given(ROWS, st.integers(1, 12))
 def test_finite_and_labelled(name: str, features: np.ndarray, k: int) -> None:
     method, rows = METHODS[name], unit_rows(features)
-    options = method.Options(**({"epochs": 2, "hidden": 4} if name == "abc" else {}))
-    clustering = method.fit(rows, np.ones(len(rows)), k=k, seed=0, options=options)
+    options = method.options(**({"epochs": 2, "hidden": 4} if name == "abc" else {}))
+    clustering = method.call(rows, np.ones(len(rows)), k=k, seed=0, options=options)
     for values in (clustering.centers, clustering.history, clustering.weights):
         assert np.isfinite(values).all()
     labels = method.predict(clustering, rows, options)

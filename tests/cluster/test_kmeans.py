@@ -29,8 +29,11 @@ def test_two_pairs() -> None:
 
 def test_a_heavy_row_pulls_its_centre() -> None:
     points = np.array([[0, 0], [0, 2], [10, 0], [10, 2]], np.float32)
-    found = kmeans.fit(points, np.array([3.0, 1, 1, 1]), k=2, seed=0, options=kmeans.Options())
+    areas = np.array([9.0, 1, 1, 1])
+    found = kmeans.fit(points, areas, k=2, seed=0, options=kmeans.Options(area_weight=0.5))
     np.testing.assert_allclose(sorted(found.centers.tolist()), [[0, 0.5], [10, 1]])
+    alike = kmeans.fit(points, areas, k=2, seed=0, options=kmeans.Options())
+    np.testing.assert_allclose(sorted(alike.centers.tolist()), [[0, 1], [10, 1]])
 
 
 def test_the_objective_never_rises() -> None:

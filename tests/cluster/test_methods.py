@@ -22,12 +22,12 @@ def method(request):
 
 
 def options(method):
-    name = next(name for name, module in METHODS.items() if module is method)
-    return method.Options(**QUICK.get(name, {}))
+    name = next(name for name, entry in METHODS.items() if entry is method)
+    return method.options(**QUICK.get(name, {}))
 
 
 def fit(method, rows: np.ndarray, k: int = 3, seed: int = 0) -> Clustering:
-    return method.fit(rows, np.ones(len(rows)), k=k, seed=seed, options=options(method))
+    return method.call(rows, np.ones(len(rows)), k=k, seed=seed, options=options(method))
 
 
 def check(method, clustering: Clustering, rows: np.ndarray, k: int) -> np.ndarray:
@@ -55,12 +55,15 @@ def test_the_same_seed_gives_the_same_bits(method) -> None:
 def test_a_training_goes_on_from_a_checkpoint_as_if_nothing_had_happened(limit: int, checkpoints) -> None:
     """Also from the middle of one of the 4 epochs, of 3 batches each."""
     method, rows = METHODS["abc"], blobs()
-    settings = {"k": 3, "seed": 0, "options": method.Options(**QUICK["abc"], batch=16)}
+    settings = {"k": 3, "seed": 0, "options": method.options(**QUICK["abc"], batch=16)}
     interrupted = checkpoints(limit=limit)
     with pytest.raises(KeyboardInterrupt):
-        method.fit(rows, np.ones(60), checkpoint=interrupted, **settings)
+        method.call(rows, np.ones(60), checkpoint=interrupted, **settings)
     rest = checkpoints(interrupted.kept[-1])
-    found, whole = method.fit(rows, np.ones(60), checkpoint=rest, **settings), method.fit(rows, np.ones(60), **settings)
+    found, whole = (
+        method.call(rows, np.ones(60), checkpoint=rest, **settings),
+        method.call(rows, np.ones(60), **settings),
+    )
     assert len(rest.kept) == 1 + 12 - limit
     for name in ("centers", "history", "weights"):
         np.testing.assert_array_equal(getattr(found, name), getattr(whole, name))
@@ -69,11 +72,11 @@ def test_a_training_goes_on_from_a_checkpoint_as_if_nothing_had_happened(limit: 
 def test_a_training_shows_its_progress_and_a_loss_that_is_not_finite_is_one_line() -> None:
     shown: list[tuple[int, int]] = []
     method, rows = METHODS["abc"], blobs()
-    run = {"k": 3, "seed": 0, "options": method.Options(**QUICK["abc"], batch=25)}
-    method.fit(rows, np.ones(60), progress=lambda done, total: shown.append((done, total)), **run)
+    run = {"k": 3, "seed": 0, "options": method.options(**QUICK["abc"], batch=25)}
+    method.call(rows, np.ones(60), progress=lambda done, total: shown.append((done, total)), **run)
     assert shown == [(done, 200) for done in range(0, 201, 25)]
     with pytest.raises(ParamsError, match=r"abc: the loss is nan in epoch 1 of 4; lower cluster\.options\.lr"):
-        method.fit(np.full_like(rows, np.nan), np.ones(60), **run)
+        method.call(np.full_like(rows, np.nan), np.ones(60), **run)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -192,9 +195,6 @@ def test_every_method_in_the_stage(finished_project, name: str) -> None:
 def test_the_clustering_is_fitted_on_one_split_only(finished_project) -> None:
     with pytest.raises(ParamsError, match=r"cluster: no split 'val' here \(known: train\)"):
         finished_project.run("cluster", "val")
-    finished_project.set({"cluster.fit_split": "vall"})
-    with pytest.raises(ParamsError, match=r"cluster\.fit_split: found 'vall'; .*did you mean 'val'\?"):
-        finished_project.run("cluster", "")
 
 
 def test_channel_weights_multiply_standardised_channels() -> None:

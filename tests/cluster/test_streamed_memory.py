@@ -29,8 +29,9 @@ from pathlib import Path
 from usseg.pipeline.artifact import open_artifact
 from usseg.pipeline.execution import Execution
 from usseg.pipeline.inputs import Inputs
-from usseg.stages.cluster.stage import ClusterParams, run
-folder, params = Path(sys.argv[1]), ClusterParams.model_validate(json.loads(sys.argv[2]))
+from usseg.pipeline.project import stage_params
+from usseg.stages.cluster.stage import STAGE, run
+folder, params = Path(sys.argv[1]), stage_params(STAGE, json.loads(sys.argv[2]))
 crops = open_artifact(folder / "crops.zarr")
 found = run(params, Inputs("train", {"crops": crops}, {"classes": []}, folder), range(crops.num_images), Execution(workers=2))
 assert found["counts"].sum() == 8 * crops.num_images

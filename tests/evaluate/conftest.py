@@ -12,12 +12,8 @@ from scipy.io import savemat
 
 from usseg.pipeline.execution import Execution
 from usseg.pipeline.inputs import Inputs
-from usseg.pipeline.params import read_params
+from usseg.pipeline.project import stage_params
 from usseg.stages import STAGES
-from usseg.stages.evaluate.stage import EvaluateParams
-
-ROOT = Path(__file__).resolve().parents[2]
-DEFAULTS = read_params(ROOT)["evaluate"]
 
 
 class Held(dict):
@@ -59,7 +55,8 @@ def evaluate(tmp_path: Path) -> Callable[..., dict[str, Any]]:
         index: dict[str, Any] | None = None,
         background: str = "border",
         source: str = "segments",
-        **params: Any,
+        method: str = "classes",
+        **options: Any,
     ) -> dict[str, Any]:
         names = ["" if truth is None else write_truth(tmp_path / f"{i:02d}", truth) for i, truth in enumerate(truths)]
         for i, found in enumerate(maps):
@@ -71,9 +68,10 @@ def evaluate(tmp_path: Path) -> Callable[..., dict[str, Any]]:
             "segments": Held({"background": background}),
             "refine": Held({"source": source}, **kept, size=sizes),
         }
-        settings = {"root": ".", "classes": [], "ignore": [255], "label_values": [], **(index or {})}
-        inputs = Inputs("val", artifacts, settings, tmp_path)
-        values = STAGES["evaluate"].run(EvaluateParams(**{**DEFAULTS, **params}), inputs, range(len(maps)), Execution())
+        truth = {"root": ".", "classes": [], "ignore": [255], "label_values": [], **(index or {})}
+        inputs = Inputs("val", artifacts, truth, tmp_path)
+        settings = stage_params(STAGES["evaluate"], {"method": method, "options": options})
+        values = STAGES["evaluate"].run(settings, inputs, range(len(maps)), Execution())
         files = values["files"]
         metrics = json.loads(files["metrics/val.json"], parse_constant=pytest.fail)
         assert values["name"] == [name for name, value in metrics.items() if isinstance(value, float)]

@@ -10,8 +10,7 @@ from PIL import Image
 from usseg.pipeline import runner
 from usseg.pipeline.errors import ArtifactError, ParamsError
 from usseg.stages.evaluate.methods import classes
-from usseg.stages.evaluate.scored import MapLabels, ScoredImage
-from usseg.stages.evaluate.stage import EvaluateParams
+from usseg.stages.evaluate.method import MapLabels, ScoredImage
 
 CHAIN = ("index", "features", "eigen", "segments", "crops", "cluster", "assign", "refine", "evaluate")
 
@@ -77,7 +76,7 @@ def test_labels_without_class_names_are_one_line(tiny_project) -> None:
 @pytest.mark.parametrize("absent", ["drop", "zero"])
 @pytest.mark.parametrize("matching", ["count", "iou"])
 def test_every_convention(finished_project, matching: str, absent: str, surplus: str) -> None:
-    finished_project.set({"evaluate.matching": matching, "evaluate.absent": absent, "evaluate.surplus": surplus})
+    finished_project.set({"evaluate.options": {"matching": matching, "absent": absent, "surplus": surplus}})
     finished_project.run("evaluate")
     found = metrics(finished_project)
     assert 0 <= found["miou"] <= found["accuracy"] <= 1
@@ -89,18 +88,18 @@ def test_every_convention(finished_project, matching: str, absent: str, surplus:
     ("surplus", "miou", "accuracy"),
     [("strict", 0.583333, 14 / 22), ("dropped", 0.696970, 0.823529), ("many_to_one", 0.739583, 0.863636)],
 )
-def test_surplus_by_hand(surplus: str, miou: float, accuracy: float, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
+def test_surplus_by_hand(surplus: str, miou: float, accuracy: float) -> None:
     table = np.array([[8, 1], [2, 6], [5, 0]])
     cluster, label = (np.repeat(places, table.reshape(-1))[None] for places in np.indices(table.shape).reshape(2, -1))
     image = ScoredImage(map=cluster.astype(np.int16), foreground=None, labels=label)
-    found = classes.score([image], EvaluateParams(surplus=surplus), MapLabels(["a", "b"], 3, 0)).metrics
+    scored = classes.score([image], classes.Options(surplus=surplus), MapLabels(["a", "b"], 3, collision=True))
+    found = scored.metrics
     assert (found["miou"], found["accuracy"]) == pytest.approx((miou, accuracy), abs=1e-6)
     # The conventions are those of the whole matrix, whatever the convention of the split.
     assert found["conventions"]["stego"] == pytest.approx({"miou": 0.583333, "accuracy": 14 / 22}, abs=1e-6)
     assert found["conventions"]["primaps"] == pytest.approx({"miou": 0.739583, "accuracy": 0.863636}, abs=1e-6)
     said = "surplus: dropped leaves out 5 of 22 pixels, those of 1 clusters beyond the 2 classes, as STEGO does"
-    assert (said in caplog.text) == (surplus == "dropped")
+    assert scored.remarks == ([said] if surplus == "dropped" else [])
 
 
 def test_more_clusters_than_classes_leave_some_unmatched(finished_project) -> None:
@@ -116,12 +115,14 @@ def test_more_clusters_than_classes_leave_some_unmatched(finished_project) -> No
 def test_rows_are_labels(finished_project, background: str, collision: bool) -> None:
     finished_project.set({"segments.background": background, "assign.background_collision": collision})
     finished_project.run_all("segments", "crops", "cluster", "assign", "refine")
-    confusion = finished_project.run("evaluate")["confusion"][:]
+    evaluate = finished_project.run("evaluate")
+    confusion = evaluate["confusion"][:]
     clusters = finished_project.artifact("cluster")["centers"].shape[0]
     assert len(confusion) == clusters + (background == "border" and not collision)
     maps = np.stack(list(finished_project.artifact("refine")["maps"]))
     labels = np.asarray(Image.open(finished_project.path / "data/labels/train/photo0.png"))
     offset = 1 if background == "none" and not collision else 0
+    np.testing.assert_array_equal(evaluate["label"][:], offset + np.arange(len(confusion)))
     for row in range(len(confusion)):
         assert confusion[row, 0] == ((maps == row + offset) & (labels == 0)).sum()
 
@@ -155,7 +156,7 @@ def test_plots_are_equal_bytes(finished_project) -> None:
 def test_scores_and_artifact_are_published_together(
     finished_project, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
-    finished_project.set({"evaluate.absent": "zero"})
+    finished_project.set({"evaluate.options.absent": "zero"})
     real, before = runner.publish, [finished_project.files(name) for name in ("artifacts", "metrics", "plots")]
 
     def full(folder: Path, target: Path) -> None:
@@ -176,21 +177,22 @@ def test_scores_and_artifact_are_published_together(
     assert not [name for name in finished_project.files() if ".partial/" in name]
 
 
-def test_background_is_scored_or_not(caplog: pytest.LogCaptureFixture) -> None:
+def test_background_is_scored_or_not() -> None:
     """Label 0 on two of eight pixels with a class, and on one without."""
-    caplog.set_level(logging.INFO)
     image = ScoredImage(
         map=np.array([[0, 0, 0, 1, 1, 1, 2, 2, 2]], np.int16),
         foreground=None,
         labels=np.array([[-1, 0, 1, 0, 0, 0, 1, 1, 1]]),
     )
-    scored = classes.score([image], EvaluateParams(), MapLabels(["a", "b"], 3, 0))
-    ignored = classes.score([image], EvaluateParams(background="ignored"), MapLabels(["a", "b"], 2, 1))
+    labels = MapLabels(["a", "b"], 2, background=True)
+    scored = classes.score([image], classes.Options(), labels)
+    ignored = classes.score([image], classes.Options(background="ignored"), labels)
+    assert (scored.labels.tolist(), ignored.labels.tolist()) == ([0, 1, 2], [1, 2])
     assert scored.confusion.tolist() == [[1, 1], [3, 0], [0, 3]]
     assert ignored.confusion.tolist() == [[3, 0], [0, 3]]
     assert ignored.metrics["miou"] == 1
     assert ignored.metrics["convention"]["background"] == "ignored"
-    assert "background: ignored leaves out 2 of 8 pixels" in caplog.text
+    assert (scored.remarks, ignored.remarks) == ([], ["background: ignored leaves out 2 of 8 pixels"])
 
 
 @pytest.mark.parametrize("size", [(320, 320), (200, 200), (320, 480), (700, 330), (1, 9)])
@@ -209,7 +211,7 @@ def test_a_crop_leaves_out_the_ends() -> None:
     found[:, :90] = 2  # beyond the crop, columns 100 to 200
     image = ScoredImage(map=found.astype(np.int16), foreground=None, labels=truth)
     native, crop = (
-        classes.score([image], EvaluateParams(protocol=protocol), MapLabels(["a", "b"], 2, 1)).metrics
+        classes.score([image], classes.Options(protocol=protocol), MapLabels(["a", "b"], 2)).metrics
         for protocol in ("native", "crop320")
     )
     assert native["accuracy"] == pytest.approx(0.7)
@@ -217,7 +219,7 @@ def test_a_crop_leaves_out_the_ends() -> None:
 
 
 def test_ignored_background_through_the_stages(finished_project) -> None:
-    finished_project.set({"segments.background": "border", "evaluate.background": "ignored"})
+    finished_project.set({"segments.background": "border", "evaluate.options.background": "ignored"})
     finished_project.run_all("segments", "crops", "cluster", "assign", "refine", "evaluate", "report")
     confusion = finished_project.artifact("evaluate")["confusion"][:]
     maps = np.stack(list(finished_project.artifact("refine")["maps"]))
@@ -229,14 +231,21 @@ def test_ignored_background_through_the_stages(finished_project) -> None:
     ("edits", "line"),
     [
         (
-            {"evaluate.background": "ignored", "segments.background": "none"},
+            {"evaluate.options.background": "ignored", "segments.background": "none"},
             "segments.background: none leaves no label",
         ),
         (
-            {"evaluate.background": "ignored", "segments.background": "border", "assign.background_collision": True},
+            {
+                "evaluate.options.background": "ignored",
+                "segments.background": "border",
+                "assign.background_collision": True,
+            },
             "assign.background_collision: true leaves no label",
         ),
-        ({"evaluate.method": "partitions", "evaluate.protocol": "crop320"}, "partitions are compared at full size"),
+        (
+            {"evaluate.method": "partitions", "evaluate.options.protocol": "crop320"},
+            "evaluate.options.protocol: found 'crop320'; method: partitions does not read it, classes, objects do",
+        ),
     ],
 )
 def test_what_does_not_fit_the_maps_is_one_line(tiny_project, edits, line: str) -> None:

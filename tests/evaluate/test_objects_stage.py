@@ -126,7 +126,7 @@ def test_degenerate_boxes(evaluate) -> None:
 
 def test_what_does_not_fit_is_one_line(evaluate) -> None:
     with pytest.raises(
-        ParamsError, match=r"evaluate\.protocol: found 'crop320'; native is allowed where the truth is box"
+        ParamsError, match=r"evaluate\.options\.protocol: found 'crop320'; native is allowed where the truth is box"
     ):
         evaluate([LEFT], [[(0, 0, 4, 6)]], method="objects", protocol="crop320")
     with pytest.raises(

@@ -67,7 +67,7 @@ def test_bsds500(tiny_project) -> None:
     """Four photos through the stages, by the settings of the layout."""
     write_settings(tiny_project.path, settings_of(find_layout("bsds500"), BSDS))
     splits = {"val": {"images": "images/val/10*.jpg", "labels": "groundTruth/val/*.mat"}}
-    tiny_project.set({"index.splits": splits, "cluster.fit_split": "val", "features.stride": 16})
+    tiny_project.set({"index.splits": splits, "index.fit_split": "val", "features.stride": 16})
     for name in ("index", "features", "eigen", "segments", "refine", "evaluate"):
         tiny_project.run(name, "val")
     tiny_project.run("report", "all")

@@ -45,7 +45,7 @@ def test_arrays(project) -> None:
 def test_an_image_has_the_same_features_in_any_company(project) -> None:
     together = project.run("features", "val")["patches"][:]
     splits = {"val": {"images": "images/val/photo1.png", "labels": None}}
-    project.set({"index.splits": splits, "cluster.fit_split": "val"})
+    project.set({"index.splits": splits, "index.fit_split": "val"})
     project.run("index", "val")
     np.testing.assert_array_equal(project.run("features", "val")["patches"][0], together[1, :48])
 

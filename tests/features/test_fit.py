@@ -82,7 +82,7 @@ def test_of_a_vit_padding_is_zero_after_normalisation(tiny_project, dino_state, 
     options = {"weights": "weights.pth", "num_heads": 3}
     settings = {"backbone": "checkpoint", "options": options, "fit": "pad", "resize": None}
     tiny_project.set({f"features.{key}": value for key, value in settings.items()})
-    tiny_project.set({"index.splits": {"train": {"images": "wide/*", "labels": None}}, "cluster.fit_split": "train"})
+    tiny_project.set({"index.splits": {"train": {"images": "wide/*", "labels": None}}, "index.fit_split": "train"})
     tiny_project.run("index")
     features = tiny_project.run("features")
     image = read_image(tiny_project.path / "data/wide/0.png")

@@ -169,9 +169,9 @@ def test_a_spoilt_label_image(
     changed = spoilt != target.read_bytes()
     target.write_bytes(spoilt)
     if changed and rng.random() < 0.3:
-        project.set({"evaluate.matching": "iou"})
+        project.set({"evaluate.options.matching": "iou"})
         assert attempt(lambda: project.run("evaluate"), target.name), "labels that have changed since index were used"
-        project.set({"evaluate.matching": "count"})
+        project.set({"evaluate.options.matching": "count"})
     if scored(project, attempt, target.name) is None:
         return
     labels = truths(project, LabelValues(("left", "right"), (), (255,)))[1].labels

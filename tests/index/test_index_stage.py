@@ -171,7 +171,7 @@ def test_workers_do_not_change_the_list(tiny_project) -> None:
 
 def test_a_label_file_that_is_gone_later_is_named(finished_project) -> None:
     (finished_project.path / "data/labels/train/photo2.png").unlink()
-    finished_project.set({"evaluate.absent": "zero"})
+    finished_project.set({"evaluate.options.absent": "zero"})
     before = Path(finished_project.path / "metrics/train.json").read_text()
     with pytest.raises(ImageError, match=r"labels/train/photo2\.png: no such file"):
         finished_project.run("evaluate")

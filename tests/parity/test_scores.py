@@ -56,7 +56,7 @@ def test_stego(golden, parity, case: str) -> None:
         scores,
         original="STEGO `UnsupervisedMetrics`",
         call="scores(t := drop_surplus(table), hungarian(t), extra_row=extra > 0)",
-        differs="clusters from N on are dropped only by `drop_surplus`; `evaluate.surplus: strict` counts them as errors",
+        differs="clusters from N on are dropped only by `drop_surplus`; `evaluate.options.surplus: strict` counts them as errors",
     )
     key, classes = f"{case}/stego_hungarian", int(file[f"{case}/n_classes"])
     table = drop_surplus(table_of(file, case))
@@ -78,7 +78,7 @@ def test_primaps(golden, parity, case: str) -> None:
         scores,
         original="PriMaPs `UnsupervisedMetrics`",
         call="scores(table, many_to_one(table))",
-        differs="`evaluate.surplus: many_to_one`; the original's `map_clusters`, used for pictures only, "
+        differs="`evaluate.options.surplus: many_to_one`; the original's `map_clusters`, used for pictures only, "
         "shifts by one what follows an unmatched cluster",
     )
     key, table = f"{case}/primaps_hungarian", table_of(file, case)
@@ -115,7 +115,7 @@ def test_dsm(golden, parity, way: str, match) -> None:
         scores,
         original="DSM `eval.evaluate`" + (", MaskContrast" if match is majority else ""),
         call=f"scores(table, {match.__name__}(table, by='iou'), absent='zero')",
-        differs="`evaluate.absent: drop` leaves absent classes out; `refine.upsampling: stretch` and "
+        differs="`evaluate.options.absent: drop` leaves absent classes out; `refine.upsampling: stretch` and "
         "`assign.background_collision: true` are DSM's maps",
     )
     expected, classes = file[f"voc/{way}/match"], int(file["voc/num_classes_with_background"])

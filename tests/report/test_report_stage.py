@@ -1,5 +1,5 @@
 import re
-from types import SimpleNamespace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -39,8 +39,8 @@ def test_a_new_score_is_shown_by_its_name(finished_project, monkeypatch: pytest.
         found.metrics["sharpness"] = 0.625
         return found
 
-    monkeypatch.setitem(METHODS, "classes", SimpleNamespace(TRUTH=classes.TRUTH, score=score))
-    finished_project.set({"evaluate.absent": "zero"})
+    monkeypatch.setitem(METHODS.loaded, "classes", replace(classes.METHOD, call=score))
+    finished_project.set({"evaluate.options.absent": "zero"})
     finished_project.run_all("evaluate", "report")
     assert list(finished_project.artifact("evaluate", "val")["title"]) == ["mIoU", "pixel accuracy", "sharpness"]
     assert page(finished_project).count('0.625 <span class="soft">sharpness</span>') == 2

@@ -37,9 +37,8 @@ ODD: dict[str, Any] = {  # a valid value that no recipe has, of every kind of pa
     "crops.spread": True,
     "cluster.pca": 9,
     "cluster.whiten": True,
-    "cluster.area_weight": 0.3,
     "cluster.channel_weights": [1, 2],
-    "cluster.options": {"metric": "cosine"},
+    "cluster.options": {"metric": "cosine", "area_weight": 0.3},
     "refine.options": {"radius": 4},
 }
 KEPT = {
@@ -149,7 +148,7 @@ SOURCES: dict[str, dict[str, Any]] = {
         **{"features.backbone": "vit_small_patch16_224.dino", "features.facet": "key", "features.resize": None},
         **{"eigen.k": 5, "eigen.color_weight": 0.0, "eigen.affinity": "cos_relu", "segments.num_segments": 15},
         **{"crops.method": "crop", "crops.erode": 2, "crops.dilate": 5, "cluster.k": 20, "cluster.pca": 0},
-        **{"evaluate.matching": "iou", "evaluate.absent": "zero"},
+        **{"evaluate.options.matching": "iou", "evaluate.options.absent": "zero"},
     },
     "dsm-released": {
         "eigen.k": 5,
@@ -161,7 +160,7 @@ SOURCES: dict[str, dict[str, Any]] = {
         **{"eigen.k": 2, "segments.method": "fiedler", "segments.options": {"threshold": 0}},
         **{"refine.method": "crf", "refine.options": DSM_CRF, "refine.source": "segments"},
     },
-    "dsm-boxes": {"eigen.k": 2, "segments.method": "fiedler", "refine.method": "none", "evaluate.pick": "area8"},
+    "dsm-boxes": {"eigen.k": 2, "segments.method": "fiedler", "refine.method": "none", "evaluate.options.pick": "area8"},
     # The semester report, sections 3 and 4, tables 1 to 5, and its code.
     "kmeans-report": {"eigen.k": 5, "cluster.method": "kmeans", "cluster.k": 21, "assign.background_collision": True},
     "otc": {
@@ -237,12 +236,12 @@ SOURCES: dict[str, dict[str, Any]] = {
     # PriMaPs: its README and code.
     "primaps": {
         **{"features.backbone": "vit_small_patch8_224.dino", "features.facet": "token"},
-        **{"features.resize": 320, "features.fit": "square", "evaluate.protocol": "crop320"},
-        **{"evaluate.background": "ignored", "refine.options": PRIMAPS_CRF},
+        **{"features.resize": 320, "features.fit": "square", "evaluate.options.protocol": "crop320"},
+        **{"evaluate.options.background": "ignored", "refine.options": PRIMAPS_CRF},
         **{
             "segments.options": {"threshold": 0.4, "coverage": 0.95},
             "cluster.k": 27,
-            "evaluate.surplus": "many_to_one",
+            "evaluate.options.surplus": "many_to_one",
         },
     },
     # SimSAM: its supplement and the arguments of its code.

@@ -1,5 +1,15 @@
-"""The clustering methods: name -> module with `Options`, `fit` and `predict`."""
+"""The clustering methods by name. `stages/cluster/method.py` says what a method gets and returns."""
 
-from usseg.stages.cluster.methods import abc, kmeans, ot
+from usseg.pipeline.methods import Methods
+from usseg.stages.cluster.method import ClusterMethod
 
-METHODS = {"kmeans": kmeans, "ot": ot, "abc": abc}
+METHODS = Methods(
+    "cluster",
+    ClusterMethod,
+    __name__,
+    (
+        "kmeans",
+        "ot",
+        "abc",
+    ),
+)

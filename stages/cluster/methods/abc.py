@@ -9,10 +9,12 @@ from pydantic import Field
 from usseg.pipeline.checkpoint import NO_CHECKPOINT, Checkpoint
 from usseg.pipeline.execution import Progress, no_progress
 from usseg.pipeline.feed import Feed
+from usseg.pipeline.methods import on_device
 from usseg.pipeline.params import Params
 from usseg.pipeline.seeding import seeded
 from usseg.pipeline.training import Batch, train
 from usseg.pipeline.weights import flat_weights, load_weights
+from usseg.stages.cluster.method import ClusterMethod
 from usseg.stages.cluster.model import F32, F64, Clustering
 from usseg.stages.cluster.rows import Rows, in_blocks
 
@@ -144,7 +146,7 @@ def build_network(channels: int, k: int, options: Options) -> Any:
 
 def fit(
     rows: Rows | F32,
-    weights_N: F64,
+    areas_N: F64,
     *,
     k: int,
     seed: int,
@@ -153,7 +155,7 @@ def fit(
     checkpoint: Checkpoint = NO_CHECKPOINT,
     progress: Progress = no_progress,
 ) -> Clustering:
-    """Train on rows, float32 (N, C). Weights are not used. The ragged last batch is left out where there is a full one.
+    """Train on rows, float32 (N, C). Areas are not used. The ragged last batch is left out where there is a full one.
 
     An epoch is a true permutation of any number of rows: a batch is read row by row.
     A run that was killed goes on from its last checkpoint, and ends as if it had not been.
@@ -216,3 +218,13 @@ def predict(clustering: Clustering, rows_NC: F32, options: Options) -> npt.NDArr
             for start in range(0, len(rows_NC), PREDICT_CHUNK)
         ]
     return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+
+
+METHOD = ClusterMethod(
+    summary="A small transformer whose clusters balance themselves through bounds on their sizes (ABC).",
+    call=fit,
+    options=Options,
+    gpu=on_device,
+    predict=predict,
+    source="semester report on DSM, section 3.2 (attention-based clustering)",
+)

@@ -16,6 +16,7 @@ from pydantic import Field
 from usseg.pipeline.checkpoint import NO_CHECKPOINT, Checkpoint
 from usseg.pipeline.execution import Progress, no_progress
 from usseg.pipeline.params import Params
+from usseg.stages.cluster.method import ClusterMethod
 from usseg.stages.cluster.model import F32, F64, Clustering, unit_rows
 from usseg.stages.cluster.rows import Rows, first_distinct, in_blocks
 
@@ -30,6 +31,9 @@ class Options(Params):
     metric: Literal["l2", "cosine"] = Field("l2", description="cosine: rows and centres at unit length")
     n_init: int = Field(5, ge=1, le=1000, description="k-means++ starts; the one with the lowest objective is kept")
     iterations: int = Field(100, ge=1, le=100_000)
+    area_weight: float = Field(
+        0.0, ge=0, le=100, description="a segment counts by its area to this power; 0: all alike"
+    )
 
 
 def gpu_of(device: str) -> int | None:
@@ -213,7 +217,7 @@ def lloyd(
 
 def fit(
     rows: Rows | F32,
-    weights_N: F64,
+    areas_N: F64,
     *,
     k: int,
     seed: int,
@@ -222,7 +226,7 @@ def fit(
     checkpoint: Checkpoint = NO_CHECKPOINT,
     progress: Progress = no_progress,
 ) -> Clustering:
-    """Cluster rows, float32 (N, C), with weights (N,), into at most k clusters.
+    """Cluster rows, float32 (N, C), into at most k clusters; a row weighs as much as its area (N,) to the power `area_weight`.
 
     With fewer distinct rows than k, there are as many clusters as distinct rows. With many rows, the starts are first brought to the end
     on a random sample of them, so that few passes over all are left. The checkpoint and the progress are not used.
@@ -230,6 +234,7 @@ def fit(
     Source: semester report, section 3.2.
     """
     rows, spherical = in_blocks(rows), options.metric == "cosine"
+    weights = areas_N**options.area_weight
     if spherical:
         rows = rows.store(unit_rows, rows.channels)
     few = first_distinct(rows, k + 1)
@@ -239,15 +244,30 @@ def fit(
     size = min(len(rows), max(SAMPLE, SAMPLE_PER_CLUSTER * k))
     chosen = np.sort(sampler.choice(len(rows), size, replace=False, shuffle=False))
     sample = rows.take(chosen)
-    centers = plus_plus(sample, weights_N[chosen], k=k, rngs=rngs)
+    centers = plus_plus(sample, weights[chosen], k=k, rngs=rngs)
     search = functools.partial(lloyd, iterations=options.iterations, spherical=spherical, gpu=gpu_of(device))
     if size < len(rows):
         few_rows = in_blocks(sample, rows.ordered_map)
-        centers = np.stack([found.centers for _, found in search(few_rows, weights_N[chosen], centers)])
-    return min(search(rows, weights_N, centers), key=lambda found: found[0])[1]
+        centers = np.stack([found.centers for _, found in search(few_rows, weights[chosen], centers)])
+    return min(search(rows, weights, centers), key=lambda found: found[0])[1]
 
 
 def predict(clustering: Clustering, rows_NC: F32, options: Options) -> I64:
     """The nearest centre of each row."""
     rows = unit_rows(rows_NC) if options.metric == "cosine" else rows_NC
     return nearest(np.asarray(rows, np.float32), clustering.centers)[0]
+
+
+def on_gpu(options: Options) -> bool:
+    """Where faiss knows GPUs."""
+    return gpu_of("cuda:0") is not None
+
+
+METHOD = ClusterMethod(
+    summary="k-means by squared distance or by cosine, of several k-means++ starts the best.",
+    call=fit,
+    options=Options,
+    gpu=on_gpu,
+    predict=predict,
+    source="Arthur and Vassilvitskii, k-means++ (2007); semester report on DSM, section 3.2",
+)

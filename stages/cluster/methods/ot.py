@@ -9,6 +9,7 @@ from pydantic import Field
 from usseg.pipeline.checkpoint import NO_CHECKPOINT, Checkpoint
 from usseg.pipeline.execution import Progress, no_progress
 from usseg.pipeline.params import Params
+from usseg.stages.cluster.method import ClusterMethod
 from usseg.stages.cluster.model import F32, F64, Clustering, unit_rows
 from usseg.stages.cluster.rows import Rows, first_distinct, in_blocks
 
@@ -110,7 +111,7 @@ def transport_step(
 
 def fit(
     rows: Rows | F32,
-    weights_N: F64,
+    areas_N: F64,
     *,
     k: int,
     seed: int,
@@ -121,7 +122,7 @@ def fit(
 ) -> Clustering:
     """Cluster rows, float32 (N, C), into at most k clusters; starts from k distinct rows.
 
-    Weights, device, checkpoint and progress are not used.
+    Areas, device, checkpoint and progress are not used.
     """
     rows = in_blocks(rows)
     centers = first_distinct(rows, k)
@@ -138,3 +139,12 @@ def fit(
 def predict(clustering: Clustering, rows_NC: F32, options: Options) -> npt.NDArray[np.int64]:
     """The centre with the largest cosine (not the plan), so sizes need not be balanced."""
     return (unit_rows(rows_NC) @ unit_rows(clustering.centers).T).argmax(axis=1).astype(np.int64)
+
+
+METHOD = ClusterMethod(
+    summary="Optimal transport: clusters of equal size by Sinkhorn iterations, then the centre with the largest cosine.",
+    call=fit,
+    options=Options,
+    predict=predict,
+    source="semester report on DSM, section 3.2 (OTC); Cuturi, Sinkhorn Distances (2013)",
+)

@@ -1,8 +1,15 @@
-"""The ways to score a split: name -> module with `TRUTH`, what the truth may be, and `score(images, params, labels)`.
+"""The scoring methods by name. `stages/evaluate/method.py` says what a method gets and returns."""
 
-`images` holds those with a truth, and may be gone through once.
-"""
+from usseg.pipeline.methods import Methods
+from usseg.stages.evaluate.method import EvaluateMethod
 
-from usseg.stages.evaluate.methods import classes, objects, partitions
-
-METHODS = {"classes": classes, "objects": objects, "partitions": partitions}
+METHODS = Methods(
+    "evaluate",
+    EvaluateMethod,
+    __name__,
+    (
+        "classes",
+        "objects",
+        "partitions",
+    ),
+)

@@ -1,23 +1,20 @@
 """Semantic maps: one confusion matrix of the split, every score from it."""
 
-import logging
 import math
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
+from usseg.pipeline.params import Params, refused
 from usseg.stages.evaluate.matching import confusion_matrix, drop_surplus, match
+from usseg.stages.evaluate.method import EvaluateMethod, MapLabels, ScoredImage, SplitScores
 from usseg.stages.evaluate.plots import confusion_png
-from usseg.stages.evaluate.scored import MapLabels, ScoredImage, SplitScores
 from usseg.stages.evaluate.scores import Scores, scores
 
-TRUTH = ("a label image",)
-# Of the main scores, on a page.
-TITLES = {"miou": "mIoU", "accuracy": "pixel accuracy"}
 CROPPED = 320
-log = logging.getLogger("usseg")
 CONVENTIONS = {
     "stego": {"matching": "count", "absent": "drop", "surplus": "strict"},
     "primaps": {"matching": "count", "absent": "drop", "surplus": "many_to_one"},
@@ -26,50 +23,128 @@ CONVENTIONS = {
 }
 
 
-def score(images: Iterable[ScoredImage], params: Any, labels: MapLabels) -> SplitScores:
+class Options(Params):
+    """Options of method `classes`."""
+
+    matching: Literal["count", "iou"] = Field("count", description="what the one-to-one matching maximises")
+    absent: Literal["drop", "zero"] = Field(
+        "drop", description="a class with no truth and no prediction is dropped, or has IoU 0"
+    )
+    surplus: Literal["strict", "many_to_one", "majority", "dropped"] = Field(
+        "strict",
+        description="clusters beyond the classes count as errors, join a class, share classes with all others, or are left out with "
+        "their pixels (STEGO)",
+    )
+    background: Literal["cluster", "ignored"] = Field(
+        "cluster", description="label 0 is one more cluster, or its pixels are not scored (PriMaPs)"
+    )
+    protocol: Literal["native", "crop320"] = Field(
+        "native",
+        description="maps at full size, or 320 x 320 from the middle of a shorter side of 320 (STEGO, PriMaPs)",
+    )
+
+
+def reads_clusters(options: Options) -> tuple[str, ...]:
+    """The labels of the maps are clusters."""
+    return ("segments", "cluster", "assign")
+
+
+def check(options: Options, sections: Mapping[str, Any]) -> None:
+    """Refuse maps that are not of clusters, labels of classes that have no name, and a background that is no label."""
+    index = sections["index"]
+    labelled = [split for split, source in index.splits.items() if source.labels]
+    if labelled and not index.classes:
+        raise refused(
+            "index.classes",
+            [],
+            f"split {labelled[0]!r} has labels; name the classes, or set index.splits.{labelled[0]}.labels to null",
+        )
+    if sections["refine"].source == "segments":
+        raise refused(
+            "evaluate.method",
+            "classes",
+            "refine.source: segments gives maps without clusters; objects or partitions is allowed, or refine.source: assign",
+        )
+    none = sections["segments"].background == "none"
+    if options.background == "ignored" and (none or sections["assign"].background_collision):
+        other = "segments.background: none" if none else "assign.background_collision: true"
+        raise refused(
+            "evaluate.options.background", "ignored", f"{other} leaves no label of its own for it; set cluster"
+        )
+
+
+def doubts(options: Options, sections: Mapping[str, Any]) -> list[str]:
+    """Fewer clusters than classes."""
+    labels = MapLabels(
+        sections["index"].classes,
+        sections["cluster"].k,
+        background=sections["segments"].background != "none",
+        collision=sections["assign"].background_collision,
+    )
+    line = few_clusters(labels.scored(background=options.background != "ignored"), labels.classes)
+    return [line] if line else []
+
+
+def few_clusters(scored: Sequence[int], classes: Sequence[str]) -> str:
+    """What to say where fewer labels are scored than there are classes: some cannot be found, whatever the maps; else nothing."""
+    missing = len(classes) - len(scored)
+    if missing <= 0:
+        return ""
+    return (
+        f"cluster.k: {len(scored)} labels for {len(classes)} classes: {missing} of them cannot be found; "
+        f"add {missing} to cluster.k"
+    )
+
+
+def score(images: Iterable[ScoredImage], options: Options, labels: MapLabels) -> SplitScores:
     """Mean IoU and accuracy, by class, and under the published conventions."""
+    scored = labels.scored(background=options.background != "ignored")
     names = labels.classes
-    confusion, labelled = np.zeros((labels.clusters, len(names)), np.int64), False
+    confusion, labelled = np.zeros((len(scored), len(names)), np.int64), False
     known = uncovered = 0
+    remarks = []
     for image in images:
         assert image.labels is not None
         labelled = True
         found, truth = image.map, image.labels
-        if params.protocol == "crop320":
+        if options.protocol == "crop320":
             found, truth = central_labels(found), central_labels(truth)
-        if params.background == "ignored":
+        if options.background == "ignored":
             left_out = (found == 0) & (truth >= 0)
             known, uncovered = known + int((truth >= 0).sum()), uncovered + int(left_out.sum())
             truth = np.where(left_out, -1, truth)
-        confusion += confusion_matrix(found - labels.first, truth, num_clusters=labels.clusters, num_classes=len(names))
-    if params.background == "ignored" and labelled:
-        log.warning("evaluate: background: ignored leaves out %d of %d pixels", uncovered, known)
+        confusion += confusion_matrix(found - scored.start, truth, num_clusters=len(scored), num_classes=len(names))
+    if labelled and (line := few_clusters(scored, names)):
+        remarks.append(line)
+    if options.background == "ignored" and labelled:
+        remarks.append(f"background: ignored leaves out {uncovered} of {known} pixels")
     whole = confusion
-    if params.surplus == "dropped":
+    if options.surplus == "dropped":
         counted, confusion = confusion.sum(), drop_surplus(confusion)
-        log.warning(
-            "evaluate: surplus: dropped leaves out %d of %d pixels, those of %d clusters beyond the %d classes, as STEGO does",
-            *(counted - confusion.sum(), counted, max(0, labels.clusters - len(names)), len(names)),
+        remarks.append(
+            f"surplus: dropped leaves out {counted - confusion.sum()} of {counted} pixels, those of "
+            f"{max(0, len(scored) - len(names))} clusters beyond the {len(names)} classes, as STEGO does"
         )
-    matching = np.full(labels.clusters, -1, np.int64)
+    matching = np.full(len(scored), -1, np.int64)
     if confusion.any():
-        matching = match(confusion, matching=params.matching, surplus=params.surplus)
-    result = scores(confusion, matching, absent=params.absent, extra_row=params.surplus == "dropped")
+        matching = match(confusion, matching=options.matching, surplus=options.surplus)
+    result = scores(confusion, matching, absent=options.absent, extra_row=options.surplus == "dropped")
     metrics: dict[str, Any] = {}
     if labelled:
         metrics = {
-            **main_scores(confusion, result),
+            **mean_scores(confusion, result),
             "per_class": by_name(names, result.iou),
             "per_class_accuracy": by_name(names, result.class_accuracy),
             "convention": {
-                **params.model_dump(include={"matching", "absent", "surplus"}),
-                **params.model_dump(include={"background", "protocol"}, exclude_defaults=True),
+                **options.model_dump(include={"matching", "absent", "surplus"}),
+                **options.model_dump(include={"background", "protocol"}, exclude_defaults=True),
             },
             "conventions": {name: convention_scores(whole, **settings) for name, settings in CONVENTIONS.items()},
         }
     rows = [(name, value) for name, value in zip(names, result.iou.tolist(), strict=True) if not math.isnan(value)]
-    clusters = [f"{k + labels.first}: {names[c] if c >= 0 else '-'}" for k, c in enumerate(matching.tolist())]
-    return SplitScores(metrics, rows, confusion_png(confusion, names, clusters), confusion, matching, TITLES)
+    clusters = [f"{k}: {names[c] if c >= 0 else '-'}" for k, c in zip(scored, matching.tolist(), strict=True)]
+    picture = confusion_png(confusion, names, clusters)
+    return SplitScores(metrics, rows, picture, confusion, np.array(scored, np.int64), matching, remarks)
 
 
 def central_labels(labels_HW: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -90,10 +165,10 @@ def convention_scores(
 ) -> dict[str, float | None]:
     """mIoU and accuracy under one published convention."""
     result = scores(confusion, match(confusion, matching=matching, surplus=surplus), absent=absent)
-    return main_scores(confusion, result)
+    return mean_scores(confusion, result)
 
 
-def main_scores(confusion: npt.NDArray[np.int64], found: Scores) -> dict[str, float | None]:
+def mean_scores(confusion: npt.NDArray[np.int64], found: Scores) -> dict[str, float | None]:
     """mIoU and accuracy; None where no pixel is scored."""
     return {"miou": found.miou, "accuracy": found.accuracy} if confusion.any() else {"miou": None, "accuracy": None}
 
@@ -101,3 +176,16 @@ def main_scores(confusion: npt.NDArray[np.int64], found: Scores) -> dict[str, fl
 def by_name(names: Sequence[str], values: npt.NDArray[np.float64]) -> dict[str, float | None]:
     """Class name -> value, null where there is nothing to score."""
     return {name: None if math.isnan(value) else float(value) for name, value in zip(names, values, strict=True)}
+
+
+METHOD = EvaluateMethod(
+    summary="Semantic maps: clusters are matched to classes; mean IoU and pixel accuracy.",
+    call=score,
+    options=Options,
+    reads=reads_clusters,
+    check=check,
+    truth=("a label image",),
+    titles={"miou": "mIoU", "accuracy": "pixel accuracy"},
+    doubts=doubts,
+    source="conventions of STEGO, PriMaPs, MaskContrast and DSM",
+)

@@ -1,10 +1,13 @@
 """Object masks: label 0 is the background, all others are object. Against masks accuracy, IoU and maxF; against boxes CorLoc."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import Field
 
+from usseg.pipeline.params import Params, refused
+from usseg.stages.evaluate.method import EvaluateMethod, MapLabels, ScoredImage, SplitScores
 from usseg.stages.evaluate.objects import (
     Box,
     MaskCounts,
@@ -17,22 +20,34 @@ from usseg.stages.evaluate.objects import (
     object_scores,
 )
 from usseg.stages.evaluate.plots import curves_png, histogram_png
-from usseg.stages.evaluate.scored import MapLabels, ScoredImage, SplitScores
-
-TRUTH = ("a label image", "boxes")
-# Of the main scores, on a page.
-TITLES = {
-    "accuracy": "pixel accuracy",
-    "iou": "IoU",
-    "dataset_iou": "IoU over all images",
-    "max_f": "maxF, β² = 0.3",
-    "max_f_selfmask": "maxF as SelfMask has it",
-    "corloc": "CorLoc",
-}
 
 
-def score(images: Iterable[ScoredImage], params: Any, labels: MapLabels) -> SplitScores:
-    """Scores of masks, or of boxes where the truth is boxes; images without a pixel or box to score are left out."""
+class Options(Params):
+    """Options of method `objects`."""
+
+    protocol: Literal["native", "crop320"] = Field(
+        "native",
+        description="maps at full size, or 320 x 320 from the middle of a shorter side of 335 (Sempart)",
+    )
+    pick: Literal["box", "area", "area8"] = Field(
+        "box",
+        description="the piece held against boxes has the largest box, or most pixels; area8: of 8-connected pieces, the whole image "
+        "where there is none, as DSM",
+    )
+
+
+def check(options: Options, sections: Mapping[str, Any]) -> None:
+    """Refuse maps without a background."""
+    if sections["segments"].background == "none":
+        raise refused("evaluate.method", "objects", "segments.background: none leaves no background; set it to border")
+
+
+def score(images: Iterable[ScoredImage], options: Options, labels: MapLabels) -> SplitScores:
+    """Scores of masks, or of boxes where the truth is boxes; images without a pixel or box to score are left out.
+
+    Raises:
+        ParamsError: the truth is boxes, and the protocol is one of masks.
+    """
     counts: list[MaskCounts] = []
     found: list[Box | None] = []
     truths: list[list[Box]] = []
@@ -40,12 +55,16 @@ def score(images: Iterable[ScoredImage], params: Any, labels: MapLabels) -> Spli
     for image in images:
         if image.boxes is None:
             soft = image.foreground is not None
-            counts += [one for one in [masks_of(image, protocol=params.protocol)] if one.pixels]
+            counts += [one for one in [masks_of(image, protocol=options.protocol)] if one.pixels]
         else:
+            if options.protocol != "native":
+                raise refused(
+                    "evaluate.options.protocol", options.protocol, "native is allowed where the truth is boxes"
+                )
             boxes = True
-            found.append(object_box(image.map > 0, pick=params.pick))
+            found.append(object_box(image.map > 0, pick=options.pick))
             truths.append([tuple(box) for box in image.boxes.tolist()])
-    return box_scores(found, truths, params) if boxes else mask_scores(counts, params, soft=soft)
+    return box_scores(found, truths, options) if boxes else mask_scores(counts, options, soft=soft)
 
 
 def masks_of(image: ScoredImage, *, protocol: str) -> MaskCounts:
@@ -59,25 +78,44 @@ def masks_of(image: ScoredImage, *, protocol: str) -> MaskCounts:
     return mask_counts(soft[counted], truth[counted], mask=mask[counted])
 
 
-def mask_scores(counts: list[MaskCounts], params: Any, *, soft: bool) -> SplitScores:
+def mask_scores(counts: list[MaskCounts], options: Options, *, soft: bool) -> SplitScores:
     """Accuracy, IoU and maxF of what was counted, and the mean F-beta at each threshold."""
     found = object_scores(counts) if counts else None
     main = {name: getattr(found, name, None) for name in ("accuracy", "iou", "dataset_iou", "max_f", "max_f_selfmask")}
-    convention = {"method": "objects", "protocol": params.protocol, "soft": soft}
+    convention = {"method": "objects", "protocol": options.protocol, "soft": soft}
     metrics = {"num_scored": len(counts), **main, "convention": convention}
     curves = {"β² = 0.3": np.mean([f_curve(one) for one in counts], axis=0)} if counts else {}
     rows = [(name, value) for name, value in main.items() if value is not None]
-    return SplitScores(metrics, rows, curves_png(curves, x="threshold", y="F, mean over images"), titles=TITLES)
+    return SplitScores(metrics, rows, curves_png(curves, x="threshold", y="F, mean over images"))
 
 
-def box_scores(boxes: list[Box | None], truths: list[list[Box]], params: Any) -> SplitScores:
+def box_scores(boxes: list[Box | None], truths: list[list[Box]], options: Options) -> SplitScores:
     """CorLoc, and the IoU of each image's box."""
     overlaps = [best_overlap(box, true) for box, true in zip(boxes, truths, strict=True) if true]
     found = corloc(boxes, truths)
     metrics = {
         "num_scored": len(overlaps),
         "corloc": found,
-        "convention": {"method": "objects", "pick": params.pick},
+        "convention": {"method": "objects", "pick": options.pick},
     }
     picture = histogram_png(overlaps, x="IoU of the box with the nearest true one")
-    return SplitScores(metrics, [("corloc", found)] if found is not None else [], picture, titles=TITLES)
+    return SplitScores(metrics, [("corloc", found)] if found is not None else [], picture)
+
+
+METHOD = EvaluateMethod(
+    summary="Object masks: accuracy, IoU and maxF against masks, CorLoc against boxes.",
+    call=score,
+    options=Options,
+    check=check,
+    truth=("a label image", "boxes"),
+    titles={
+        "accuracy": "pixel accuracy",
+        "iou": "IoU",
+        "dataset_iou": "IoU over all images",
+        "max_f": "maxF, β² = 0.3",
+        "max_f_selfmask": "maxF as SelfMask has it",
+        "corloc": "CorLoc",
+    },
+    objects=True,
+    source="evaluations of TokenCut, SelfMask, Sempart, FOUND and DSM",
+)

@@ -1,20 +1,18 @@
 """Partitions, whatever their labels mean: covering, probabilistic Rand index and variation of information."""
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
+from usseg.pipeline.methods import NoOptions
+from usseg.stages.evaluate.method import EvaluateMethod, MapLabels, ScoredImage, SplitScores
 from usseg.stages.evaluate.partitions import partition_scores
 from usseg.stages.evaluate.plots import histogram_png
-from usseg.stages.evaluate.scored import MapLabels, ScoredImage, SplitScores
 
-TRUTH = ("segmentations", "a label image")
-# Of the main scores, on a page.
 TITLES = {"covering": "covering", "pri": "probabilistic Rand index", "voi": "variation of information, bits"}
 
 
-def score(images: Iterable[ScoredImage], params: Any, labels: MapLabels) -> SplitScores:
+def score(images: Iterable[ScoredImage], options: NoOptions, labels: MapLabels) -> SplitScores:
     """Means over images of the means over people; images without a scored pixel are left out."""
     found, people = [], 0
     for image in images:
@@ -31,4 +29,13 @@ def score(images: Iterable[ScoredImage], params: Any, labels: MapLabels) -> Spli
         "convention": {"method": "partitions"},
     }
     rows = [(name, value) for name, value in main.items() if value is not None]
-    return SplitScores(metrics, rows, histogram_png([one["covering"] for one in found], x="covering"), titles=TITLES)
+    return SplitScores(metrics, rows, histogram_png([one["covering"] for one in found], x="covering"))
+
+
+METHOD = EvaluateMethod(
+    summary="Partitions, whatever their labels mean: covering, probabilistic Rand index, variation of information.",
+    call=score,
+    truth=("segmentations", "a label image"),
+    titles=TITLES,
+    source="Arbelaez et al., Contour Detection and Hierarchical Image Segmentation (PAMI 2011)",
+)

@@ -1,0 +1,64 @@
+"""What a clustering method gets, and what it returns: read this before you write one. N rows, C channels, K clusters."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from usseg.pipeline.checkpoint import NO_CHECKPOINT, Checkpoint
+from usseg.pipeline.execution import Progress, no_progress
+from usseg.pipeline.methods import Method
+from usseg.stages.cluster.model import F32, F64, Clustering
+from usseg.stages.cluster.rows import Rows
+
+I64 = npt.NDArray[np.int64]
+
+
+class Fit(Protocol):
+    """The function that fits a clustering."""
+
+    def __call__(
+        self,
+        rows: Rows,
+        areas_N: F64,
+        /,
+        *,
+        k: int,
+        seed: int,
+        options: Any,
+        device: str = "cpu",
+        checkpoint: Checkpoint = NO_CHECKPOINT,
+        progress: Progress = no_progress,
+    ) -> Clustering:
+        """Cluster the rows of the fit split.
+
+        Args:
+            rows: float32 (N, C), N at least 1: features of unit length after `cluster.norm_std`, `channel_weights`, `pca` and
+                `whiten`. They are read block by block: a method must not hold all of them, there may be millions. Rows may
+                repeat, and may be zero.
+            areas_N: float64 (N,), what share of the tokens of its image each row stands for, in (0, 1].
+            k: clusters that are asked for, at least 1. There may be fewer rows, or fewer distinct ones.
+            seed: for every random number of the method. Generators of others stay as they are.
+            options: of the method.
+            device: as torch names it, for a method whose entry has `gpu`.
+            checkpoint: for a method that trains for long: what it has saved in a run that was killed.
+            progress: for such a method: takes what is done, and of how much.
+
+        Returns:
+            1 to k clusters. All numbers are finite. Equal arguments give equal bytes, also from another number of threads.
+        """
+
+
+@dataclass(frozen=True)
+class ClusterMethod(Method):
+    """The entry of a clustering method. `call` fits it.
+
+    Attributes:
+        predict: (clustering, rows, options) -> the cluster of each row, int64 (N,) in [0, K). `rows` are float32 (N, C), scaled as
+            those of the fit, N may be 0. The label of a row does not depend on the others.
+    """
+
+    call: Fit
+    predict: Callable[[Clustering, F32, Any], I64] = field(kw_only=True)
