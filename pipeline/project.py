@@ -10,6 +10,7 @@ from usseg.pipeline.errors import ParamsError
 from usseg.pipeline.params import (
     PARAMS_FILE,
     Params,
+    keys_of,
     nearest,
     parse_section,
     read_params,
@@ -152,7 +153,9 @@ def stage_params(stage: Stage, values: Any) -> Params:
         ParamsError: names the key, what was found and what is allowed.
     """
     if not isinstance(values, Mapping):
-        raise ParamsError(f"{PARAMS_FILE}: {stage.name}: found {short_repr(values)}; a section with keys is needed")
+        raise ParamsError(
+            f"{PARAMS_FILE}: {stage.name}: found {short_repr(values)}; a section with keys {keys_of(stage.params)} is needed"
+        )
     if stage.methods is None:
         return parse_section(values, stage.name, stage.params)
     given = values.get("options", {})

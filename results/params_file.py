@@ -71,9 +71,9 @@ def write_settings(
             raise refused(section, present, "a section with keys is needed")
         for key in [key for key in present if section in whole and key not in keys]:
             changes.append(f"{section}.{key}: {present.pop(key)!r} -> its default")
-        if "options" not in keys and present.get("method") != keys.get("method", present.get("method")):
-            if left := present.pop("options", None):
-                changes.append(f"{section}.options: {dict(left)!r} -> those of {keys['method']}")
+        another = present.get("method") != keys.get("method", present.get("method"))
+        if another and "options" not in keys and (left := present.pop("options", None)):
+            changes.append(f"{section}.options: {dict(left)!r} -> those of {keys['method']}")
         for key, value in keys.items():
             before = present.get(key)
             if before != value or key not in present:

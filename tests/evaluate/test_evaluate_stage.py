@@ -9,8 +9,8 @@ from PIL import Image
 
 from usseg.pipeline import runner
 from usseg.pipeline.errors import ArtifactError, ParamsError
-from usseg.stages.evaluate.methods import classes
 from usseg.stages.evaluate.method import MapLabels, ScoredImage
+from usseg.stages.evaluate.methods import classes
 
 CHAIN = ("index", "features", "eigen", "segments", "crops", "cluster", "assign", "refine", "evaluate")
 

@@ -116,7 +116,7 @@ def test_without_a_path_nothing_is_kept() -> None:
 
 def test_saving_takes_a_twentieth_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr("usseg.pipeline.stage.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("usseg.pipeline.checkpoint.time.monotonic", lambda: now[0])
     checkpoint = Checkpoint(tmp_path / "checkpoint")
     kept = []
 

@@ -28,7 +28,7 @@ GOOD = {"k": 4, "color_weight": 1, "solver": "dense"}
 
 
 def test_valid_section() -> None:
-    assert parse_section({"eigen": GOOD}, "eigen", EigenLike).k == 4
+    assert parse_section(GOOD, "eigen", EigenLike).k == 4
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_valid_section() -> None:
 )
 def test_refused_values_name_the_key(change: dict[str, object], line: str) -> None:
     with pytest.raises(ParamsError, match=line):
-        parse_section({"eigen": {**GOOD, **change}}, "eigen", EigenLike)
+        parse_section({**GOOD, **change}, "eigen", EigenLike)
 
 
 @pytest.mark.parametrize(
@@ -64,14 +64,16 @@ def test_refused_values_name_the_key(change: dict[str, object], line: str) -> No
 )
 def test_nested_keys_and_unions(values: dict[str, object], line: str) -> None:
     with pytest.raises(ParamsError, match=line):
-        parse_section({"s": values}, "s", Splits)
+        parse_section(values, "s", Splits)
 
 
-def test_missing_key_and_section() -> None:
-    with pytest.raises(ParamsError, match=r"eigen\.solver: missing; its default is 'auto'"):
-        parse_section({"eigen": {"k": 4, "color_weight": 0.0}}, "eigen", EigenLike)
-    with pytest.raises(ParamsError, match="eigen: found nothing; a section with keys k, "):
-        parse_section({}, "eigen", EigenLike)
+def test_a_key_that_is_not_written_has_its_default() -> None:
+    assert parse_section({"k": 4}, "eigen", EigenLike) == EigenLike(k=4, color_weight=0.0, solver="auto")
+
+
+def test_a_key_without_a_default_is_missing() -> None:
+    with pytest.raises(ParamsError, match=r"s\.parts: missing$"):
+        parse_section({"number": 4}, "s", Splits)
 
 
 def test_unreadable_file(tmp_path) -> None:
@@ -169,14 +171,14 @@ def test_a_folder_of_that_name_is_no_file(tmp_path) -> None:
 def test_a_misspelt_key_goes_before_a_missing_one() -> None:
     values = {"k": 4, "color_weight": 1, "solvr": "dense"}
     with pytest.raises(ParamsError, match=r"eigen\.solvr: unknown key; did you mean 'solver'\?"):
-        parse_section({"eigen": values}, "eigen", EigenLike)
+        parse_section(values, "eigen", EigenLike)
     with pytest.raises(ParamsError, match=r"s\.parts\.a\.lables: unknown key; did you mean 'labels'\?"):
-        parse_section({"s": {"parts": {"a": {"images": "x", "lables": "y"}}, "number": 1}}, "s", Splits)
+        parse_section({"parts": {"a": {"images": "x", "lables": "y"}}, "number": 1}, "s", Splits)
 
 
 def test_a_long_value_is_cut_in_the_message() -> None:
     with pytest.raises(ParamsError) as error:
-        parse_section({"eigen": {**GOOD, "k": "x" * 100_000}}, "eigen", EigenLike)
+        parse_section({**GOOD, "k": "x" * 100_000}, "eigen", EigenLike)
     assert len(str(error.value)) < 300
 
 
@@ -185,4 +187,4 @@ def test_numbers_are_finite(value: float) -> None:
     with pytest.raises(
         ParamsError, match=r"eigen\.color_weight: found (nan|inf|-inf); input should be a finite number"
     ):
-        parse_section({"eigen": {**GOOD, "color_weight": value}}, "eigen", EigenLike)
+        parse_section({**GOOD, "color_weight": value}, "eigen", EigenLike)

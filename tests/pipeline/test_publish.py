@@ -50,6 +50,6 @@ def test_an_artifact_left_empty_keeps_the_partial_folder_of_an_interrupted_run(t
     block = target.parent / ".val.0123456789abcdef.partial/done/000000000"
     block.parent.mkdir(parents=True)
     block.write_bytes(b"")
-    leave_empty(STAGES["eigen"], "val", target, tmp_path)
+    leave_empty(STAGES["eigen"], "val", target)
     assert open_artifact(target).attrs["empty"]
     assert block.exists()

@@ -241,7 +241,7 @@ def test_an_artifact_removed_after_a_kill_is_made_again(project: Path, monkeypat
     [
         ("index:\npower: {power: 2}\n", r"params\.yaml: index: found None; a section with keys root"),
         ("index: {root: '.', splits: 3, classes: [], ignore: []}\npower: {power: 2}\n", r"index\.splits: found 3"),
-        ("power: {power: 2}\n", r"params\.yaml: index: found nothing"),
+        ("power: {power: 2}\n", r"params\.yaml: index\.splits: missing"),
     ],
 )
 @pytest.mark.parametrize("name", ["index", "power"])

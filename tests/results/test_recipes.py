@@ -160,7 +160,12 @@ SOURCES: dict[str, dict[str, Any]] = {
         **{"eigen.k": 2, "segments.method": "fiedler", "segments.options": {"threshold": 0}},
         **{"refine.method": "crf", "refine.options": DSM_CRF, "refine.source": "segments"},
     },
-    "dsm-boxes": {"eigen.k": 2, "segments.method": "fiedler", "refine.method": "none", "evaluate.options.pick": "area8"},
+    "dsm-boxes": {
+        "eigen.k": 2,
+        "segments.method": "fiedler",
+        "refine.method": "none",
+        "evaluate.options.pick": "area8",
+    },
     # The semester report, sections 3 and 4, tables 1 to 5, and its code.
     "kmeans-report": {"eigen.k": 5, "cluster.method": "kmeans", "cluster.k": 21, "assign.background_collision": True},
     "otc": {

@@ -33,11 +33,11 @@ class Options(Params):
     floor_thresholds: bool = Field(False, description="bounds by floor division, as the original code")
     lower_exponent: float = Field(2.0, ge=0, le=100, description="lower bound N / k^e")
     upper_exponent: float | None = Field(0.5, ge=0, le=100, description="upper bound N / k^e; null: none")
-    hidden: int = Field(512, ge=1, le=16384)
-    dropout: float = Field(0.1, ge=0, lt=1)
-    lr: float = Field(3e-5, gt=0, le=100)
-    batch: int = Field(4096, ge=1, le=1_000_000)
-    epochs: int = Field(500, ge=1, le=100_000)
+    hidden: int = Field(512, ge=1, le=16384, description="width of the MLPs")
+    dropout: float = Field(0.1, ge=0, lt=1, description="after the attention and inside the MLPs")
+    lr: float = Field(3e-5, gt=0, le=100, description="learning rate")
+    batch: int = Field(4096, ge=1, le=1_000_000, description="segments a step")
+    epochs: int = Field(500, ge=1, le=100_000, description="rounds over the segments")
 
 
 def size_bounds(

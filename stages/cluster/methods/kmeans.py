@@ -30,7 +30,7 @@ class Options(Params):
 
     metric: Literal["l2", "cosine"] = Field("l2", description="cosine: rows and centres at unit length")
     n_init: int = Field(5, ge=1, le=1000, description="k-means++ starts; the one with the lowest objective is kept")
-    iterations: int = Field(100, ge=1, le=100_000)
+    iterations: int = Field(100, ge=1, le=100_000, description="most Lloyd iterations of a start")
     area_weight: float = Field(
         0.0, ge=0, le=100, description="a segment counts by its area to this power; 0: all alike"
     )

@@ -18,7 +18,7 @@ class Options(Params):
     """Options of method `ot`."""
 
     epsilon: float = Field(0.02, gt=0, le=1000, description="entropy of the transport plan")
-    sinkhorn_iterations: int = Field(10, ge=1, le=100_000)
+    sinkhorn_iterations: int = Field(10, ge=1, le=100_000, description="of each transport plan")
     iterations: int = Field(
         20, ge=1, le=100_000, description="updates of the centres; the report says 200, its code 20"
     )

@@ -12,7 +12,7 @@ from usseg.stages.eigen.options import ProjectionOptions
 class Options(ProjectionOptions):
     """Options of affinity `pca`."""
 
-    components: int = Field(64, ge=1, le=4096)
+    components: int = Field(64, ge=1, le=4096, description="principal directions of the tokens")
 
 
 def principal_scores(features_NC: npt.NDArray[np.floating], *, components: int = 64) -> F32:
