@@ -151,13 +151,13 @@ def tiny_project(tmp_path: Path) -> Project:
 
 @pytest.fixture(scope="session")
 def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny project with a constant, a one-token and a wide image in train, up to model; copy it, never write to it."""
+    """The tiny project with a constant, a one-token and a wide image in train, up to segmenter; copy it, never write to it."""
     project = Project(small_project(tmp_path_factory.mktemp("odd")))
     images = {"constant": np.full((HEIGHT, WIDTH, 3), 128, np.uint8), "dot": photo(1, 5, 5), "wide": photo(2, 50, 90)}
     for name, pixels in images.items():
         save(project.path / f"data/images/train/{name}.png", pixels)
         save(project.path / f"data/labels/train/{name}.png", halves(*pixels.shape[:2]))
-    project.run_all("index", "features", "eigen", "model")
+    project.run_all("index", "features", "eigen", "segmenter")
     return project.path
 
 

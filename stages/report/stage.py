@@ -12,6 +12,7 @@ from pydantic import Field
 from usseg.pipeline.artifact import Artifact
 from usseg.pipeline.execution import Execution
 from usseg.pipeline.inputs import Inputs
+from usseg.pipeline.opening import knobs
 from usseg.pipeline.params import Params
 from usseg.pipeline.stage import Input, Stage
 
@@ -43,7 +44,7 @@ def run(params: ReportParams, inputs: Inputs, images: range, execution: Executio
         summary=summary_of(inputs, used),
         splits=[split_view(params, inputs, split, names, palette(len(names)), label_colors[split]) for split in splits],
         clusters=contact_sheet(params, inputs, label_colors) if "cluster" in used else [],
-        params={name: artifact.params for name, artifact in used.items()},
+        params={name: dict(knobs(artifact.params)) for name, artifact in used.items()},
     )
     return {"files": {"report/index.html": html}}
 

@@ -176,7 +176,7 @@ def test_a_projection_is_centred(norm_std: bool, whiten: bool) -> None:
 
 
 def test_no_foreground_segment_is_one_line(tiny_project) -> None:
-    tiny_project.set({"segments.background": "border", "segments.num_segments": 1})
+    tiny_project.set({"segments.background": "border", "segments.options.num_segments": 1})
     tiny_project.run_all("index", "features", "eigen", "segments", "crops")
     with pytest.raises(ParamsError, match=r"split 'train' has no foreground segment; set segments\.background: none"):
         tiny_project.run("cluster")
