@@ -7,7 +7,8 @@ from usseg.pipeline.execution import Execution
 from usseg.pipeline.project import Project
 from usseg.results.comparison_page import comparison_page
 from usseg.results.method_pairs import run_pairs
-from usseg.results.metrics import main_scores, read_metrics, shown
+from usseg.results.metrics import read_metrics, shown
+from usseg.stages.evaluate.method import main_scores
 
 
 def compare_methods(

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from usseg.pipeline.opening import open_inputs
 from usseg.results.method_pairs import Pair
-from usseg.results.metrics import main_scores, read_metrics, shown
+from usseg.results.metrics import read_metrics, shown
+from usseg.stages.evaluate.method import main_scores
 from usseg.stages.report import stage as report
 from usseg.stages.report.pictures import color_map, data_uri, fit_within, nearest_within, palette
 from usseg.stages.report.stage import colors_of_labels, spread, truth_picture

@@ -1,7 +1,7 @@
 """Settings -> params.yaml, comments and other keys kept."""
 
 import io
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ def write_settings(
     changes = []
     for section, keys in settings.items():
         present = content.setdefault(section, {})
-        if not isinstance(present, Mapping):
+        if not isinstance(present, MutableMapping):
             raise refused(section, present, "a section with keys is needed")
         for key in [key for key in present if section in whole and key not in keys]:
             changes.append(f"{section}.{key}: {present.pop(key)!r} -> its default")

@@ -10,7 +10,8 @@ from usseg.pipeline.errors import ArtifactError, ParamsError
 from usseg.pipeline.params import nearest, read_params
 from usseg.pipeline.project import Project, todays_sections
 from usseg.pipeline.stage import Stage
-from usseg.results.metrics import main_scores, metrics_path, read_metrics, shown
+from usseg.results.metrics import metrics_path, read_metrics, shown
+from usseg.stages.evaluate.method import main_scores
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -8,7 +8,7 @@ import pytest
 
 from usseg.pipeline.errors import ParamsError
 from usseg.pipeline.opening import open_inputs
-from usseg.pipeline.params import read_params
+from usseg.pipeline.project import Project
 from usseg.results.datasets import find_layout
 from usseg.results.datasets.layouts import settings_of
 from usseg.results.params_file import write_settings
@@ -67,13 +67,12 @@ def test_bsds500(tiny_project) -> None:
     """Four photos through the stages, by the settings of the layout."""
     write_settings(tiny_project.path, settings_of(find_layout("bsds500"), BSDS))
     splits = {"val": {"images": "images/val/10*.jpg", "labels": "groundTruth/val/*.mat"}}
-    tiny_project.set({"index.splits": splits, "index.fit_split": "val", "features.stride": 16})
+    tiny_project.set({"index.splits": splits, "index.fit_split": "val", "features.options.stride": 16})
     for name in ("index", "features", "eigen", "segments", "refine", "evaluate"):
         tiny_project.run(name, "val")
     tiny_project.run("report", "all")
     metrics = json.loads((tiny_project.path / "metrics/val.json").read_text())
-    content = read_params(tiny_project.path)
-    inputs = open_inputs(STAGES, STAGES["evaluate"], "val", content, tiny_project.path)
+    inputs = open_inputs(Project.open(STAGES, tiny_project.path), "evaluate", "val")
     expected = []
     for i, found in enumerate(inputs["refine"]["maps"]):
         people = inputs.truth(i).partitions

@@ -87,7 +87,6 @@ def test_what_does_not_go_together_is_refused_by_key(edits: Edits, line: str) ->
         {"segments.num_segments": 15, "segments.options": {"num_eigenvectors": "segments"}},
         {"segments.num_segments": "eigengap", "segments.options": {"num_eigenvectors": "segments"}},
         {"segments.num_segments": 40, "segments.options": {"num_eigenvectors": "all"}},
-        {"cluster.method": "ot", "cluster.area_weight": 0.0},
         {"cluster.method": "kmeans", "cluster.options.area_weight": 0.5},
         {**VIT, "features.facet": "value", "features.precision": "bfloat16"},
         {"index.classes": [], "evaluate.method": "partitions"},
