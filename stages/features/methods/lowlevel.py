@@ -16,7 +16,7 @@ from usseg.stages.features.tokens import extended
 class Options(Params):
     """Options of backbone `lowlevel`."""
 
-    stride: int = Field(8, ge=1, le=256, description="side of a patch, pixels")
+    stride: int = Field(4, ge=1, le=256, description="side of a patch, pixels")
 
 
 @dataclass(frozen=True)
