@@ -1,7 +1,7 @@
 """Run every pair of a segments method and a cluster method over one feature dump.
 
-Each pair is a small project of its own below one folder: its params.yaml, its artifacts, and links to what it shares with others.
-So the runner's rules hold: what is current is not run again, and what was interrupted continues.
+Each pair is a small project of its own below one folder: its params.yaml, its artifacts, and links to what it shares
+with others. So the runner's rules hold: what is current is not run again, and what was interrupted continues.
 """
 
 import copy

@@ -31,7 +31,10 @@ def read_metrics(project: Path, split: str) -> dict[str, Any]:
 
 
 def main_scores(metrics: Mapping[str, Any]) -> dict[str, float | None]:
-    """The scores of the split as a whole, whatever the method; None where undefined. Counts are ints, parts are mappings."""
+    """The scores of the split as a whole, whatever the method; None where undefined.
+
+    In the file they are the floats: counts are ints, parts are mappings.
+    """
     return {name: value for name, value in metrics.items() if value is None or isinstance(value, float)}
 
 

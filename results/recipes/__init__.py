@@ -1,7 +1,8 @@
 """Recipes: named sets of params that reproduce one published system, written into params.yaml.
 
-A recipe is a file of this folder, `<name>.toml`. Its first lines say what it is (`summary`), where its numbers are from (`source`) and which
-scores the source states (`claims`). A table a section holds params, on top of those of the recipe that `based_on` names.
+A recipe is a file of this folder, `<name>.toml`. Its first lines say what it is (`summary`), where its numbers are from
+(`source`) and which scores the source states (`claims`). One table for each section holds params, on top of those of
+the recipe that `based_on` names.
 """
 
 import tomllib
@@ -66,7 +67,8 @@ def apply_recipe(
 ) -> Iterator[str]:
     """Write a recipe into params.yaml, and where the images are if `root` is given; yields a line per changed key.
 
-    Whatever was there before, the sections but `index` and `report` are then those of the recipe, seeds, weights and `fit_split` aside.
+    Whatever was there before, all sections but `index` and `report` are then those of the recipe. Seeds, weights and
+    `fit_split` stay.
 
     Raises:
         ParamsError: no such recipe, or no usable params.yaml.
