@@ -6,7 +6,7 @@ from usseg.pipeline.errors import ParamsError
 
 
 def resolve_device(name: str, *, elsewhere: bool = False) -> str:
-    """`auto` -> the first GPU where there is one; an absent device is refused, unless workers elsewhere compute on theirs."""
+    """`auto` is the first GPU where there is one. An absent GPU is refused, unless workers elsewhere compute on theirs."""
     kind, _, index = name.partition(":")
     if name not in ("auto", "cpu") and (kind != "cuda" or not (index or "0").isdecimal() or not index.isascii()):
         raise ParamsError(f"--device: found {name!r}; auto, cpu, cuda or cuda:N is allowed")

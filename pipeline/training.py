@@ -53,7 +53,7 @@ class Record:
         self.values[...] = state_dict["values"].numpy()
 
 
-def no_watch(curve: F64) -> None:
+def no_watch(epochs: npt.NDArray[Any]) -> None:
     """Look at no epoch."""
 
 

@@ -1,1 +1,1 @@
-"""What is done with a finished project: above the stages, and in no cache key. Nothing in `pipeline` or `stages` imports it."""
+"""What is done with a finished project. `pipeline` and `stages` never import it, so it is in no cache key."""

@@ -30,7 +30,8 @@ def apply_dataset(project: Path, folder: Path, layout: str) -> list[str]:
     """Write what params.yaml says of the dataset in a folder; returns a line per changed key.
 
     Raises:
-        ParamsError: no such folder or layout, no usable params.yaml, or settings that do not go together; nothing is written.
+        ParamsError: no such folder or layout, no usable params.yaml, or settings that do not go together.
+            Nothing is written then.
     """
     if not folder.is_dir():
         raise ParamsError(f"no folder {folder}; name the one that holds the dataset")

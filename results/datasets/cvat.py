@@ -1,4 +1,7 @@
-"""An export of CVAT as segmentation masks: classes and colours from its labelmap.txt, splits from the lists in ImageSets/Segmentation."""
+"""An export of CVAT as segmentation masks.
+
+Classes and colours come from its labelmap.txt, splits from the lists in ImageSets/Segmentation.
+"""
 
 import re
 from pathlib import Path
@@ -32,7 +35,9 @@ def cvat_layout(root: Path) -> Layout:
 
 
 def labelmap_classes(path: Path) -> dict[str, str]:
-    """Class -> colour such as #804080, of a file whose lines are `name:red,green,blue:parts:actions`; # begins a comment.
+    """Class -> colour such as #804080, of a file whose lines are `name:red,green,blue:parts:actions`.
+
+    A line that begins with # is a comment.
 
     Raises:
         ParamsError: unreadable, another line, or a name or colour that stands there twice.

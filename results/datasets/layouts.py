@@ -1,4 +1,4 @@
-"""A dataset as it is distributed: which files belong together, what their label values mean, what params.yaml says of it."""
+"""A dataset as it is distributed: which files belong together, and what params.yaml says of them."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -54,8 +54,9 @@ def splits_at(layout: Layout, root: Path) -> Splits:
 def settings_of(layout: Layout, root: Path, content: Settings | None = None) -> dict[str, dict[str, Any]]:
     """What params.yaml says of a dataset at root: the index section, how it is scored, and what is clustered.
 
-    The split to fit on is the one without labels, else `train`, else the first. Where classes are scored there is a cluster for each;
-    none for the class `background` where, by the content of params.yaml, the background of an image has a label of its own.
+    The split to fit on is the one without labels, else `train`, else the first. Where classes are scored there is a
+    cluster for each. The class `background` has none where, by the content of params.yaml, the background of an image
+    has a label of its own.
     """
     splits = {name: dict(split) for name, split in splits_at(layout, root).items()}
     colors = any(values.startswith("#") for values in layout.classes.values())

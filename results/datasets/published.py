@@ -1,4 +1,4 @@
-"""Public datasets: the layout that each is distributed in, the classes that papers score, the number of images that they state."""
+"""Public datasets: the layout of each, the classes that papers score, and the number of images that papers state."""
 
 from collections.abc import Iterable, Mapping
 

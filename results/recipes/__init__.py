@@ -1,7 +1,8 @@
 """Recipes: named sets of params that reproduce one published system, written into params.yaml with comments kept.
 
-A recipe is a file of this folder, `<name>.toml`. Its first lines say what it is (`summary`), where its numbers are from (`source`) and which
-scores the source states (`claims`). A table a section holds params, on top of those of the recipe that `based_on` names.
+A recipe is a file of this folder, `<name>.toml`. Its first lines say what it is (`summary`), where its numbers are from
+(`source`) and which scores the source states (`claims`). One table for each section holds params, on top of those of
+the recipe that `based_on` names.
 """
 
 import tomllib

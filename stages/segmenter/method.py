@@ -1,8 +1,6 @@
 """What a method is given to train on, and what it returns. B images, N tokens, C channels."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,27 +19,16 @@ class FitTokens:
 
     counts: I64  # tokens of every image
     channels: int
-    read: Callable[[Sequence[int]], F32]  # images of as many tokens each -> (B, N, C)
+    read: Callable[[I64], F32]  # images of as many tokens each -> (B, N, C)
 
-    def of_equal_count(self, images: Sequence[int], *, pairs: int) -> Iterator[list[int]]:
+    def of_equal_count(self, images: I64, *, pairs: int) -> list[I64]:
         """The images in parts of equal token counts, with at most so many pairs of tokens, or one image."""
-        groups: dict[int, list[int]] = defaultdict(list)
-        for image in images:
-            groups[int(self.counts[image])].append(int(image))
-        for count, group in sorted(groups.items()):
-            size = max(1, pairs // count**2)
-            yield from (group[start : start + size] for start in range(0, len(group), size))
-
-    def read_ahead(self, parts: Sequence[Sequence[int]]) -> Iterator[F32]:
-        """The tokens of every part, in order; the next one is read while one is used."""
-        if not parts:
-            return
-        with ThreadPoolExecutor(1) as pool:
-            waiting = pool.submit(self.read, parts[0])
-            for following in parts[1:]:
-                ready, waiting = waiting, pool.submit(self.read, following)
-                yield ready.result()
-            yield waiting.result()
+        counts = self.counts[images]
+        parts = []
+        for count in np.unique(counts).tolist():
+            group, size = images[counts == count], max(1, pairs // count**2)
+            parts += [group[start : start + size] for start in range(0, len(group), size)]
+        return parts
 
 
 @dataclass(frozen=True)

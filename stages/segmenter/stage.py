@@ -1,7 +1,7 @@
 """Train a segmenter on the fit split."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,14 @@ from usseg.pipeline.inputs import Inputs
 from usseg.pipeline.methods import Methods
 from usseg.pipeline.params import MethodParams, Seed
 from usseg.pipeline.stage import Input, Stage
+from usseg.pipeline.training import curve_csv
 
 log = logging.getLogger("usseg")
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 ONE_CONCEPT = 0.95  # share of images with a single concept that counts as collapse
-CURVE, HEADER = "plots/segmenter/loss.csv", "epoch,loss,concepts\n"
+CURVE = "plots/segmenter/loss.csv"
 PATIENCE = 5  # epochs in a row
 
 
@@ -50,20 +51,19 @@ def run(params: SegmenterParams, inputs: Inputs, images: range, execution: Execu
 
     warned = False
 
-    def read(rows: Sequence[int]) -> F32:
+    def read(rows: I64) -> F32:
         count = int(counts[rows[0]])
-        values: F32 = patches.oindex[list(rows), :count].astype(np.float32)
+        values: F32 = patches.oindex[rows, :count].astype(np.float32)
         return values
 
-    def watch(done: int, loss: F64, concepts: I64) -> None:
+    def watch(concepts: I64) -> None:
         nonlocal warned
-        execution.progress(done, options.epochs * len(images))
         if not warned and collapsed(concepts):
             warned = True
             log.warning(
                 "segmenter@%s: epoch %d: for %d epochs nearly every image has been a single concept, which is no segmentation. "
-                "Try another segmenter.seed, a smaller segmenter.options.lr, or features whose patches differ more (features.facet)",
-                *(inputs.split, len(loss), PATIENCE),
+                "Try another segmenter.seed, a smaller segmenter.options.lr, or features whose patches differ more (features.options.facet)",
+                *(inputs.split, len(concepts), PATIENCE),
             )
 
     training = method.call(
@@ -72,13 +72,15 @@ def run(params: SegmenterParams, inputs: Inputs, images: range, execution: Execu
         options=options,
         device=execution.device,
         checkpoint=execution.checkpoint,
+        progress=execution.progress,
         watch=watch,
     )
+    used = training.concepts @ np.arange(1, training.concepts.shape[1] + 1) / len(images)  # mean over images
     return {
         "weights": training.weights,
         "loss": training.loss,
         "concepts": training.concepts,
-        "files": {CURVE: loss_csv(training.loss, training.concepts)},
+        "files": {CURVE: curve_csv(training.loss, concepts=used)},
     }
 
 
@@ -86,13 +88,6 @@ def collapsed(concepts_EK: I64) -> bool:
     """Whether nearly every image was a single concept of several in each of the last epochs; column 0 counts those images."""
     last = concepts_EK[-PATIENCE:]
     return len(last) == PATIENCE and last.shape[1] > 1 and bool((last[:, 0] >= ONE_CONCEPT * last.sum(axis=1)).all())
-
-
-def loss_csv(loss_E: F64, concepts_EK: I64) -> str:
-    """Epoch from 1, mean loss, mean number of concepts that an image uses."""
-    used = concepts_EK @ np.arange(1, concepts_EK.shape[1] + 1) / concepts_EK.sum(axis=1)
-    rows = [f"{epoch},{loss:.6f},{mean:.4f}" for epoch, (loss, mean) in enumerate(zip(loss_E, used, strict=True), 1)]
-    return "\n".join([HEADER.strip(), *rows, ""])
 
 
 @lru_cache(maxsize=1)

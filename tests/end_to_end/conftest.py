@@ -1,9 +1,12 @@
 """Projects that are run by the real commands, `usseg` and `dvc`, in processes of their own."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,19 @@ SMALL = {
     "cluster.channel_weights": [],
     "report.max_images": 3,
     "report.max_segments": 3,
+}
+DVC_STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
+# What the tests of `dvc repro` count on; the defaults may change.
+PINNED = {
+    "features.backbone": "lowlevel",
+    "model.options": {"epochs": 2, "updates": 1},
+    "segments.min_tokens": 0,
+    "segments.background": "none",
+    "crops.method": "mean",
+    "crops.erode": 0,
+    "crops.dilate": 0,
+    "refine.method": "none",
+    "evaluate.matching": "count",
 }
 
 
@@ -149,6 +165,60 @@ def artifact_files() -> Callable[[Path], dict[str, bytes]]:
         return {name: path.read_bytes() for name, path in named.items() if not name.endswith((".lock", ".run.json"))}
 
     return read
+
+
+@pytest.fixture(scope="session")
+def entries() -> Callable[..., set[str]]:
+    """What DVC calls stages of dvc.yaml, one a split: entries("eigen", "cluster"); entries() are all of them."""
+
+    def named(*names: str) -> set[str]:
+        both = {name: {f"{name}@train", f"{name}@val"} for name, entry in DVC_STAGES.items() if "foreach" in entry}
+        return {entry for name in names or DVC_STAGES for entry in both.get(name, {name})}
+
+    return named
+
+
+@pytest.fixture(scope="session")
+def repro(command: Callable[..., subprocess.CompletedProcess[str]]) -> Callable[[Path], set[str]]:
+    """Run `dvc repro` and return the stages that it ran."""
+
+    def run(project: Path) -> set[str]:
+        text = command(project, "dvc", "repro").stdout
+        settled = re.findall(r"^Stage '(.+?)' (?:didn't change|is cached)", text, re.MULTILINE)
+        ran = re.findall(r"^Running stage '(.+?)':", text, re.MULTILINE)
+        assert not set(ran) & set(settled)
+        assert len(ran) + len(settled) == len(set(ran) | set(settled)) >= len(DVC_STAGES)
+        return set(ran)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def demo(
+    tmp_path_factory: pytest.TempPathFactory,
+    command: Callable[..., subprocess.CompletedProcess[str]],
+    repro: Callable[[Path], set[str]],
+    edit: Callable[[Path, dict[str, Any]], None],
+    entries: Callable[..., set[str]],
+) -> Path:
+    """The demo of the repository with three images a split, after its first `dvc repro`; copy it, never write to it."""
+    project = tmp_path_factory.mktemp("demo") / "usseg"
+    ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
+    for folder in ("pipeline", "stages", "results"):
+        shutil.copytree(ROOT / folder, project / folder, ignore=ignored)
+    for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
+        shutil.copy(ROOT / name, project / name)
+    for kind, split in product(("images", "labels"), ("train", "val")):
+        folder = Path("data/demo") / kind / split
+        (project / folder).mkdir(parents=True)
+        for path in sorted((ROOT / folder).iterdir())[1:4]:
+            shutil.copy(path, project / folder)
+    edit(project, PINNED)
+    command(project, "git", "init", "-q")
+    command(project, "dvc", "init", "-q")
+    command(project, "dvc", "config", "core.analytics", "false")
+    assert repro(project) == entries()
+    return project
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

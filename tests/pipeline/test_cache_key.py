@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from usseg.pipeline import blocks, plan, runner
 from usseg.pipeline.errors import ArtifactError
@@ -137,3 +138,21 @@ def test_an_artifact_of_another_split_is_refused(finished_project) -> None:
     for split in ("train", "val"):
         finished_project.run("refine", split)
         finished_project.run("evaluate", split)
+
+
+def test_labels_and_class_names_concern_the_scoring_only(finished_project) -> None:
+    def notes() -> dict[str, bytes]:
+        found = (finished_project.path / "artifacts").rglob("*.run.json")
+        return {path.parent.name: path.read_bytes() for path in found if path.name == "val.run.json"}
+
+    before = notes()
+    finished_project.set({"index.classes": ["port", "starboard"]})
+    shutil.copy(
+        finished_project.path / "data/labels/val/photo0.png", finished_project.path / "data/labels/val/photo1.png"
+    )
+    with Image.open(finished_project.path / "data/labels/val/photo1.png") as image:
+        image.rotate(180).save(finished_project.path / "data/labels/val/photo1.png")
+    for stage in ("index", "features", "eigen", "segments", "crops", "assign", "refine", "evaluate"):
+        finished_project.run(stage, "val")
+    changed = {stage for stage, note in notes().items() if note != before[stage]}
+    assert changed == {"index", "evaluate"}

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from usseg.pipeline import blocks, runner
 from usseg.pipeline.artifact import ArraySpec, open_artifact
@@ -269,80 +268,3 @@ def test_an_edit_of_params_during_a_run_belongs_to_the_next_one(project: Path) -
     assert artifact.params == {"power": 2}
     np.testing.assert_array_equal(artifact["power"][:, 0], np.arange(COUNT) ** 2)
     assert open_artifact(run(project, "power")).params == {"power": 3}
-
-
-def test_labels_and_class_names_concern_the_scoring_only(finished_project) -> None:
-    def notes() -> dict[str, bytes]:
-        found = (finished_project.path / "artifacts").rglob("*.run.json")
-        return {path.parent.name: path.read_bytes() for path in found if path.name == "val.run.json"}
-
-    before = notes()
-    finished_project.set({"index.classes": ["port", "starboard"]})
-    shutil.copy(
-        finished_project.path / "data/labels/val/photo0.png", finished_project.path / "data/labels/val/photo1.png"
-    )
-    with Image.open(finished_project.path / "data/labels/val/photo1.png") as image:
-        image.rotate(180).save(finished_project.path / "data/labels/val/photo1.png")
-    for stage in ("index", "features", "eigen", "segments", "crops", "assign", "refine", "evaluate"):
-        finished_project.run(stage, "val")
-    changed = {stage for stage, note in notes().items() if note != before[stage]}
-    assert changed == {"index", "evaluate"}
-
-
-def run_nothing(params, inputs, images, execution):
-    return {"number": np.zeros(len(inputs.artifacts), np.float32)}
-
-
-class ResultParams(Params):
-    takes: str = "power"
-
-
-NUMBER = {"number": ArraySpec(("input",), "float32", "")}
-RESULT = Stage(
-    "result", "result", 1, ResultParams,
-    (Input("index"), Input("power", when="asked")), NUMBER, run_nothing,
-    reads=lambda sections: ("power",) if sections["result"].takes == "power" else (),
-)  # fmt: skip
-PAGE = Stage(
-    "page", "page", 1, Params, (Input("index"), Input("power", when="present"), Input("result")), NUMBER, run_nothing,
-)  # fmt: skip
-CHOICE = {"index": INDEX, "power": POWER, "result": RESULT, "page": PAGE}
-
-
-def choose(project: Path, name: str, takes: str) -> Path:
-    (project / "params.yaml").write_text(
-        "index: {root: '.', splits: {val: a}, classes: [], ignore: []}\n"
-        f"power: {{power: 2}}\nresult: {{takes: {takes}}}\npage: {{}}\n"
-    )
-    return runner.run_stage(Project.open(CHOICE, project), name, "val")
-
-
-def test_what_no_chosen_method_reads_is_left_empty(project: Path) -> None:
-    choose(project, "index", "power")
-    target = choose(project, "power", "nothing")
-    empty = tree(target)
-    assert calls == []
-    assert open_artifact(target).attrs["empty"]
-    assert tree(choose(project, "power", "nothing")) == empty
-    assert open_artifact(choose(project, "result", "nothing"))["number"].shape == (1,)
-    assert open_artifact(choose(project, "page", "nothing"))["number"].shape == (2,)
-    with pytest.raises(
-        ArtifactError, match=r"left empty because no chosen method read it; run: usseg stage power --split val"
-    ):
-        choose(project, "result", "power")
-    choose(project, "power", "power")
-    assert calls
-    assert open_artifact(choose(project, "result", "power"))["number"].shape == (2,)
-    assert open_artifact(choose(project, "page", "power"))["number"].shape == (3,)
-
-
-def test_what_comes_back_from_a_cache_in_place_of_an_empty_artifact_is_current(project: Path) -> None:
-    choose(project, "index", "power")
-    target = choose(project, "power", "power")
-    shutil.copytree(target, project / "cache")
-    choose(project, "power", "nothing")
-    shutil.rmtree(target)
-    shutil.copytree(project / "cache", target)
-    calls.clear()
-    choose(project, "power", "power")
-    assert calls == []

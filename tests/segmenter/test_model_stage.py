@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 
+from usseg.pipeline import feed
 from usseg.pipeline.checkpoint import Checkpoint
 from usseg.pipeline.errors import ArtifactError, ParamsError
 from usseg.stages import STAGES
 from usseg.stages.segmenter import stage
 from usseg.stages.segmenter.methods import METHODS, acg
 from usseg.stages.segmenter.stage import PATIENCE, collapsed
-from usseg.stages.segmenter.tokens import FitTokens, Training
+from usseg.stages.segmenter.method import FitTokens, Training
 
 QUICK = {"epochs": 4, "prototypes": 3, "updates": 1, "heads": 2, "hidden": 8}
 
@@ -31,15 +32,10 @@ def tokens_of(values: list[np.ndarray]) -> FitTokens:
     )
 
 
-def fit(values: list[np.ndarray], checkpoint: Checkpoint | None = None, seed: int = 0, watch=None, **edits) -> Training:
-    return acg.fit(
-        tokens_of(values),
-        seed=seed,
-        options=acg.Options(**{**QUICK, **edits}),
-        device="cpu",
-        checkpoint=checkpoint or Checkpoint(),
-        watch=watch or (lambda done, loss, concepts: None),
-    )
+def fit(values: list[np.ndarray], checkpoint: Checkpoint | None = None, seed: int = 0, run=None, **edits) -> Training:
+    options = acg.Options(**{**QUICK, **edits})
+    run = {"checkpoint": checkpoint or Checkpoint()} | (run or {})
+    return acg.fit(tokens_of(values), seed=seed, options=options, device="cpu", **run)
 
 
 def check_equal(first: Training, second: Training) -> None:
@@ -63,10 +59,11 @@ def test_a_run_goes_on_from_a_checkpoint_as_if_nothing_had_happened(limit: int, 
     interrupted = checkpoints(limit=limit)
     with pytest.raises(KeyboardInterrupt):
         fit(values, interrupted, batch=2)
-    seen: list[int] = []
-    rest = checkpoints(interrupted.kept[-1])
-    check_equal(fit(values, rest, batch=2, watch=lambda done, *_: seen.append(done)), fit(values, batch=2))
-    assert seen == [2 * step for step in range(limit + 1, 9)]
+    rest, shown, seen = checkpoints(interrupted.kept[-1]), [], []
+    run = {"progress": lambda *counts: shown.append(counts), "watch": lambda concepts: seen.append(len(concepts))}
+    check_equal(fit(values, rest, run=run, batch=2), fit(values, batch=2))
+    assert shown == [(2 * step, 16) for step in range(limit, 9)]
+    assert seen == list(range(limit // 2 + 1, 5))
 
 
 def test_training_lowers_the_loss_and_tells_parts_apart() -> None:
@@ -132,55 +129,41 @@ def test_a_step_is_that_of_the_mean_over_the_batch(monkeypatch: pytest.MonkeyPat
 
 def test_images_of_a_part_have_equally_many_tokens() -> None:
     tokens = tokens_of(images(6, 9, 6, 6, 9, 2))
-    assert list(tokens.of_equal_count([5, 4, 3, 2, 0], pairs=72)) == [[5], [3, 2], [0], [4]]
-    assert list(tokens.of_equal_count([0, 2, 3], pairs=1)) == [[0], [2], [3]]
-    assert [len(part) for part in tokens.read_ahead([[1, 4], [0], [5]])] == [2, 1, 1]
+    for asked, pairs, parts in [
+        ([5, 4, 3, 2, 0], 72, [[5], [3, 2], [0], [4]]),
+        ([0, 2, 3], 1, [[0], [2], [3]]),
+    ]:
+        found = tokens.of_equal_count(np.array(asked), pairs=pairs)
+        assert [part.tolist() for part in found] == parts
 
 
-def test_few_images_are_in_memory_at_a_time() -> None:
-    values = images(*[20] * 50)
-    tokens = tokens_of(values)
-    asked: list[int] = []
+def test_few_images_are_read_at_a_time_and_those_on_the_device_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from usseg.stages.segmenter import modularity
 
-    def read(rows) -> np.ndarray:
-        asked.append(len(rows))
-        return tokens.read(rows)
+    values = images(6, 9, 6, 6, 6)
+    monkeypatch.setitem(modularity.PAIRS, "cpu", 2 * 6 * 6)
+    expected = fit(values, batch=4)
+    asked: list[list[int]] = []
 
-    spied = FitTokens(tokens.counts, tokens.channels, read)
-    parts = list(spied.of_equal_count(range(50), pairs=20 * 20 * 4))
-    assert sum(len(part) for part in spied.read_ahead(parts)) == 50
-    assert max(asked) == 4
+    def read(rows: np.ndarray) -> np.ndarray:
+        asked.append(rows.tolist())
+        return tokens_of(values).read(rows)
 
+    def train() -> list[int]:
+        asked.clear()
+        tokens = FitTokens(np.array([6, 9, 6, 6, 6]), 5, read)
+        check_equal(acg.fit(tokens, seed=0, options=acg.Options(**QUICK, batch=4), device="cpu"), expected)
+        assert max(len(rows) for rows in asked) == 2
+        return sorted(row for rows in asked for row in rows)
 
-def test_tokens_that_stay_on_the_device_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = images(6, 9, 6, 6)
-    expected = fit(values, batch=3)
-    asked: list[int] = []
-
-    def spied(given: list[np.ndarray]) -> FitTokens:
-        tokens = tokens_of(given)
-
-        def read(rows) -> np.ndarray:
-            asked.extend(rows)
-            return tokens.read(rows)
-
-        return FitTokens(tokens.counts, tokens.channels, read)
-
-    def train() -> Training:
-        settings = {"seed": 0, "options": acg.Options(**QUICK, batch=3), "device": "cpu", "checkpoint": Checkpoint()}
-        return acg.fit(spied(values), watch=lambda done, loss, concepts: None, **settings)
-
-    check_equal(train(), expected)
-    assert sorted(asked) == sorted([0, 1, 2, 3] * 4)
-    asked.clear()
-    monkeypatch.setattr(acg, "room_for", lambda tokens, device: True)
-    check_equal(train(), expected)
-    assert sorted(asked) == [0, 1, 2, 3]
+    assert train() == sorted([0, 1, 2, 3, 4] * 4)
+    monkeypatch.setattr(feed, "fits_on_gpu", lambda size, device: size == 4 * 5 * 33)
+    assert train() == [0, 1, 2, 3, 4]
 
 
 def test_a_loss_that_is_not_finite_is_one_line() -> None:
     values = [np.full((4, 5), np.nan, np.float32)]
-    with pytest.raises(ParamsError, match=r"model: the loss is nan in epoch 1; lower model\.options\.lr"):
+    with pytest.raises(ParamsError, match=r"acg: the loss is nan in epoch 1 of 4; lower model\.options\.lr"):
         fit(values)
 
 

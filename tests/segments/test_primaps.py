@@ -14,7 +14,7 @@ from usseg.stages.segments.methods.primaps import (
     segment,
     unit_tokens,
 )
-from usseg.stages.segments.tokens import ImageTokens
+from usseg.stages.segments.method import ImageTokens
 
 E = np.eye(4)
 

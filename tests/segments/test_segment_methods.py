@@ -7,11 +7,10 @@ from functools import cache
 import numpy as np
 import pytest
 
-from usseg.pipeline.checkpoint import Checkpoint
 from usseg.stages.segmenter.methods import acg
-from usseg.stages.segmenter.tokens import FitTokens
+from usseg.stages.segmenter.method import FitTokens
 from usseg.stages.segments.methods import METHODS
-from usseg.stages.segments.tokens import ImageTokens
+from usseg.stages.segments.method import ImageTokens
 
 
 def tokens(features: np.ndarray, *, num_segments: int | None = 3, k: int = 5, degenerate: bool = False) -> ImageTokens:
@@ -35,10 +34,7 @@ def segmenter(channels: int) -> Callable[[np.ndarray], np.ndarray]:
     halves[:24, 0], halves[24:, -1] = 1, 1
     read = FitTokens(np.full(4, 48), channels, lambda images: np.stack([halves] * len(images)))
     options = acg.Options(prototypes=2, updates=1, heads=1, epochs=60, lr=0.01, dropout=0)
-    checkpoint = Checkpoint()
-    training = acg.fit(
-        read, seed=0, options=options, device="cpu", checkpoint=checkpoint, watch=lambda done, loss, concepts: None
-    )
+    training = acg.fit(read, seed=0, options=options, device="cpu")
     return acg.segmenter(training.weights, channels=channels, options=options, device="cpu")
 
 

@@ -1,19 +1,20 @@
 """Adaptive concept generator (ACSeg): a network that finds the concepts of an image, trained by the modularity of its segments."""
 
-import io
-import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from pydantic import Field
 
-from usseg.pipeline.checkpoint import Checkpoint
-from usseg.pipeline.errors import ParamsError
+from usseg.pipeline.checkpoint import NO_CHECKPOINT, Checkpoint
+from usseg.pipeline.execution import Progress, no_progress
+from usseg.pipeline.feed import Feed
 from usseg.pipeline.methods import on_device
 from usseg.pipeline.params import Params
-from usseg.stages.segmenter.method import F32, F64, I64, FitTokens, SegmenterMethod, Training
+from usseg.pipeline.seeding import seeded
+from usseg.pipeline.training import Batch, Record, no_watch, train
+from usseg.pipeline.weights import flat_weights, load_weights
+from usseg.stages.segmenter.method import F32, I64, FitTokens, SegmenterMethod, Training
 
 
 class Options(Params):
@@ -33,36 +34,6 @@ class Options(Params):
     zero_diag: bool = Field(True, description="a token is no neighbour of itself in the graph, as in the report's code")
 
 
-@dataclass
-class Progress:
-    """Everything that training goes on from."""
-
-    network: Any
-    optimizer: Any
-    loss: F64  # (epoch,), sums over images
-    concepts: I64  # (epoch, K)
-    step: int = 0  # the next batch, counted over all epochs
-
-    def to_bytes(self) -> bytes:
-        """All of it, as torch stores it."""
-        import torch
-
-        stream = io.BytesIO()
-        history = {"loss": torch.from_numpy(self.loss), "concepts": torch.from_numpy(self.concepts), "step": self.step}
-        torch.save({"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict(), **history}, stream)
-        return stream.getvalue()
-
-    def restore(self, content: bytes, device: str) -> None:
-        """Become what was stored."""
-        import torch
-
-        state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.loss, self.concepts = state["loss"].cpu().numpy(), state["concepts"].cpu().numpy()
-        self.step = state["step"]
-
-
 def generator(channels: int, options: Options) -> Any:
     """The network, its parameters drawn from torch's generator."""
     from usseg.stages.segmenter.concepts import ConceptGenerator
@@ -77,46 +48,15 @@ def generator(channels: int, options: Options) -> Any:
     )
 
 
-def room_for(tokens: FitTokens, device: str) -> bool:
-    """Whether half of a GPU's free memory holds all tokens."""
-    import torch
-
-    if torch.device(device).type != "cuda":
-        return False
-    return bool(8 * tokens.counts.sum() * tokens.channels < torch.cuda.mem_get_info(device)[0])
-
-
-def part_reader(tokens: FitTokens, device: str) -> Callable[[Sequence[list[int]]], Iterator[Any]]:
-    """How to get the tokens of parts of a batch, images of equal count, as tensors (B, N, C) on the device, one after the other.
-
-    Where there is room on a GPU, they stay there once read.
-    """
-    import torch
-
-    held: dict[int, Any] = {}
-    keep = room_for(tokens, device)
-
-    def read(parts: Sequence[list[int]]) -> Iterator[Any]:
-        yield from (torch.from_numpy(values).to(device) for values in tokens.read_ahead(parts))
-
-    def read_once(parts: Sequence[list[int]]) -> Iterator[Any]:
-        unread = [[image for image in part if image not in held] for part in parts]
-        unread = [part for part in unread if part]
-        for part, values in zip(unread, read(unread), strict=True):
-            held.update(zip(part, values, strict=True))
-        yield from (torch.stack([held[image] for image in part]) for part in parts)
-
-    return read_once if keep else read
-
-
 def fit(
     tokens: FitTokens,
     *,
     seed: int,
     options: Options,
     device: str,
-    checkpoint: Checkpoint,
-    watch: Callable[[int, F64, I64], None],
+    checkpoint: Checkpoint = NO_CHECKPOINT,
+    progress: Progress = no_progress,
+    watch: Callable[[I64], None] = no_watch,
 ) -> Training:
     """Train on the tokens of all images by AdamW, shuffled every epoch, without augmentation; the ragged last batch counts too.
 
@@ -129,7 +69,8 @@ def fit(
         options: see `Options`.
         device: where to run.
         checkpoint: where a run that was killed goes on from.
-        watch: called after every batch with the number of images seen, and loss and concepts of the epochs that are complete.
+        progress: called with the images that are done, over all epochs, and their total.
+        watch: called after every epoch with the concepts of all complete epochs, as in `Training`.
 
     Raises:
         ParamsError: the loss is not finite.
@@ -138,66 +79,53 @@ def fit(
     """
     import torch
 
-    from usseg.stages.segmenter.modularity import PAIRS
-
-    images = len(tokens.counts)
-    starts = range(0, images, options.batch)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = generator(tokens.channels, options).to(device)
-        optimizer = torch.optim.AdamW(network.parameters(), lr=options.lr, weight_decay=options.weight_decay)
-        shape = (options.epochs, options.prototypes)
-        progress = Progress(network, optimizer, np.zeros(options.epochs), np.zeros(shape, np.int64))
-        read = part_reader(tokens, device)
-        if (saved := checkpoint.load()) is not None:
-            progress.restore(saved, device)
-        for step in range(progress.step, options.epochs * len(starts)):
-            epoch, number = divmod(step, len(starts))
-            order = np.random.default_rng([seed, epoch]).permutation(images)
-            batch = np.sort(order[starts[number] : starts[number] + options.batch])
-            torch.manual_seed(int(np.random.SeedSequence([seed, epoch, number]).generate_state(1)[0]))
-            parts = list(tokens.of_equal_count(batch.tolist(), pairs=PAIRS[torch.device(device).type]))
-            loss, concepts = train_step(progress, read(parts), len(batch), options=options, device=device)
-            if not math.isfinite(loss):
-                raise ParamsError(f"model: the loss is {loss} in epoch {epoch + 1}; lower model.options.lr (acg)")
-            progress.loss[epoch] += loss
-            progress.concepts[epoch] += concepts
-            progress.step = step + 1
-            complete = progress.step // len(starts)
-            watch(
-                epoch * images + starts[number] + len(batch),
-                progress.loss[:complete] / images,
-                progress.concepts[:complete],
-            )
-            checkpoint.save(progress.to_bytes)
-        weights = torch.nn.utils.parameters_to_vector(network.parameters()).detach().cpu().numpy()
-    return Training(weights.astype(np.float32), progress.loss / images, progress.concepts)
-
-
-def train_step(
-    progress: Progress, parts: Iterator[Any], images: int, *, options: Options, device: str
-) -> tuple[float, I64]:
-    """One step of AdamW on the mean loss of a batch of so many images, which come in parts, tensors (B, N, C).
-
-    Returns the sum of the losses, and how many images use 1, 2, ... K concepts.
-    """
-    import torch
-
     from usseg.stages.segmenter.concepts import concept_scores, concepts_used
-    from usseg.stages.segmenter.modularity import modularity_loss
+    from usseg.stages.segmenter.modularity import PAIRS, modularity_loss
 
-    network, optimizer = progress.network.train(), progress.optimizer
-    optimizer.zero_grad()
-    total = torch.zeros((), dtype=torch.float64, device=device)
-    used = torch.zeros(options.prototypes + 1, dtype=torch.int64, device=device)
-    for tokens_BNC in parts:
-        scores = concept_scores(tokens_BNC, network(tokens_BNC))
-        loss = modularity_loss(tokens_BNC, scores, zero_diag=options.zero_diag)
-        (loss.sum() / images).backward()
-        total += loss.detach().sum(dtype=torch.float64)
-        used += torch.bincount(concepts_used(scores.detach()), minlength=len(used))
-    optimizer.step()
-    return float(total), used[1:].cpu().numpy()
+    pairs = PAIRS[torch.device(device).type]
+    feed = Feed(
+        lambda images, epoch: tokens.read(images),
+        items=len(tokens.counts),
+        device=device,
+        split=lambda images: tokens.of_equal_count(np.sort(images), pairs=pairs),
+        counts=tokens.counts,
+        row_bytes=4 * tokens.channels,
+    )
+    with seeded(seed, device):
+        network = generator(tokens.channels, options).to(device)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=options.lr, weight_decay=options.weight_decay)
+    concepts = Record(np.zeros((options.epochs, options.prototypes), np.int64))
+
+    def step(batch: Batch) -> float:
+        """The sum of the losses of the images, whose mean is minimised."""
+        optimizer.zero_grad()
+        total = torch.zeros((), dtype=torch.float64, device=device)
+        used = torch.zeros(options.prototypes + 1, dtype=torch.int64, device=device)
+        for tokens_BNC in batch.parts:
+            scores = concept_scores(tokens_BNC, network(tokens_BNC))
+            loss = modularity_loss(tokens_BNC, scores, zero_diag=options.zero_diag)
+            (loss.sum() / len(batch.items)).backward()
+            total += loss.detach().sum(dtype=torch.float64)
+            used += torch.bincount(concepts_used(scores.detach()), minlength=len(used))
+        optimizer.step()
+        concepts.values[batch.epoch] += used[1:].cpu().numpy()
+        return float(total)
+
+    loss = train(
+        step,
+        feed,
+        method="acg",
+        remedy="lower segmenter.options.lr",
+        seed=seed,
+        batch=options.batch,
+        epochs=options.epochs,
+        state={"network": network, "optimizer": optimizer, "concepts": concepts},
+        checkpoint=checkpoint,
+        progress=progress,
+        watch=lambda curve: watch(concepts.values[: len(curve)]),
+        mean=lambda sums: np.cumsum(sums)[-1] / feed.items,
+    )
+    return Training(flat_weights(network), loss, concepts.values)
 
 
 def segmenter(weights: F32, *, channels: int, options: Options, device: str) -> Callable[[F32], I64]:
@@ -211,7 +139,7 @@ def segmenter(weights: F32, *, channels: int, options: Options, device: str) -> 
 
     with torch.random.fork_rng(devices=[]):
         network = generator(channels, options)
-    torch.nn.utils.vector_to_parameters(torch.from_numpy(np.array(weights, np.float32)), network.parameters())
+    load_weights(network, weights)
     network = network.to(device).eval()
 
     def labels(tokens_NC: F32) -> I64:
