@@ -101,10 +101,10 @@ def reruns(
         ("results/tables.py", '"""', '"""A comment. ', set()),
         ("pipeline/format.py", '"""', '"""A comment. ', set()),
         ("pipeline/format.py", f"FORMAT = {FORMAT}", f"FORMAT = {FORMAT + 1}", ALL),
-        ("stages/features/lowlevel.py", '"""', '"""A comment. ', {"needed", *stages("features", "crops")}),
-        ("stages/model/concepts.py", '"""', '"""A comment. ', {"needed", "model", *stages("segments")}),
-        ("stages/cluster/model.py", '"""', '"""A comment. ', {"needed", "cluster", *stages("assign")}),
-        ("stages/evaluate/scores.py", '"""', '"""A comment. ', {"needed", "report", *stages("evaluate")}),
+        ("stages/features/lowlevel.py", '"""', '"""A comment. ', stages("features", "crops")),
+        ("stages/segmenter/concepts.py", '"""', '"""A comment. ', {"segmenter", *stages("segments")}),
+        ("stages/cluster/model.py", '"""', '"""A comment. ', {"cluster", *stages("assign")}),
+        ("stages/evaluate/scores.py", '"""', '"""A comment. ', {"report", *stages("evaluate")}),
     ],
 )
 def test_an_edit_of_the_code_runs_what_may_call_it(

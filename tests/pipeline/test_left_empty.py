@@ -92,7 +92,9 @@ def test_what_no_chosen_method_reads_is_left_empty(project: Path) -> None:
     assert tree(choose(project, "power", "nothing")) == empty
     assert open_artifact(choose(project, "result", "nothing"))["number"].shape == (1,)
     assert open_artifact(choose(project, "page", "nothing"))["number"].shape == (2,)
-    with pytest.raises(ArtifactError, match=r"left empty because no chosen method read it; run: usseg stage power --split val"):
+    with pytest.raises(
+        ArtifactError, match=r"left empty because no chosen method read it; run: usseg stage power --split val"
+    ):
         choose(project, "result", "power")
     choose(project, "power", "power")
     assert calls

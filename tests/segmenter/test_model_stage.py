@@ -12,9 +12,9 @@ from usseg.pipeline.checkpoint import Checkpoint
 from usseg.pipeline.errors import ArtifactError, ParamsError
 from usseg.stages import STAGES
 from usseg.stages.segmenter import stage
+from usseg.stages.segmenter.method import FitTokens, Training
 from usseg.stages.segmenter.methods import METHODS, acg
 from usseg.stages.segmenter.stage import PATIENCE, collapsed
-from usseg.stages.segmenter.method import FitTokens, Training
 
 QUICK = {"epochs": 4, "prototypes": 3, "updates": 1, "heads": 2, "hidden": 8}
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import ortho_group
 
+from usseg.stages.segments.method import ImageTokens
 from usseg.stages.segments.methods.primaps import (
     Options,
     mask_logits,
@@ -14,7 +15,6 @@ from usseg.stages.segments.methods.primaps import (
     segment,
     unit_tokens,
 )
-from usseg.stages.segments.method import ImageTokens
 
 E = np.eye(4)
 
@@ -30,7 +30,7 @@ def smooth(seed: int, h: int = 9, w: int = 11, channels: int = 6) -> np.ndarray:
 
 def image(features: np.ndarray, grid: tuple[int, int]) -> ImageTokens:
     none = np.zeros((0, len(features)), np.float32)
-    return ImageTokens(grid, features.astype(np.float32), np.zeros(0), none, False, 3, 0)
+    return ImageTokens(grid, features.astype(np.float32), np.zeros(0), none, False, 0, np.zeros(0, np.int64))
 
 
 def test_two_halves_are_two_proposals() -> None:

@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -45,7 +46,9 @@ def test_an_image_has_the_same_segments_in_any_company(odd_project, method: str)
         np.testing.assert_array_equal(segments, together[name])
 
 
-@pytest.mark.parametrize("method", [name for name, module in METHODS.items() if not module.EIGENVECTORS])
+@pytest.mark.parametrize(
+    "method", [name for name, entry in METHODS.items() if "eigen" not in entry.reads(entry.options())]
+)
 def test_a_method_without_eigenvectors_runs_without_them(odd_project, method: str) -> None:
     odd_project.set({"segments.method": method})
     expected = maps_of(odd_project.run("segments"))
@@ -53,15 +56,15 @@ def test_a_method_without_eigenvectors_runs_without_them(odd_project, method: st
     shutil.rmtree(odd_project.path / "artifacts/segments")
     for found, before in zip(maps_of(odd_project.run("segments")), expected, strict=True):
         np.testing.assert_array_equal(found, before)
-    odd_project.set({"segments.num_segments": "eigengap"})
+    odd_project.set({"segments.method": "kmeans", "segments.options.num_segments": "eigengap"})
     with pytest.raises(ArtifactError, match=r"segments needs artifacts/eigen/train\.zarr; run: usseg stage eigen"):
         odd_project.run("segments")
 
 
-@pytest.mark.parametrize("method", [name for name, module in METHODS.items() if module.PAIR_BYTES])
+@pytest.mark.parametrize("method", [name for name, entry in METHODS.items() if entry.pair_bytes])
 def test_a_graph_beyond_memory_is_one_line(odd_project, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     odd_project.set({"segments.method": method})
-    monkeypatch.setattr(METHODS[method], "PAIR_BYTES", 2**50)
+    monkeypatch.setitem(METHODS.loaded, method, replace(METHODS[method], pair_bytes=2**50))
     with pytest.raises(
         ParamsError, match=r"segments@train: the largest image has 66 tokens, whose graph takes \d+ GiB"
     ):
@@ -69,14 +72,14 @@ def test_a_graph_beyond_memory_is_one_line(odd_project, monkeypatch: pytest.Monk
 
 
 def test_more_segments_than_tokens(odd_project) -> None:
-    odd_project.set({"segments.num_segments": 60, "segments.background": "none"})
+    odd_project.set({"segments.options.num_segments": 60, "segments.background": "none"})
     counts = odd_project.run("segments")["num_segments"][:]
     assert counts[1] == 1
     assert counts.max() <= 60
 
 
 def test_small_pieces_are_merged(odd_project) -> None:
-    odd_project.set({"segments.num_segments": 8, "segments.background": "none"})
+    odd_project.set({"segments.options.num_segments": 8, "segments.background": "none"})
     before = odd_project.run("segments")["num_segments"][:]
     odd_project.set({"segments.min_tokens": 48})
     after = odd_project.run("segments")["num_segments"][:]
@@ -93,11 +96,11 @@ def test_small_pieces_are_merged(odd_project) -> None:
         ),
         ({"segments.options": {"n_init": 0}}, r"segments\.options \(spectral\)\.n_init: found 0"),
         (
-            {"segments.num_segments": 0},
-            r"segments\.num_segments: found 0; input should be greater than or equal to 1 or 'eigengap'",
+            {"segments.options.num_segments": 0},
+            r"segments\.options \(spectral\)\.num_segments: found 0; input should be greater than or equal to 1 or 'eigengap'",
         ),
         (
-            {"segments.num_segments": "egengap"},
+            {"segments.options.num_segments": "egengap"},
             r"num_segments: found 'egengap'; input should be a valid integer or 'eigengap'",
         ),
         (
