@@ -5,9 +5,8 @@ What counts as truth:
 - a label image (PNG, TIFF, ... or .mat), whose values mean what `pipeline.labels` says;
 - a .mat file with `groundTruth` as BSDS500 has it: segmentations of several people;
 - an .xml file as VOC has it: boxes;
-- one COCO file of instances (.json) for a split: a label image drawn from collections import Counter
-from its polygons and run lengths where `index.classes` names
-  classes and the file has outlines, else boxes.
+- one COCO file of instances (.json) for a split: a label image drawn from its polygons and run lengths where
+  `index.classes` names classes and the file has outlines, else boxes.
 
 A photo is turned upright after its EXIF orientation, and its truth with it: boxes and outlines where the file declares the size of the
 photo as it is stored, a map where it has the shape of the photo as it is stored.
