@@ -1,8 +1,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: install demo test test-slow lint parity bench
+.PHONY: install demo test test-slow lint docs docs-serve parity bench
 
 install: .venv/installed
 
@@ -33,6 +34,13 @@ lint: install
 	ruff check .
 	ruff format --check .
 	mypy
+
+docs: install
+	mkdocs build --strict
+	@echo "pages: $(CURDIR)/build/site/index.html"
+
+docs-serve: install
+	mkdocs serve
 
 parity: install
 	pytest tests/parity --parity-report docs/results/parity.md

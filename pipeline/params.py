@@ -36,7 +36,9 @@ class MethodParams(Params):
 
 
 P = TypeVar("P", bound=Params)
-Seed = Annotated[int, Field(ge=0, le=1_000_000_000)]  # the libraries that draw from it take 32 bits, and add to it
+Seed = Annotated[  # the libraries that draw from it take 32 bits, and add to it
+    int, Field(ge=0, le=1_000_000_000, description="of every random number that is drawn")
+]
 
 
 def read_params(project: Path) -> dict[str, Any]:

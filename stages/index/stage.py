@@ -42,7 +42,7 @@ class IndexParams(Params):
     """Which images there are and what their label values mean."""
 
     root: str = Field(description="folder that the globs are relative to")
-    splits: dict[str, SplitParams]
+    splits: dict[str, SplitParams] = Field(description="named lists of images, each with its labels if there are any")
     fit_split: str = Field("train", description="the split that segmenters, clusters and students are fitted on")
     classes: list[str] = Field([], description="class names; the position is the label value")
     label_values: list[str] = Field(

@@ -25,9 +25,9 @@ class Block:
     text: str
 
 
-def blocks(page: Path | str) -> list[Block]:
+def blocks(page: Path) -> list[Block]:
     """The fenced blocks of a page, in order."""
-    return [Block(*found) for found in BLOCK.findall(page if isinstance(page, str) else page.read_text("utf-8"))]
+    return [Block(*found) for found in BLOCK.findall(page.read_text("utf-8"))]
 
 
 def generator() -> ModuleType:
@@ -49,7 +49,8 @@ def reference() -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def page_blocks() -> Callable[[str], list[Block]]:
+def page_blocks() -> Callable[[str | Path], list[Block]]:
+    """The blocks of a page, named by its path below docs or its whole path."""
     return lambda name: blocks(ROOT / "docs" / name)
 
 
