@@ -13,7 +13,7 @@ install: .venv/installed
 	command -v uv >/dev/null || $(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip
 	command -v uv >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@echo "installing into .venv: 7.5 GB on Linux with an x86_64 processor, most of it CUDA; README.md says why"
-	uv pip install --python $(BIN)/python --require-hashes -r requirements.lock
+	uv pip install --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock
 	uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	mkdir -p .venv/import && ln -sfn ../.. .venv/import/usseg  # mypy knows a package by its folder's name
 	touch $@
@@ -24,11 +24,15 @@ demo: install
 	usseg scores
 	@echo "report: $(CURDIR)/report/index.html"
 
+# So many tests at once, each with one thread. They start Python hundreds of times: what it compiles is kept.
+AT_ONCE ?= 2
+unexport PYTHONDONTWRITEBYTECODE
+
 test: install
-	pytest -m 'not slow'
+	pytest -m 'not slow' -n $(AT_ONCE) --dist worksteal
 
 test-slow: install
-	pytest -m slow  # one at a time: they kill processes at chosen moments and measure memory
+	pytest -m slow -n $(AT_ONCE) --dist loadscope -o faulthandler_timeout=900
 
 lint: install
 	ruff check .

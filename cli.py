@@ -138,10 +138,10 @@ def execution_of(
 
 def stage_command(stage: "Stage") -> Callable[..., None]:
     """The command of one stage; the options are the same for all."""
-    default_split = ... if stage.scope == "each" else ""
+    default_split: Any = ... if stage.scope == "each" else ""
 
     def command(
-        split: Annotated[str, typer.Option("--split", help="A split of index.splits.")] = default_split,  # type: ignore[assignment]
+        split: Annotated[str, typer.Option("--split", help="A split of index.splits.")] = default_split,
         device: DeviceOption = "auto",
         batch_size: BatchOption = 8,
         workers: WorkersOption = 0,

@@ -1,9 +1,13 @@
 """Small projects to run stages in. `Execution(workers=1)` everywhere: no Dask in here."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+# Before the libraries that read them: tests run side by side, and a thread that waits for a busy core is slow.
+os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
 
 import numpy as np
 import pytest

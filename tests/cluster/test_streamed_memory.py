@@ -59,6 +59,7 @@ def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     return folders
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_four_times_the_segments(name: str, projects: dict[int, Path]) -> None:
     params = json.dumps({"method": name, "k": 10, "norm_std": True, "options": OPTIONS[name]})

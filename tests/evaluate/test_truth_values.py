@@ -71,7 +71,7 @@ def test_letters_that_no_font_has_are_said_in_one_line(caplog: pytest.LogCapture
 
 @pytest.mark.parametrize("count", [DRAWN, DRAWN + 1, 3000])
 def test_many_classes_are_drawn_in_bounds(count: int) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     picture = confusion_png(np.eye(count, dtype=np.int64), [f"class {i}" for i in range(count)], ["x" * 500] * count)
     assert max(size_of(picture)) < 4000
-    assert time.perf_counter() - started < 20
+    assert time.process_time() - started < 20

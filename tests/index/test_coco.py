@@ -246,6 +246,6 @@ def test_without_classes_or_outlines_the_boxes_count(tmp_path: Path) -> None:
 
 def test_many_annotations_are_read_quickly(tmp_path: Path) -> None:
     write(tmp_path, IMAGE, [{"image_id": 0, "bbox": [1, 1, 5, 5], "segmentation": [SQUARE]}] * 20_000)
-    started = time.perf_counter()
+    started = time.process_time()
     assert len(read(tmp_path).boxes) == 20_000
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10

@@ -184,11 +184,11 @@ def parsed(**keys) -> IndexParams:
     ],
 )  # fmt: skip
 def test_params_that_cannot_be_meant_are_refused_at_once(keys: dict, line: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(ValidationError) as error:
         parsed(**keys)
     assert line in str(error.value)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 def test_settings_that_are_allowed() -> None:
@@ -221,6 +221,6 @@ def test_what_is_said_of_a_split() -> None:
 def test_three_thousand_values_take_no_time() -> None:
     values = LabelValues(tuple(map(str, range(3000))), (), ())
     raw = np.random.default_rng(0).integers(0, 3000, (1000, 1000))
-    started = time.perf_counter()
+    started = time.process_time()
     np.testing.assert_array_equal(values.to_classes(raw), raw)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5

@@ -148,10 +148,10 @@ def bomb(width: int, depth: int) -> str:
 )
 def test_what_is_no_params_file_is_one_line_at_once(tmp_path, text: str, line: str) -> None:
     (tmp_path / "params.yaml").write_text(text)
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(ParamsError, match=line) as error:
         read_params(tmp_path)
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
     assert str(error.value).startswith("params.yaml: ")
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 300
