@@ -13,6 +13,7 @@ from typing import Any
 from param_tables import code, params_table, plain, prose, table
 
 import usseg
+from usseg.pipeline import methods as tables  # MkDocs takes every name that begins with on_ for an event of its own
 from usseg.pipeline.artifact import START, ArraySpec
 from usseg.pipeline.methods import Method
 from usseg.pipeline.stage import Stage
@@ -25,6 +26,7 @@ FOLDER, STAGE_FOLDER = "reference", "stages"
 COPIED = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
 COPIED |= {"benchmarks/RESULTS.md": "results/benchmarks.md"}
 SCOPES = {"each": "for each split", "fit": "once, for the fit split", "all": "once, for all splits"}
+PLACES = {tables.on_cpu: "It computes on the CPU.", tables.on_device: "It computes on a GPU if there is one."}
 WHEN = {"always": "always", "asked": "if the chosen method needs it", "present": "if another stage needs it"}
 
 
@@ -86,11 +88,23 @@ def stage_page(stage: Stage) -> str:
         rows = ([f"`{name}`", first_line(offer)] for name, offer in stage.offers.items())
         parts += ["## Offers", "Functions that later stages may call on the artifact.", table(("offer", "what"), rows)]
     if stage.methods:
-        kind = stage.methods().kind
-        where = place_of(sys.modules[kind.__module__])
-        words = f"A method is an entry of type `{kind.__name__}` of `{where}`. [Add a method](../../how-to/add-a-method.md) has an example."
-        parts += ["## Write a method", words, prose(kind.__doc__ or "")]
+        parts += contract(stage.methods().kind)
     return "\n\n".join(parts) + "\n"
+
+
+def contract(kind: type[Method]) -> Iterator[str]:
+    """What an author of a method has to know: the classes of the module of its entry, the entry first."""
+    module = sys.modules[kind.__module__]
+    yield "## Write a method"
+    yield (
+        f"A method is an entry of type `{kind.__name__}` of `{place_of(module)}`. "
+        "[Add a method](../../how-to/add-a-method.md) has an example."
+    )
+    others = [one for one in vars(module).values() if inspect.isclass(one) and one.__module__ == module.__name__]
+    for one in (kind, *(other for other in others if other is not kind)):
+        yield f"### {one.__name__}"
+        yield prose(one.__doc__ or "")
+        yield prose(getattr(vars(one).get("__call__"), "__doc__", None) or "")
 
 
 def method_page(stage: Stage, name: str, entry: Method) -> str:
@@ -100,7 +114,7 @@ def method_page(stage: Stage, name: str, entry: Method) -> str:
     parts = [f"# {name}", plain(entry.summary), f"A method of [{stage.name}](../{stage.name}.md):"]
     parts += [f"```yaml\n{stage.name}:\n  {stage.choice}: {name}\n```"]
     parts.append(prose((own.__doc__ or "").partition("\n")[2]))
-    parts.append(f"What it returns: {first_line(entry.call)}")
+    parts.append(f"`{entry.call.__name__}`: {first_line(entry.call)}")
     parts.append(f"Source: {plain(entry.source)}." if entry.source else "Source: usseg.")
     parts += ["## Options", params_table(entry.options, f"{stage.name}.options.")]
     facts = []
@@ -110,7 +124,7 @@ def method_page(stage: Stage, name: str, entry: Method) -> str:
         facts.append(
             f"- With the default options it reads {', '.join(reads) or 'no artifact but those that its stage always reads'}."
         )
-        facts.append(f"- It {'computes on a GPU if there is one' if entry.gpu(options) else 'computes on the CPU'}.")
+        facts.append(f"- {PLACES.get(entry.gpu) or f'It uses a GPU: {first_line(entry.gpu)}'}")
     named = [recipe for recipe in RECIPES if RECIPES[recipe].settings.get(stage.name, {}).get(stage.choice) == name]
     if named:
         facts.append(f"- Recipes that name it: {', '.join(f'[`{one}`](../../recipes.md#{one})' for one in named)}.")

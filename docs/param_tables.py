@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 NUMBERS = {int: "integer", float: "number"}
+BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 Rows = Iterable[Iterable[str]]
 
 
@@ -40,12 +41,16 @@ def plain(text: str) -> str:
 
 def range_of(limits: list[Any]) -> str:
     """The bounds of a number in words."""
-    found = {name: getattr(one, name) for one in limits for name in ("ge", "gt", "le", "lt") if hasattr(one, name)}
+    found = {name: number(getattr(one, name)) for one in limits for name in BOUNDS if hasattr(one, name)}
     if set(found) == {"ge", "le"}:
-        return f" {found['ge']:,} to {found['le']:,}"
-    words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
-    told = " and ".join(f"{words[name]} {value:,}" for name, value in found.items())
+        return f" {found['ge']} to {found['le']}"
+    told = " and ".join(f"{BOUNDS[name]} {value}" for name, value in found.items())
     return f" {told}" if told else ""
+
+
+def number(value: float) -> str:
+    """A number as people write it."""
+    return f"{int(value):,}" if value == int(value) else str(value)
 
 
 def allowed(kind: Any, limits: Iterable[Any] = ()) -> str:
@@ -60,8 +65,8 @@ def allowed(kind: Any, limits: Iterable[Any] = ()) -> str:
         return ", ".join(code(arg) for arg in args)
     if origin is list:
         lengths = {getattr(one, name) for one in flat for name in ("min_length", "max_length") if hasattr(one, name)}
-        number = f"{' to '.join(map(str, sorted(lengths)))}, each " if lengths else ""
-        return f"list of {number}{allowed(args[0])}"
+        lengths_told = f"{' to '.join(map(str, sorted(lengths)))}, each " if lengths else ""
+        return f"list of {lengths_told}{allowed(args[0])}"
     if origin is dict:
         return f"mapping of names to {allowed(args[1])}"
     if kind is type(None):

@@ -68,7 +68,7 @@ def test_the_list_of_params_holds_every_one_and_no_other(reference: dict[str, st
     assert listed == {key for key, _, _ in every_param()}
 
 
-@pytest.mark.parametrize(("key", "model", "field"), every_param())
+@pytest.mark.parametrize(("key", "model", "field"), list(every_param()))
 def test_a_param_says_what_it_means(key: str, model: type[BaseModel], field: str) -> None:
     assert model.model_fields[field].description, key
 
