@@ -35,7 +35,7 @@ Written by `python -m benchmarks.partitions ../shared/data/bsds500 --page docs/r
 `{backbone}` with patches of {stride} pixels, the other params as in `params.yaml`, `segments.options: {{}}` where none are named, no
 refinement, nothing tuned on these images. Means over images of covering and probabilistic Rand index (1 is best) and variation of
 information in bits (0 is best), each the mean over the people who segmented the image. `grid` is a regular grid of about that many segments.
-`acg` was trained on the images of `{fit}`, briefly: `model.options: {training}`.
+`acg` was trained on the images of `{fit}`, briefly: `segmenter.options: {training}`.
 One segment has a VoI equal to the entropy of the truth, which few partitions into many segments go below.
 
 | method | segments asked | segments found | covering | PRI | VoI |
