@@ -38,7 +38,7 @@ def confusion(split, clustering):
     table = np.zeros((k, classes), np.int64)
     for i, rows in enumerate(patch_rows(split)):
         found = kmeans.predict(clustering, rows, options).reshape(features["grid"][i]).astype(np.int16)
-        labels = inputs.labels(i)
+        labels = inputs.truth(i).labels
         prediction = upsample_labels(found, labels.shape, extent=tuple(features["extent"][i].tolist()))
         table += confusion_matrix(prediction, labels, num_clusters=k, num_classes=classes)
     return table

@@ -95,9 +95,7 @@ def bring_up_to_date(project: Project, stage: Stage, split: str, execution: Exec
             log.info("%s@%s is up to date", stage.name, split)
             return target
         started = time.perf_counter()
-        method = stage.method(params)
-        uses_device = stage.gpu(params, inputs) or (method is not None and method.gpu(params.options))
-        execution = placed(execution, gpu=execution.device != "cpu" and uses_device)
+        execution = placed(execution, gpu=execution.device != "cpu" and stage.uses_device(params, inputs))
         files: Mapping[str, str | bytes] = {}
         if stage.sizes is None:
             files = run_whole(stage, params, inputs, folder, execution)

@@ -129,6 +129,11 @@ class Stage:
         chosen: Method = self.methods()[getattr(params, self.choice)]
         return chosen
 
+    def uses_device(self, params: Any, inputs: "Inputs") -> bool:
+        """Whether `run` computes on the execution's device."""
+        method = self.method(params)
+        return self.gpu(params, inputs) or (method is not None and method.gpu(params.options))
+
     def asked(self, sections: Mapping[str, Any]) -> set[str]:
         """The names of the inputs that are read under these params of every stage."""
         params = sections[self.name]

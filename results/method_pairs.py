@@ -56,11 +56,11 @@ def run_pairs(
     shared = {"index": folder, **dict.fromkeys(SHARED, source.root)}
     for method in segments:
         cut = derive(source, folder / method, {"segments": {"method": method}}, share=shared)
-        run_chain(cut, execution, ["segments", "crops"])
+        run_chain(cut, execution, {"segments", "crops"} & cut.needed)
         for cluster in clusters:
             of_cut = {**shared, "segments": cut.root, "crops": cut.root}
             pair = derive(cut, cut.root / cluster, {"cluster": {"method": cluster}}, share=of_cut)
-            run_chain(pair, execution, ["cluster", "assign", "refine", "evaluate"])
+            run_chain(pair, execution, {"cluster", "assign", "refine", "evaluate"} & pair.needed)
             yield Pair(method, cluster, pair)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from usseg.pipeline.methods import on_cpu
 from usseg.pipeline.stage import no_gpu
 from usseg.stages import STAGES
 from usseg.stages.cluster.methods import abc
@@ -133,9 +134,9 @@ def test_the_first_call_of_linear_algebra_on_a_gpu_is_made_by_one_thread(monkeyp
 def test_concepts(project, check_alike, memory: int) -> None:
     """With room for all tokens and without."""
     options = {"epochs": 3, "prototypes": 3, "updates": 1, "dropout": 0.0}  # each device draws its own dropout
-    project.set({"segments.method": "acg", "model.method": "acg", "model.options": options})
+    project.set({"segments.method": "acg", "segmenter.options": options})
     project.run("features")
-    check_alike("model", memory=memory)
+    check_alike("segmenter", memory=memory)
     check_alike("segments")
 
 
@@ -161,6 +162,11 @@ def test_attention_based_clustering_goes_on_from_a_checkpoint(gpu, checkpoints) 
 
 def test_no_stage_is_forgotten() -> None:
     """Every stage that may compute on a GPU is tested above."""
-    assert {name for name, stage in STAGES.items() if stage.gpu is not no_gpu} == {
-        "features", "eigen", "model", "segments", "crops", "cluster",
+    by_method = {
+        name
+        for name, stage in STAGES.items()
+        if stage.methods is not None and any(entry.gpu is not on_cpu for entry in stage.methods().values())
+    }
+    assert by_method | {name for name, stage in STAGES.items() if stage.gpu is not no_gpu} == {
+        "features", "eigen", "segmenter", "segments", "crops", "cluster",
     }  # fmt: skip

@@ -29,7 +29,7 @@ def run_pixels(params, inputs, images, execution):
     pixels = np.stack([inputs.image(i) for i in images])
     return {
         "pixels": pixels.astype(np.float32),
-        "labels": np.stack([inputs.labels(i) for i in images]).astype(np.int16),
+        "labels": np.stack([inputs.truth(i).labels for i in images]).astype(np.int16),
         "levels": pixels[..., 0].reshape(-1),
         "size": inputs["index"]["size"][images.start : images.stop],
     }

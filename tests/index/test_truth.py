@@ -200,7 +200,7 @@ def test_the_index_takes_boxes_an_image(tiny_project) -> None:
     inputs = Inputs("train", {"index": index}, {"root": "data"}, tiny_project.path)
     assert inputs.truth(0).boxes.shape == (0, 4)
     np.testing.assert_array_equal(inputs.truth(2).boxes, [[0, 0, 12, 20]] * 2)
-    assert inputs.labels(2) is None
+    assert inputs.truth(2).labels is None
     voc(data / "boxes/photo1.xml", width=1)
     with pytest.raises(
         ImageError, match=r"photo1\.xml: boxes in 1 x 48 for .*; mend or remove it, or set index\.on_error"
@@ -241,4 +241,4 @@ def test_the_index_takes_segmentations(tiny_project) -> None:
         "train", {"index": tiny_project.run("index")}, {"root": "data", "label_values": ["1"]}, tiny_project.path
     )
     assert [part.max() for part in inputs.truth(0).partitions] == [1, 1]
-    assert inputs.labels(0) is None
+    assert inputs.truth(0).labels is None

@@ -21,7 +21,7 @@ def notes(finished_project) -> Notes:
 
     def read() -> dict[str, bytes]:
         found = {name: finished_project.path / f"artifacts/{name}/val.run.json" for name in PER_SPLIT}
-        found |= {name: finished_project.path / f"artifacts/{name}/train.run.json" for name in ("segmenter", "cluster")}
+        found["cluster"] = finished_project.path / "artifacts/cluster/train.run.json"
         found["report"] = finished_project.path / "artifacts/report/all.run.json"
         return {name: path.read_bytes() for name, path in found.items()}
 
@@ -74,7 +74,7 @@ NOTHING = [
     ("files", "ran"),
     [
         (["stages/features/lowlevel.py"], {"features", "crops"}),
-        (["stages/segmenter/concepts.py", "stages/refine/lattice.py"], {"segmenter", "segments", "refine"}),
+        (["stages/segmenter/concepts.py", "stages/refine/lattice.py"], {"refine"}),
         (["stages/cluster/methods/kmeans.py"], {"cluster", "assign"}),
         (["stages/evaluate/scores.py"], {"evaluate", "report"}),
         (["stages/report/template.html.j2"], {"report"}),
@@ -89,6 +89,20 @@ def test_an_edit_runs_the_stages_that_may_call_the_code(files: list[str], ran: s
     assert rerun() == ran
 
 
+def test_a_trained_segmenter_is_part_of_the_stage_that_calls_it(tree: Path, finished_project) -> None:
+    finished_project.set({"segments.method": "acg"})
+    ran = [("segmenter", "train"), ("segments", "val")]
+    notes = [finished_project.path / f"artifacts/{name}/{split}.run.json" for name, split in ran]
+    for name, split in ran:
+        finished_project.run(name, split)
+    before = [note.read_bytes() for note in notes]
+    with (tree / "stages/segmenter/concepts.py").open("a") as stream:
+        stream.write("\n# a comment\n")
+    for name, split in ran:
+        finished_project.run(name, split)
+    assert all(note.read_bytes() != old for note, old in zip(notes, before, strict=True))
+
+
 def test_a_raised_format_runs_everything(monkeypatch: pytest.MonkeyPatch, rerun, notes: Notes) -> None:
     monkeypatch.setattr(plan, "FORMAT", plan.FORMAT + 1)
     assert rerun() == set(notes())
@@ -96,7 +110,7 @@ def test_a_raised_format_runs_everything(monkeypatch: pytest.MonkeyPatch, rerun,
 
 def test_params_of_an_input_count_where_its_arrays_stay(finished_project, rerun) -> None:
     """The report prints them."""
-    finished_project.set({"eigen.tau": 0.3})  # of affinity binary: the eigenvectors stay
+    finished_project.set({"eigen.options.legacy_double_scale": True})  # of colours, which have no weight here
     finished_project.run("eigen", "train")
     assert {"eigen", "report"} <= rerun()
 

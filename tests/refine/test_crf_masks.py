@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from usseg.pipeline.errors import ParamsError
-from usseg.stages.refine.coarse import CoarseMap
+from usseg.stages.refine.method import CoarseMap
 from usseg.stages.refine.methods import crf
 
 STILL = {"bilateral_weight": 0.0, "gaussian_weight": 0.0, "floor": 0.3679}

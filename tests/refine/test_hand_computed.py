@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from usseg.stages.refine.coarse import CoarseMap
 from usseg.stages.refine.lattice import lattice_of
+from usseg.stages.refine.method import CoarseMap
 from usseg.stages.refine.methods import crf
 from usseg.stages.refine.methods import guided_filter as guided_filter_method
 from usseg.stages.refine.methods.bilateral_solver import bilateral_space, object_kept, solve

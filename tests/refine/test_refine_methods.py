@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from usseg.stages.refine.coarse import CoarseMap
+from usseg.stages.refine.method import CoarseMap
 from usseg.stages.refine.methods import METHODS
 
 
@@ -34,11 +34,11 @@ def test_maps_are_of_full_size_and_of_the_same_labels(method, grid, size, align:
     image = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
     labels = np.arange(grid[0] * grid[1]).reshape(grid)
     extent = (max(1, size[0] - 1), max(1, size[1] - 2)) if align else None
-    found, foreground = method.refine(coarse(labels, image, extent), method.Options())
+    found, foreground = method.call(coarse(labels, image, extent), method.options())
     assert found.shape == foreground.shape == size
     assert (found.dtype, foreground.dtype) == (np.int16, np.uint8)
     assert set(np.unique(found)) <= set(np.unique(labels))
-    again = method.refine(coarse(labels.copy(), image, extent), method.Options())
+    again = method.call(coarse(labels.copy(), image, extent), method.options())
     np.testing.assert_array_equal(again[0], found)
     np.testing.assert_array_equal(again[1], foreground)
 
@@ -47,7 +47,7 @@ def test_maps_are_of_full_size_and_of_the_same_labels(method, grid, size, align:
 @pytest.mark.parametrize("label", [0, 3])
 @pytest.mark.parametrize("image", [slanted()[0], np.full((64, 96, 3), 7, np.uint8)], ids=["photo", "constant"])
 def test_a_map_of_one_label_stays(method, label: int, image: np.ndarray) -> None:
-    found, foreground = method.refine(coarse(np.full((8, 12), label), image), method.Options())
+    found, foreground = method.call(coarse(np.full((8, 12), label), image), method.options())
     assert (found == label).all()
     assert (foreground == (255 if label else 0)).all()
 
@@ -57,7 +57,7 @@ def test_a_constant_image_tells_nothing(method) -> None:
     labels = np.zeros((8, 12))
     labels[2:6, 3:9] = 1
     image = np.full((64, 96, 3), 200, np.uint8)
-    found, _ = method.refine(coarse(labels, image), method.Options())
+    found, _ = method.call(coarse(labels, image), method.options())
     expected = labels.repeat(8, axis=0).repeat(8, axis=1)
     # A CRF may well give all to the larger side, as nothing tells the two apart.
     assert (found == expected).mean() > (0.95 if method is not METHODS["crf"] else 0.7)
@@ -71,40 +71,40 @@ def test_labels_follow_the_colours(method) -> None:
     tokens = truth.reshape(4, 16, 6, 16).mean(axis=(1, 3)) > 1.5
     given = np.where(tokens, 3, 0)
     before = (coarse(given, image).upsampled != truth).mean()
-    found, foreground = method.refine(coarse(given, image), method.Options())
+    found, foreground = method.call(coarse(given, image), method.options())
     after = (found != truth).mean()
     assert before > 0.03
-    assert after == before if not method.PIXELS else after < 0.6 * before
+    assert after == before if not method.pixels else after < 0.6 * before
     # Above one half is what the labels say, but for shares that are rounded up to it.
     assert ((foreground > 128) <= (found > 0)).all()
     assert ((found > 0) <= (foreground > 127)).mean() > 0.999
-    assert len(np.unique(foreground)) > 2 if method.PIXELS else set(np.unique(foreground)) == {0, 255}
+    assert len(np.unique(foreground)) > 2 if method.pixels else set(np.unique(foreground)) == {0, 255}
 
 
 def test_the_foreground_is_all_but_the_background(method) -> None:
     """In a map with several objects it is the share that is left of the background's; without background, everywhere."""
     image, truth = slanted()
     objects = np.where(truth > 0, np.where(np.arange(64)[:, None] < 32, 1, 2), 0)
-    found, foreground = method.refine(coarse(objects[4::8, 4::8], image), method.Options())
-    one, same = method.refine(coarse((objects > 0)[4::8, 4::8], image), method.Options())
+    found, foreground = method.call(coarse(objects[4::8, 4::8], image), method.options())
+    one, same = method.call(coarse((objects > 0)[4::8, 4::8], image), method.options())
     if method is not METHODS["crf"]:  # where labels compete, three are not two
         np.testing.assert_array_equal(foreground, same)
     assert ((foreground > 127) == (truth > 0)).mean() > 0.9
-    assert (method.refine(coarse(objects[4::8, 4::8] + 1, image), method.Options())[1] == 255).all()
+    assert (method.call(coarse(objects[4::8, 4::8] + 1, image), method.options())[1] == 255).all()
 
 
 def test_what_is_given_stays_as_it_is(method) -> None:
     image, truth = slanted()
     labels = np.ascontiguousarray(truth[::8, ::8])
     image.flags.writeable = labels.flags.writeable = False
-    method.refine(coarse(labels, image), method.Options())
+    method.call(coarse(labels, image), method.options())
 
 
 def test_mirrored_images_have_mirrored_maps(method) -> None:
     image, truth = slanted()
     given = truth[4::8, 4::8]
-    found, _ = method.refine(coarse(given, image), method.Options())
-    mirrored, _ = method.refine(coarse(given[:, ::-1], np.ascontiguousarray(image[:, ::-1])), method.Options())
+    found, _ = method.call(coarse(given, image), method.options())
+    mirrored, _ = method.call(coarse(given[:, ::-1], np.ascontiguousarray(image[:, ::-1])), method.options())
     assert (mirrored[:, ::-1] != found).mean() < 0.02  # cells and lattices start at the top left
 
 
@@ -113,7 +113,7 @@ def test_an_object_larger_than_the_background_stays_the_object(method) -> None:
     large = np.where(truth, 0, 5)
     large[:, :60] = 5
     image[large == 5] = [60, 100, 160]
-    found, _ = method.refine(coarse(large[4::8, 4::8], image), method.Options())
+    found, _ = method.call(coarse(large[4::8, 4::8], image), method.options())
     assert (found == 5).mean() > 0.5
     assert ((found == 5) != (large == 5)).mean() < 0.05
 

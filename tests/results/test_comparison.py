@@ -26,7 +26,7 @@ def test_pairs_score_as_the_pipeline_does(finished_project, tmp_path: Path) -> N
         *(("acg", "kmeans"), ("acg", "ot")),
     ]
     for pair in pairs:
-        options = {"n_init": 3} if pair.segments == "spectral" else {}
+        options = {"num_segments": 3, "n_init": 3} if pair.segments == "spectral" else {}
         edits = {"segments.method": pair.segments, "segments.options": options, "cluster.method": pair.cluster}
         finished_project.set(edits)
         finished_project.run_all("segments", "crops", "cluster", "assign", "refine", "evaluate")

@@ -50,7 +50,7 @@ def test_an_export_is_applied_and_read(tiny_project, lists: tuple[str, ...], spl
     assert content["label_values"] == ["#000000", "#804080", "#dcdc00"]
     for split in splits:
         inputs = Inputs(split, {"index": tiny_project.run("index", split)}, content, tiny_project.path)
-        np.testing.assert_array_equal(inputs.labels(0)[:, 0], np.repeat([0, 1, 2, 0], 6))
+        np.testing.assert_array_equal(inputs.truth(0).labels[:, 0], np.repeat([0, 1, 2, 0], 6))
 
 
 def test_two_lists_of_one_split_are_refused(tmp_path: Path) -> None:

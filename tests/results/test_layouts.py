@@ -106,13 +106,13 @@ def test_every_layout_is_found_and_read(tiny_project, name: str) -> None:
             assert {f"{s}_{i}" for s in layout.places[0] for i in (1, 2, "unlisted")} >= set(index["id"])
             assert len(index["id"]) == 3 * len(layout.places[0]) - 1
             assert not any(index["label_path"])
-            assert read_params(tiny_project.path)["cluster"]["fit_split"] == split
+            assert read_params(tiny_project.path)["index"]["fit_split"] == split
             continue
         assert [Path(i).name for i in index["id"]] == [f"{split}_1", f"{split}_2"]
         np.testing.assert_array_equal(index["size"], [SIZE, SIZE])
         inputs = Inputs(split, {"index": index}, read_params(tiny_project.path)["index"], tiny_project.path)
         assert inputs.image(0).shape == (*SIZE, 3)
-        truth, labels = inputs.truth(1), inputs.labels(1)
+        truth, labels = inputs.truth(1), inputs.truth(1).labels
         if layout.scoring is PARTITIONS:
             assert [part.shape for part in truth.partitions] == [SIZE, SIZE]
             assert [part.max() for part in truth.partitions] == [2, 3]
@@ -156,7 +156,7 @@ def test_a_dataset_brings_a_cluster_for_each_class(name: str, background: bool, 
 
 def test_a_dataset_without_classes_leaves_the_clusters() -> None:
     for layout in LAYOUTS.values():
-        assert ("k" in settings_of(layout, Path("public"))["cluster"]) == (layout.scoring is CLASSES)
+        assert ("cluster" in settings_of(layout, Path("public"))) == (layout.scoring is CLASSES)
 
 
 def test_a_nested_archive_is_found(tmp_path: Path) -> None:

@@ -1,53 +1,32 @@
 """Recipes: valid, complete, independent of each other, with the numbers of their sources."""
 
-import importlib
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from usseg.pipeline.errors import ParamsError
-from usseg.pipeline.params import parse_section, read_params
-from usseg.results.recipes import FOLDER, RECIPES, USERS, USERS_SECTIONS, apply_recipe
+from usseg.pipeline.params import read_params
+from usseg.pipeline.project import Project
+from usseg.results.recipes import FOLDER, RECIPES, USERS_SECTIONS, apply_recipe
 from usseg.stages import STAGES
-from usseg.stages.eigen.stage import projection_options
 
 ROOT = Path(__file__).resolve().parents[2]
-ODD: dict[str, Any] = {  # a valid value that no recipe has, of every kind of param
-    "features.attention": True,
-    "features.precision": "bfloat16",
-    "features.dtype": "float16",
-    "features.num_heads": 3,
-    "features.posembed": "timm",
-    "features.stride": 13,
-    "eigen.solver": "dense",
-    "eigen.laplacian": "plain",
-    "eigen.threshold": False,
-    "eigen.normalize": False,
-    "eigen.tau": 0.7,
-    "eigen.color_weight": 3.0,
-    "eigen.color": "rw",
-    "eigen.color_align": "full",
-    "eigen.legacy_double_scale": True,
-    "eigen.options": {"weight": 0.7},
-    "model.options": {"epochs": 3},
-    "segments.min_tokens": 7,
-    "segments.options": {"n_init": 3},
-    "crops.spread": True,
-    "cluster.pca": 9,
-    "cluster.whiten": True,
-    "cluster.channel_weights": [1, 2],
-    "cluster.options": {"metric": "cosine", "area_weight": 0.3},
-    "refine.options": {"radius": 4},
-}
-KEPT = {
-    "features.weights": "my.pth",
-    "cluster.fit_split": "val",
-    "cluster.seed": 5,
-    "segments.seed": 6,
-    "eigen.seed": 7,
-}
+INDEX = {"root": ".", "splits": {"train": {"images": "*"}}}
+ODD: dict[str, Any] = {  # a valid value that no recipe has, in every section
+    "features": {"backbone": "vit", "fit": "resize", "dtype": "float16", "options": {"name": "vit_tiny_patch16_224", "precision": "bfloat16"}},
+    "eigen": {"affinity": "binary", "options": {"tau": 0.7, "color_weight": 3.0, "color": "rw", "solver": "dense"}},
+    "segmenter": {"options": {"epochs": 3}},
+    "segments": {"method": "kmeans", "min_tokens": 7, "options": {"n_init": 3}},
+    "crops": {"method": "mean", "options": {"spread": True}},
+    "cluster": {"pca": 9, "whiten": True, "options": {"metric": "cosine", "area_weight": 0.3}},
+    "assign": {"background_collision": False},
+    "refine": {"method": "bilateral_solver", "options": {"xy": 4.0}},
+    "evaluate": {"options": {"surplus": "majority"}},
+}  # fmt: skip
+KEPT = {"cluster": {"seed": 5}, "segments": {"seed": 6}, "segmenter": {"seed": 7}}
 
 
 @pytest.fixture
@@ -56,12 +35,23 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def resolved(content: dict[str, Any]) -> dict[str, Any]:
+    """The complete params that recipes set."""
+    params = Project.of(STAGES, ROOT, content).params
+    return {name: params[name].model_dump(mode="json") for name in params if name not in USERS_SECTIONS}
+
+
+def alone(name: str) -> dict[str, Any]:
+    """The complete params of a recipe by itself."""
+    settings = {section: keys for section, keys in RECIPES[name].settings.items() if section != "index"}
+    return resolved({"index": {**INDEX, "classes": ["a"]}, **settings})
+
+
 def apply(project: Path, *names: str) -> dict[str, Any]:
-    """The sections that recipes set, after these recipes."""
+    """The complete params after these recipes."""
     for name in names:
         list(apply_recipe(STAGES, project, name))
-    content = read_params(project)
-    return {section: keys for section, keys in content.items() if section != "index"}
+    return resolved(read_params(project))
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -71,55 +61,30 @@ def test_recipe_gives_valid_params_and_keeps_comments(project: Path, name: str) 
     list(apply_recipe(STAGES, project, name))
     text = (project / "params.yaml").read_text()
     assert all(comment in text for comment in comments)
-    content = read_params(project)
-    for section, stage in STAGES.items():
-        parse_section(content, section, stage.params)
-    for section in ("model", "segments", "cluster", "refine"):
-        methods = importlib.import_module(f"usseg.stages.{section}.methods").METHODS
-        methods[content[section]["method"]].Options.model_validate(content[section]["options"])
-    projection_options(parse_section(content, "eigen", STAGES["eigen"].params))
+    assert resolved(read_params(project)) == alone(name)
     assert list(apply_recipe(STAGES, project, name)) == [f"params.yaml already holds recipe {name}"]
 
 
-def over(content: dict[str, Any], name: str) -> dict[str, Any]:
-    """A content with a recipe's params in it, the index aside."""
-    full = RECIPES[name].complete(STAGES)
-    return {section: {**keys, **full.get(section, {})} for section, keys in content.items() if section != "index"}
+@pytest.mark.parametrize("first", RECIPES)
+def test_every_recipe_after_every_other_is_that_recipe_alone(first: str, project: Path) -> None:
+    for second in RECIPES:
+        assert apply(project, first, second) == alone(second), (first, second)
 
 
-def test_every_recipe_after_every_other_is_that_recipe_alone() -> None:
-    content = read_params(ROOT)
-    for first, second in itertools.permutations(RECIPES, 2):
-        assert over(over(content, first), second) == over(content, second), (first, second)
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_leaves_nothing_of_the_user_but_seeds_and_weights(project: Path, name: str) -> None:
+    edited = {section: {**keys, **KEPT.get(section, {})} for section, keys in ODD.items()}
+    (project / "params.yaml").write_text(json.dumps({"index": INDEX, **edited}))
+    found, expected = apply(project, name), alone(name)
+    for section, keys in KEPT.items():
+        expected[section] |= keys
+    assert found == expected
 
 
-def test_recipes_one_after_the_other_leave_nothing_in_the_file(project: Path) -> None:
-    content = read_params(project)
-    for name in (*RECIPES, "camvid", "dsm"):
-        assert apply(project, name) == over(content, name)
-
-
-@pytest.mark.parametrize("name", ["dsm", "camvid", "simsam", "primaps"])
-def test_a_recipe_sets_every_param_but_those_of_the_user(tiny_project, name: str) -> None:
-    tiny_project.set({**ODD, **KEPT})
-    before = read_params(tiny_project.path)
-    odd = apply(tiny_project.path, name)
-    full = RECIPES[name].complete(STAGES)
-    for section in set(odd) - set(USERS_SECTIONS):
-        for key, value in odd[section].items():
-            assert value == (full[section] if key in full[section] else before[section])[key], f"{section}.{key}"
-            assert (key in full[section]) or key in USERS
-    for key, value in KEPT.items():
-        section, _, field = key.partition(".")
-        assert odd[section][field] == RECIPES[name].settings.get(section, {}).get(field, value)
-
-
-def test_every_param_is_set_or_is_the_users() -> None:
-    for recipe in RECIPES.values():
-        full = recipe.complete(STAGES)
-        for section, stage in STAGES.items():
-            if section not in USERS_SECTIONS:
-                assert set(full[section]) | set(USERS) >= set(stage.params.model_fields)
+def test_the_weights_of_the_user_stay(project: Path) -> None:
+    own = {"features": {"backbone": "vit", "options": {"name": "vit_tiny_patch16_224", "weights": "my.pth"}}}
+    (project / "params.yaml").write_text(json.dumps({"index": INDEX, **own}))
+    assert apply(project, "dsm")["features"]["options"]["weights"] == "my.pth"
 
 
 def test_every_file_has_a_header() -> None:
@@ -145,9 +110,24 @@ MASKCUT_CRF = {
 SOURCES: dict[str, dict[str, Any]] = {
     # Deep Spectral Methods: its README (K, segments, erosion, dilation) and the defaults of its functions.
     "dsm": {
-        **{"features.backbone": "vit_small_patch16_224.dino", "features.facet": "key", "features.resize": None},
-        **{"eigen.k": 5, "eigen.color_weight": 0.0, "eigen.affinity": "cos_relu", "segments.num_segments": 15},
-        **{"crops.method": "crop", "crops.erode": 2, "crops.dilate": 5, "cluster.k": 20, "cluster.pca": 0},
+        **{
+            "features.options.name": "vit_small_patch16_224.dino",
+            "features.options.facet": "key",
+            "features.resize": None,
+        },
+        **{
+            "eigen.k": 5,
+            "eigen.options.color_weight": 0.0,
+            "eigen.affinity": "cos_relu",
+            "segments.options.num_segments": 15,
+        },
+        **{
+            "crops.method": "crop",
+            "crops.options.erode": 2,
+            "crops.options.dilate": 5,
+            "cluster.k": 20,
+            "cluster.pca": 0,
+        },
         **{"evaluate.options.matching": "iou", "evaluate.options.absent": "zero"},
     },
     "dsm-released": {
@@ -206,14 +186,18 @@ SOURCES: dict[str, dict[str, Any]] = {
     },
     "acg": {
         **{"features.resize": [256, 256], "cluster.k": 21, "assign.background_collision": True},
-        "model.options": {
+        "segmenter.options": {
             **{"prototypes": 6, "updates": 6, "heads": 6, "hidden": 256, "dropout": 0.1, "lr": 3e-4},
             **{"weight_decay": 0.01, "batch": 1024, "epochs": 400, "zero_diag": True},
         },
     },
     # TokenCut: sections 3 and 4, and the arguments of its code.
     "tokencut": {
-        **{"features.backbone": "vit_small_patch16_224.dino", "features.facet": "key", "refine.method": "none"},
+        **{
+            "features.options.name": "vit_small_patch16_224.dino",
+            "features.options.facet": "key",
+            "refine.method": "none",
+        },
         **{"features.resize": None, "features.fit": "pad"},
         "segments.options": {"tau": 0.2, "eps": 1e-5, "binary": True},
     },
@@ -234,13 +218,17 @@ SOURCES: dict[str, dict[str, Any]] = {
     },
     # CutLER: the documented command of MaskCut, and its code.
     "maskcut": {
-        **{"features.backbone": "vit_base_patch8_224.dino", "features.resize": [480, 480]},
-        **{"segments.options": {"tau": 0.15, "eps": 1e-5, "masks": 3}, "crops.erode": 6, "crops.dilate": 12},
+        **{"features.options.name": "vit_base_patch8_224.dino", "features.resize": [480, 480]},
+        **{
+            "segments.options": {"tau": 0.15, "eps": 1e-5, "masks": 3},
+            "crops.options.erode": 6,
+            "crops.options.dilate": 12,
+        },
         "refine.options": MASKCUT_CRF,
     },
     # PriMaPs: its README and code.
     "primaps": {
-        **{"features.backbone": "vit_small_patch8_224.dino", "features.facet": "token"},
+        **{"features.options.name": "vit_small_patch8_224.dino", "features.options.facet": "token"},
         **{"features.resize": 320, "features.fit": "square", "evaluate.options.protocol": "crop320"},
         **{"evaluate.options.background": "ignored", "refine.options": PRIMAPS_CRF},
         **{
@@ -255,14 +243,25 @@ SOURCES: dict[str, dict[str, Any]] = {
         **{"refine.method": "crf", "refine.options": DSM_CRF},
     },
     # This project.
-    "camvid": {"cluster.k": 11, "segments.num_segments": 60, "features.stride": 8},
+    "camvid": {"cluster.k": 11, "segments.options.num_segments": 60, "features.options.stride": 8},
 }
+
+
+def at(params: Any, key: str) -> Any:
+    """The value of a dotted key."""
+    for part in key.split("."):
+        params = params[part]
+    return params
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_has_the_numbers_of_its_source(name: str) -> None:
-    full = RECIPES[name].complete(STAGES)
-    assert {key: full[key.split(".")[0]][key.split(".")[1]] for key in SOURCES[name]} == SOURCES[name]
+    full = alone(name)
+    for key, expected in SOURCES[name].items():
+        found = at(full, key)
+        if isinstance(expected, dict):
+            found = {part: found[part] for part in expected}
+        assert found == expected, key
 
 
 def test_unknown_recipe(project: Path) -> None:
@@ -272,14 +271,11 @@ def test_unknown_recipe(project: Path) -> None:
 
 def test_root_is_the_users(project: Path) -> None:
     list(apply_recipe(STAGES, project, "camvid", root="my/camvid"))
-    content = read_params(project)
-    assert content["index"]["root"] == "my/camvid"
-    assert content["features"]["weights"] is None
+    assert read_params(project)["index"]["root"] == "my/camvid"
     text = (project / "params.yaml").read_text()
-    assert "  weights: null  " in text
     assert "    train: {images: images/train/*.png, labels: labels/train/*.png}" in text
 
 
 def test_no_pair_is_the_same_recipe() -> None:
-    for one, other in itertools.combinations(RECIPES.values(), 2):
-        assert one.complete(STAGES) != other.complete(STAGES), f"{one.name} and {other.name}"
+    for one, other in itertools.combinations(RECIPES, 2):
+        assert alone(one) != alone(other), f"{one} and {other}"

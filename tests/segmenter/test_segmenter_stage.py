@@ -163,16 +163,16 @@ def test_few_images_are_read_at_a_time_and_those_on_the_device_once(monkeypatch:
 
 def test_a_loss_that_is_not_finite_is_one_line() -> None:
     values = [np.full((4, 5), np.nan, np.float32)]
-    with pytest.raises(ParamsError, match=r"acg: the loss is nan in epoch 1 of 4; lower model\.options\.lr"):
+    with pytest.raises(ParamsError, match=r"acg: the loss is nan in epoch 1 of 4; lower segmenter\.options\.lr"):
         fit(values)
 
 
 def test_the_artifact_and_its_curve(odd_project) -> None:
-    odd_project.set({"model.options": QUICK})
-    artifact = odd_project.run("model")
+    odd_project.set({"segments.method": "acg", "segmenter.options": QUICK})
+    artifact = odd_project.run("segmenter")
     assert artifact["loss"][:].shape == (4,)
     assert (artifact["concepts"][:].sum(axis=1) == 7).all()
-    with (odd_project.path / "plots/model/loss.csv").open() as stream:
+    with (odd_project.path / "plots/segmenter/loss.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
     np.testing.assert_allclose([float(row["loss"]) for row in rows], artifact["loss"][:], atol=1e-6)
@@ -180,16 +180,16 @@ def test_the_artifact_and_its_curve(odd_project) -> None:
         [float(row["concepts"]) for row in rows], artifact["concepts"][:] @ [1, 2, 3] / 7, atol=1e-4
     )
     weights = artifact["weights"][:]
-    odd_project.set({"model.seed": 1})
-    assert (odd_project.run("model")["weights"][:] != weights).any()
+    odd_project.set({"segmenter.seed": 1})
+    assert (odd_project.run("segmenter")["weights"][:] != weights).any()
 
 
 def test_segments_by_the_model(odd_project) -> None:
     odd_project.set({"segments.method": "acg", "segments.background": "none"})
     segments, features = odd_project.run("segments"), odd_project.artifact("features")
-    model = STAGES["model"].functions["token_labels"]
+    model = STAGES["segmenter"].offers["token_labels"]
     for i, (h, w) in enumerate(segments["grid"][:].tolist()):
-        labels = model(odd_project.artifact("model"), features["patches"][i, : h * w])
+        labels = model(odd_project.artifact("segmenter"), features["patches"][i, : h * w])
         ids = segments["segments"][i, : h * w]
         np.testing.assert_array_equal(np.unique(labels, return_inverse=True)[1] + 1, ids)
 
@@ -197,19 +197,21 @@ def test_segments_by_the_model(odd_project) -> None:
 def test_without_a_model_the_remedy_is_named(tiny_project) -> None:
     tiny_project.set({"segments.method": "acg"})
     tiny_project.run_all("index", "features")
-    with pytest.raises(ArtifactError, match=r"segments needs artifacts/model/train\.zarr; run: usseg stage model"):
+    with pytest.raises(
+        ArtifactError, match=r"segments needs artifacts/segmenter/train\.zarr; run: usseg stage segmenter"
+    ):
         tiny_project.run("segments", "val")
-    tiny_project.run("model")
+    tiny_project.run("segmenter")
     tiny_project.run("segments", "val")
 
 
 def test_collapse_is_said_once(odd_project, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stage, "ONE_CONCEPT", 0.0)
-    odd_project.set({"model.options": {**QUICK, "epochs": 3 * PATIENCE}})
+    odd_project.set({"segments.method": "acg", "segmenter.options": {**QUICK, "epochs": 3 * PATIENCE}})
     with caplog.at_level(logging.WARNING, logger="usseg"):
-        odd_project.run("model")
+        odd_project.run("segmenter")
     assert [record.message[:30] for record in caplog.records] == [
-        f"model@train: epoch {PATIENCE}: for {PATIENCE} epochs"[:30]
+        f"segmenter@train: epoch {PATIENCE}: for {PATIENCE} epochs"[:30]
     ]
 
 
@@ -223,6 +225,6 @@ def test_collapse_is_nearly_every_image_for_several_epochs() -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_refused_options(odd_project, name: str) -> None:
-    odd_project.set({"model.method": name, "model.options": {"epoch": 3}})
-    with pytest.raises(ParamsError, match=rf"model\.options \({name}\)\.epoch: unknown key; did you mean 'epochs'"):
-        odd_project.run("model")
+    odd_project.set({"segmenter.method": name, "segmenter.options": {"epoch": 3}})
+    with pytest.raises(ParamsError, match=rf"segmenter\.options \({name}\)\.epoch: unknown key; did you mean 'epochs'"):
+        odd_project.run("segmenter")
