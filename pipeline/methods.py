@@ -6,7 +6,7 @@ method's, the value is its entry, such as `my_package.linkage:METHOD`.
 """
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
@@ -76,6 +76,7 @@ class Methods(Mapping[str, M], Generic[M]):
         package: that holds the modules of usseg's own methods.
         own: their names. Method `kmeans` is the entry `METHOD` of module `kmeans` in the package.
         hint: the end of the line about a name that no method has.
+        sequence: from name and entry of each, the entry of methods one after another, where params may name a list of methods.
     """
 
     stage: str
@@ -83,7 +84,8 @@ class Methods(Mapping[str, M], Generic[M]):
     package: str
     own: tuple[str, ...]
     hint: str = ""
-    loaded: dict[str, M] = field(default_factory=dict)
+    sequence: Callable[[Sequence[tuple[str, M]]], M] | None = None
+    loaded: dict[str | tuple[str, ...], M] = field(default_factory=dict)
 
     @cached_property
     def installed(self) -> dict[str, EntryPoint]:
@@ -107,7 +109,17 @@ class Methods(Mapping[str, M], Generic[M]):
         return self.loaded[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self.own or name in self.installed
+        return isinstance(name, str) and (name in self.own or name in self.installed)
+
+    def entry(self, choice: str | Sequence[str]) -> M:
+        """The method of a name, or the sequence of a list of names."""
+        if isinstance(choice, str):
+            return self[choice]
+        names = tuple(choice)
+        if names not in self.loaded:
+            assert self.sequence is not None, f"{self.stage}: its params name one method"
+            self.loaded[names] = self.sequence([(name, self[name]) for name in names])
+        return self.loaded[names]
 
     def load(self, point: EntryPoint) -> M:
         """The entry behind an entry point.
@@ -124,22 +136,28 @@ class Methods(Mapping[str, M], Generic[M]):
             raise ParamsError(f"{where}: found {type(found).__name__}; a {self.kind.__name__} is needed")
         return found
 
-    def chosen(self, name: str, *, key: str) -> M:
-        """The method that params name.
+    def chosen(self, choice: str | Sequence[str], *, key: str) -> M:
+        """The method, or the sequence of methods, that params name.
 
         Args:
-            name: what params.yaml says.
+            choice: what params.yaml says.
             key: where it says so, such as `segments.method`.
 
         Raises:
             ParamsError: there is no such method.
         """
-        if name not in self:
-            hint = f"; {self.hint}" if self.hint else ""
-            raise ParamsError(
-                f"{PARAMS_FILE}: {key}: found {name!r}; no such method{nearest(str(name), self)} (known: {', '.join(self)}){hint}"
-            )
-        return self[name]
+        for name in names_of(choice):
+            if name not in self:
+                hint = f"; {self.hint}" if self.hint else ""
+                raise ParamsError(
+                    f"{PARAMS_FILE}: {key}: found {name!r}; no such method{nearest(str(name), self)} (known: {', '.join(self)}){hint}"
+                )
+        return self.entry(choice)
+
+
+def names_of(choice: str | Sequence[str]) -> list[str]:
+    """The names of the methods that params choose: one, or those of a sequence."""
+    return [choice] if isinstance(choice, str) else list(choice)
 
 
 def module_of(method: Method) -> str:

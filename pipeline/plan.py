@@ -16,7 +16,7 @@ import usseg
 from usseg.pipeline.artifact import write_file
 from usseg.pipeline.format import FORMAT
 from usseg.pipeline.images import file_checksum
-from usseg.pipeline.methods import file_of
+from usseg.pipeline.methods import file_of, names_of
 from usseg.pipeline.project import Project
 from usseg.pipeline.stage import Stage
 
@@ -47,17 +47,20 @@ def code_of(project: Project, name: str) -> dict[str, str]:
     found = {}
     for stage in (project.stages[one] for one in (name, *called)):
         found[stage.name] = code_digest(stage.run.__module__)
-        found |= code_of_installed_method(project, stage)
+        found |= code_of_installed_methods(project, stage)
     return found
 
 
-def code_of_installed_method(project: Project, stage: Stage) -> dict[str, str]:
+def code_of_installed_methods(project: Project, stage: Stage) -> dict[str, str]:
     """The digest of a chosen method's file where another package installed it; usseg's own are in the folder of their stage."""
-    method = stage.method(project.params[stage.name])
-    if method is None or stage.methods is None:
+    if stage.methods is None:
         return {}
-    name = str(getattr(project.params[stage.name], stage.choice))
-    return {} if name in stage.methods().own else {f"{stage.name} method {name}": file_checksum(Path(file_of(method)))}
+    table, names = stage.methods(), names_of(getattr(project.params[stage.name], stage.choice))
+    return {
+        f"{stage.name} method {name}": file_checksum(Path(file_of(table[name])))
+        for name in names
+        if name not in table.own
+    }
 
 
 def plan_of(project: Project, name: str, split: str) -> dict[str, Any]:

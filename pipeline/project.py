@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from usseg.pipeline.errors import ParamsError
+from usseg.pipeline.methods import names_of
 from usseg.pipeline.params import (
     PARAMS_FILE,
     Params,
@@ -162,11 +163,11 @@ def stage_params(stage: Stage, values: Any) -> Params:
     if not isinstance(given, Mapping):
         raise refused(f"{stage.name}.options", given, "keys of the method and their values are needed")
     params = parse_section({**values, "options": {}}, stage.name, stage.params)
-    name = str(getattr(params, stage.choice))
-    table = stage.methods()
-    method = table.chosen(name, key=f"{stage.name}.{stage.choice}")
+    choice = getattr(params, stage.choice)
+    table, name = stage.methods(), ", ".join(names_of(choice))
+    method = table.chosen(choice, key=f"{stage.name}.{stage.choice}")
     for key in given:
-        if key not in method.options.model_fields:
+        if isinstance(choice, str) and key not in method.options.model_fields:
             readers = [other for other in table if key in table[other].options.model_fields]
             if readers:
                 raise refused(

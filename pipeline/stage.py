@@ -89,7 +89,7 @@ class Stage:
         sizes: see above.
         scope: run for "each" split, for the "fit" split only, or once for "all".
         methods: gives the table of its methods, imported when first asked for. None: the stage has no choice.
-        choice: the key of its section that names the method.
+        choice: the key of its section that names the method, or a list of methods where its table has a `sequence`.
         reads: from the params of every stage by name, the inputs `when="asked"` that they ask for, besides those of the method.
         offers: the functions that later stages may call, by name. The first argument is the artifact.
         record: the params that its artifact records for a split.
@@ -123,10 +123,10 @@ class Stage:
     formerly: str = ""
 
     def method(self, params: Any) -> Method | None:
-        """The entry of the method that the params choose; None where the stage has no choice."""
+        """The entry of the method, or of the sequence of methods, that the params choose; None where the stage has no choice."""
         if self.methods is None:
             return None
-        chosen: Method = self.methods()[getattr(params, self.choice)]
+        chosen: Method = self.methods().entry(getattr(params, self.choice))
         return chosen
 
     def uses_device(self, params: Any, inputs: "Inputs") -> bool:

@@ -79,7 +79,9 @@ def apply_recipe(
         keys |= {key: present[key] for key in USERS if key in present}
         kept = {key: value for key, value in present.get("options", {}).items() if key in USERS_OPTIONS}
         if stage.methods is not None and kept:
-            method = stage.methods()[keys.get(stage.choice, stage.params.model_fields[stage.choice].get_default())]
+            method = stage.methods().entry(
+                keys.get(stage.choice, stage.params.model_fields[stage.choice].get_default())
+            )
             kept = {key: value for key, value in kept.items() if key in method.options.model_fields}
             keys |= {"options": {**kept, **keys.get("options", {})}} if kept else {}
     if root is not None:

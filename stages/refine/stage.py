@@ -1,7 +1,7 @@
 """Bring label maps to full size."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,8 @@ from usseg.pipeline.methods import Methods
 from usseg.pipeline.params import MethodParams
 from usseg.pipeline.stage import Input, Stage
 
+MOST_FILTERS = 16  # one after another
+
 
 class RefineParams(MethodParams):
     """How pixels get their labels."""
@@ -21,11 +23,18 @@ class RefineParams(MethodParams):
     source: Literal["assign", "segments"] = Field(
         "assign", description="whose maps: the labels of clusters, or the segments of each image"
     )
-    method: str = Field("none", description="a method of stages/refine/methods")
+    method: str | Annotated[list[str], Field(min_length=2, max_length=MOST_FILTERS)] = Field(
+        "none",
+        description="a filter of stages/refine/methods, or a list of them; then options hold those of each under its name",
+    )
     upsampling: Literal["align", "stretch"] = Field(
         "align", description="stretch: the grid over the whole image, as DSM"
     )
     foreground: bool = Field(False, description="keep how sure each pixel is to be in an object, for maxF")
+
+    def place_of(self, name: str) -> str:
+        """The key below which params.yaml holds the options of a filter."""
+        return "refine.options" if isinstance(self.method, str) else f"refine.options.{name}"
 
 
 def methods() -> Methods[Any]:
@@ -48,9 +57,9 @@ def sizes(params: RefineParams, inputs: Inputs) -> Mapping[str, int | npt.NDArra
 
 def run(params: RefineParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
     """Full-size maps of some images."""
-    from usseg.stages.refine.method import CoarseMap
+    from usseg.stages.refine.method import LabelMap
 
-    method = methods()[params.method]
+    method = methods().entry(params.method)
     block = slice(images.start, images.stop)
     size = inputs["index"]["size"][block]
     source = inputs[params.source]
@@ -63,18 +72,18 @@ def run(params: RefineParams, inputs: Inputs, images: range, execution: Executio
     for row, image in enumerate(images):
         h, w = grid[row].tolist()
         height, width = size[row].tolist()
-        coarse = CoarseMap(
+        given = LabelMap(
             labels=labels[image, : h * w].reshape(h, w),
             size=(height, width),
             extent=tuple(extent[row].tolist()) if params.upsampling == "align" else None,
             image=inputs.image(image) if method.pixels else None,
             offset=tuple(offset[row].tolist()),
         )
-        found, soft = method.call(coarse, params.options)
+        found = method.call(given, params.options)
         pixels = slice(start, start + height * width)
-        maps[pixels] = found.reshape(-1)
+        maps[pixels] = found.labels.reshape(-1)
         if params.foreground:
-            foreground[pixels] = soft.reshape(-1)
+            foreground[pixels] = found.foreground.reshape(-1)
         start = pixels.stop
         execution.progress(row + 1, len(images))
     return {"maps": maps, "foreground": foreground, "size": size}

@@ -1,7 +1,7 @@
-"""The refinement methods by name. `stages/refine/method.py` says what a method gets and returns."""
+"""The filters by name. `stages/refine/method.py` says what a filter gets and returns."""
 
 from usseg.pipeline.methods import Methods
-from usseg.stages.refine.method import RefineMethod
+from usseg.stages.refine.method import RefineMethod, sequence
 
 METHODS = Methods(
     "refine",
@@ -13,4 +13,5 @@ METHODS = Methods(
         "bilateral_solver",
         "crf",
     ),
+    sequence=sequence,
 )

@@ -8,8 +8,8 @@ import numpy.typing as npt
 from pydantic import Field
 
 from usseg.pipeline.params import Params
-from usseg.stages.refine.method import CoarseMap, RefineMethod
-from usseg.stages.refine.voting import U8, of_255, strongest_label
+from usseg.stages.refine.method import LabelMap, Refined, RefineMethod
+from usseg.stages.refine.voting import of_255, strongest_label
 
 F64 = npt.NDArray[np.float64]
 BALANCING = 10  # rounds that make rows and columns of the blur add up to the vertices' pixels
@@ -119,20 +119,19 @@ def object_kept(found: npt.NDArray[np.integer], given: npt.NDArray[np.integer], 
     return bool(((found > 0) & (given > 0)).sum() >= min_iou * ((found > 0) | (given > 0)).sum())
 
 
-def refine(coarse: CoarseMap, options: Options) -> tuple[npt.NDArray[np.int16], U8]:
-    """Labels and foreground (height, width): each pixel takes the label whose solved mask is largest; the given ones where the object is lost."""
-    space = bilateral_space(coarse.pixels, xy=options.xy, luma=options.luma, chroma=options.chroma)
+def refine(given: LabelMap, options: Options) -> Refined:
+    """Each pixel takes the label whose solved mask is largest; it keeps its own where the object is lost."""
+    space = bilateral_space(given.pixels, xy=options.xy, luma=options.luma, chroma=options.chroma)
 
-    def smooth(mask: npt.NDArray[np.bool_]) -> F64:
+    def smooth(mask: npt.NDArray[Any]) -> F64:
         flat = mask.reshape(-1).astype(np.float64)
         settings = options.model_dump(include={"smoothness", "confidence", "iterations"})
         return solve(flat, space, **settings).reshape(mask.shape)
 
-    given = coarse.upsampled
-    found, foreground = strongest_label(given, smooth)
-    if object_kept(found, given, min_iou=options.min_iou):
-        return found, foreground
-    return given, of_255(given > 0)
+    found, labels = strongest_label(given, smooth), given.upsampled
+    if object_kept(found.labels, labels, min_iou=options.min_iou):
+        return found
+    return Refined(labels, of_255(labels > 0), given.masks)
 
 
 METHOD = RefineMethod(

@@ -12,8 +12,8 @@ from pydantic import Field
 
 from usseg.pipeline.params import Params, refused
 from usseg.stages.refine.lattice import F32, Lattice, lattice_of
-from usseg.stages.refine.method import CoarseMap, RefineMethod
-from usseg.stages.refine.voting import U8, of_255
+from usseg.stages.refine.method import LabelMap, Refined, RefineMethod
+from usseg.stages.refine.voting import of_255
 
 TOGETHER = 8  # labels filtered at a time
 OTHERS = {"floor", "iterations", "evidence", "labels", "min_iou"}  # options that are not of the kernels
@@ -40,7 +40,8 @@ class Options(Params):
     )
     evidence: Literal["nearest", "linear"] = Field(
         "nearest",
-        description="a pixel has that of its token, or its logarithm is interpolated between tokens (PriMaPs, whose mask logits are 0 and 1)",
+        description="a pixel has that of its token, or its logarithm is interpolated between tokens (PriMaPs, whose mask logits are 0 and 1); "
+        "after a filter that gives soft masks, these are the evidence",
     )
     labels: Literal["together", "each"] = Field(
         "together",
@@ -149,49 +150,44 @@ def check(options: Options, sections: Mapping[str, Any]) -> None:
     """Refuse masks against all else where there is no background."""
     if options.labels == "each" and sections["segments"].background == "none":
         raise refused(
-            "refine.options.labels",
+            f"{sections['refine'].place_of('crf')}.labels",
             "each",
             "segments.background: none leaves no background; set it to border, or together here",
         )
 
 
-def refine(coarse: CoarseMap, options: Options) -> tuple[npt.NDArray[np.int16], U8]:
-    """Labels and foreground (height, width): each pixel's most probable label of those in the map, the smallest of equals."""
-    labels = coarse.upsampled
-    present, position = np.unique(labels, return_inverse=True)
+def refine(given: LabelMap, options: Options) -> Refined:
+    """Each pixel takes its most probable label of those in the map, the smallest of equals."""
+    labels, present = given.upsampled, np.array(given.present)
     if len(present) == 1:
-        return labels, of_255(labels > 0)
-    kernels = kernels_of(coarse.pixels, **options.model_dump(exclude=OTHERS))
+        return Refined(labels, of_255(labels > 0))
+    kernels = kernels_of(given.pixels, **options.model_dump(exclude=OTHERS))
     if options.labels == "each":
-        return each_mask(coarse, labels, kernels, options)
-    if options.evidence == "linear":
-        shares = np.stack([coarse.share(label).reshape(-1) for label in present], axis=1)
+        return each_mask(given, kernels, options)
+    if options.evidence == "linear" or given.masks:
+        shares = np.stack([given.share(label).reshape(-1) for label in given.present], axis=1)
         probabilities = np.float32(options.floor) ** (1 - shares)
     else:
-        given = position.reshape(-1, 1) == np.arange(len(present))
-        probabilities = np.where(given, np.float32(1), np.float32(options.floor))
+        probabilities = np.where(labels.reshape(-1, 1) == present, np.float32(1), np.float32(options.floor))
     beliefs = mean_field(probabilities, kernels, iterations=options.iterations)
     background = beliefs[:, 0] if present[0] == 0 else np.zeros(len(beliefs), np.float32)
     found = np.asarray(present[beliefs.argmax(axis=1)].reshape(labels.shape), np.int16)
-    return found, of_255(1 - background.reshape(labels.shape))
+    masks = {label: beliefs[:, place].reshape(labels.shape) for place, label in enumerate(given.present)}
+    return Refined(found, of_255(1 - background.reshape(labels.shape)), masks if given.masks_wanted else None)
 
 
-def each_mask(
-    coarse: CoarseMap,
-    labels_HW: npt.NDArray[np.int16],
-    kernels: Sequence[tuple[float, Lattice, F32]],
-    options: Options,
-) -> tuple[npt.NDArray[np.int16], U8]:
+def each_mask(given: LabelMap, kernels: Sequence[tuple[float, Lattice, F32]], options: Options) -> Refined:
     """Each label above 0 against all else, its holes filled; dropped where it has too little in common with its mask before.
 
     Source: Wang et al., CutLER (CVPR 2023), MaskCut's code.
     """
     from scipy.ndimage import binary_fill_holes
 
-    out, sure = np.zeros(labels_HW.shape, np.int16), np.zeros(labels_HW.shape, np.float32)
-    for label in np.unique(labels_HW[labels_HW > 0]).tolist():
-        before = labels_HW == label
-        share = (coarse.share(label) if options.evidence == "linear" else before.astype(np.float32)).reshape(-1)
+    out, sure = np.zeros(given.size, np.int16), np.zeros(given.size, np.float32)
+    for label in [label for label in given.present if label > 0]:
+        before = given.upsampled == label
+        soft = given.share(label) if options.evidence == "linear" else given.mask(label)
+        share = soft.astype(np.float32).reshape(-1)
         probabilities = np.float32(options.floor) ** np.stack([share, 1 - share], axis=1)
         belief = mean_field(probabilities, kernels, iterations=options.iterations)[:, 1].reshape(out.shape)
         mask = belief > 0.5
@@ -200,7 +196,7 @@ def each_mask(
             continue
         out[filled & (out == 0)] = label
         sure = np.maximum(sure, np.where(filled & ~mask, np.float32(1), belief))
-    return out, of_255(sure)
+    return Refined(out, of_255(sure))
 
 
 METHOD = RefineMethod(

@@ -3,15 +3,15 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import product
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
 from usseg.pipeline.params import Params
-from usseg.stages.refine.method import CoarseMap, RefineMethod
-from usseg.stages.refine.voting import U8, strongest_label
+from usseg.stages.refine.method import LabelMap, Refined, RefineMethod, Window
+from usseg.stages.refine.voting import strongest_label
 
 TILE = 1024  # pixels a side that are filtered at a time
 F64 = npt.NDArray[np.float64]
@@ -103,7 +103,7 @@ def gray_guide(image: npt.NDArray[np.uint8]) -> F64:
     return np.asarray((red + green + blue) / 3 / 255.0)
 
 
-def tiles(size: tuple[int, int], *, side: int, margin: int) -> Iterator[tuple[tuple[slice, slice], ...]]:
+def tiles(size: tuple[int, int], *, side: int, margin: int) -> Iterator[tuple[Window, ...]]:
     """Squares of an image: the pixels that are wanted, these with a margin around them, and where they lie in there."""
     spans = [
         [(start, min(start + side, length), max(0, start - margin)) for start in range(0, length, side)]
@@ -117,25 +117,31 @@ def tiles(size: tuple[int, int], *, side: int, margin: int) -> Iterator[tuple[tu
         yield tuple(zip(*cuts, strict=True))
 
 
-def within_range(smooth: Callable[[npt.NDArray[np.floating]], F64], mask: npt.NDArray[np.bool_]) -> F64:
+def within_range(smooth: Callable[[npt.NDArray[np.floating]], F64], mask: npt.NDArray[Any]) -> F64:
     """A mask, smoothed and cut to [0, 1]."""
     return np.clip(smooth(mask.astype(np.float64)), 0.0, 1.0)
 
 
-def refine(coarse: CoarseMap, options: Options) -> tuple[npt.NDArray[np.int16], U8]:
-    """Labels and foreground (height, width): each pixel takes the label whose filtered mask, cut to [0, 1], is largest.
+def refine(given: LabelMap, options: Options) -> Refined:
+    """Each pixel takes the label whose filtered mask, cut to [0, 1], is largest.
 
     A large image is filtered in tiles, so that memory is bounded: a filtered pixel depends on those within two radii only.
     """
-    upsampled, margin = coarse.upsampled, 2 * options.radius
-    labels, foreground = np.empty(coarse.size, np.int16), np.empty(coarse.size, np.uint8)
-    for wanted, seen, inner in tiles(coarse.size, side=max(TILE, 4 * margin), margin=margin):
-        pixels = coarse.pixels[seen]
-        guide = gray_guide(pixels) if options.guide == "gray" else pixels / 255.0
+    margin = 2 * options.radius
+    labels, foreground = np.empty(given.size, np.int16), np.empty(given.size, np.uint8)
+    masks = {label: np.zeros(given.size, np.float32) for label in given.present if given.masks_wanted}
+    for wanted, seen, inner in tiles(given.size, side=max(TILE, 4 * margin), margin=margin):
+        part = given.window(seen)
+        guide = gray_guide(part.pixels) if options.guide == "gray" else part.pixels / 255.0
         smooth = mask_filter(guide, radius=options.radius, eps=options.eps)
-        found, soft = strongest_label(upsampled[seen], partial(within_range, smooth))
-        labels[wanted], foreground[wanted] = found[inner], soft[inner]
-    return labels, foreground
+        found = strongest_label(part, partial(within_range, smooth))
+        labels[wanted], foreground[wanted] = found.labels[inner], found.foreground[inner]
+        for label, mask in masks.items():
+            if found.masks:
+                mask[wanted] = found.masks[label][inner] if label in found.masks else 0
+            else:
+                mask[wanted] = found.labels[inner] == label
+    return Refined(labels, foreground, masks or None)
 
 
 METHOD = RefineMethod(

@@ -1,16 +1,13 @@
 """No refinement: every pixel takes the label of its token."""
 
-import numpy as np
-import numpy.typing as npt
-
 from usseg.pipeline.methods import NoOptions
-from usseg.stages.refine.method import CoarseMap, RefineMethod
-from usseg.stages.refine.voting import U8, of_255
+from usseg.stages.refine.method import LabelMap, Refined, RefineMethod
+from usseg.stages.refine.voting import of_255
 
 
-def refine(coarse: CoarseMap, options: NoOptions) -> tuple[npt.NDArray[np.int16], U8]:
-    """Labels and foreground (height, width)."""
-    return coarse.upsampled, of_255(coarse.upsampled > 0)
+def refine(given: LabelMap, options: NoOptions) -> Refined:
+    """The labels of tokens."""
+    return Refined(given.upsampled, of_255(given.upsampled > 0), given.masks)
 
 
 METHOD = RefineMethod(
