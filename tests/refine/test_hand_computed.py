@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from usseg.stages.refine.lattice import lattice_of
-from usseg.stages.refine.method import CoarseMap
+from usseg.stages.refine.method import LabelMap, Refined
 from usseg.stages.refine.methods import crf
 from usseg.stages.refine.methods import guided_filter as guided_filter_method
 from usseg.stages.refine.methods.bilateral_solver import bilateral_space, object_kept, solve
@@ -76,9 +76,9 @@ def test_the_filter_overshoots_and_its_labels_do_not(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(
         guided_filter_method,
         "strongest_label",
-        lambda labels, smooth: seen.append(smooth(labels == 1)) or (labels, labels),
+        lambda given, smooth: seen.append(smooth(given.mask(1))) or Refined(given.upsampled, given.upsampled),
     )
-    given = CoarseMap(noisy.astype(np.int16), noisy.shape, None, image)
+    given = LabelMap(noisy.astype(np.int16), noisy.shape, None, image)
     guided_filter_method.refine(given, guided_filter_method.Options())
     np.testing.assert_allclose(seen[0], np.clip(soft, 0, 1), atol=1e-12)
 
@@ -240,7 +240,7 @@ def test_a_one_hot_map_is_cut_at_the_floor(floor: float, left: int) -> None:
     labels = np.where(right, 4, 0).astype(np.int16)
     labels[3:6, 3:6] = 2  # wrong, in a flat half of 600 pixels
     options = crf.Options(floor=floor, bilateral_xy=80, bilateral_rgb=13, gaussian_weight=3, iterations=5)
-    found, _ = crf.refine(CoarseMap(labels, labels.shape, None, image), options)
+    found = crf.refine(LabelMap(labels, labels.shape, None, image), options).labels
     assert (found == 2).sum() == left
     np.testing.assert_array_equal(found == 4, right)
 
@@ -285,9 +285,13 @@ def test_tiles_change_no_label(monkeypatch: pytest.MonkeyPatch, guide: str) -> N
     labels = np.random.default_rng(1).integers(0, 4, (9, 5)).astype(np.int16)
     labels[6:] = 2  # some tiles have one label
     options = guided_filter_method.Options(radius=2, guide=guide)
-    whole = guided_filter_method.refine(CoarseMap(labels, (90, 50), None, image), options)
+    given = LabelMap(labels, (90, 50), None, image, masks_wanted=True)
+    whole = guided_filter_method.refine(given, options)
     monkeypatch.setattr(guided_filter_method, "TILE", 16)
     assert len(list(guided_filter_method.tiles((90, 50), side=16, margin=4))) == 6 * 4
-    tiled = guided_filter_method.refine(CoarseMap(labels, (90, 50), None, image), options)
-    for found, expected in zip(tiled, whole, strict=True):
-        np.testing.assert_array_equal(found, expected)
+    tiled = guided_filter_method.refine(given, options)
+    np.testing.assert_array_equal(tiled.labels, whole.labels)
+    np.testing.assert_array_equal(tiled.foreground, whole.foreground)
+    assert list(tiled.masks) == list(whole.masks) == [0, 1, 2, 3]
+    for label, mask in whole.masks.items():
+        np.testing.assert_allclose(tiled.masks[label], mask, atol=1e-6)
