@@ -59,7 +59,7 @@ def test_soft_masks_are_made_where_they_are_wanted(name: str, given: LabelMap) -
     np.testing.assert_allclose(found.foreground, of_255(1 - masks[0]), atol=1)
 
 
-@pytest.mark.parametrize(("first", "second"), itertools.permutations(SOFT, 2))
+@pytest.mark.parametrize(("first", "second"), list(itertools.permutations(SOFT, 2)))
 def test_the_next_filter_takes_the_soft_masks(first: str, second: str, given: LabelMap) -> None:
     method = METHODS.entry([first, second])
     found = method.call(given, method.options())
