@@ -9,100 +9,107 @@ from ruamel.yaml import YAML
 
 from usseg.pipeline.errors import ParamsError
 from usseg.pipeline.params import read_params
-from usseg.pipeline.sections import check_sections
+from usseg.pipeline.project import resolved_params
 from usseg.stages import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 Edits = dict[str, Any]
-VIT = {"features.backbone": "vit_small_patch16_224.dino"}
+VIT = {"features.backbone": "vit", "features.options.name": "vit_small_patch16_224.dino"}
 
 
 def edited(edits: Edits) -> dict[str, Any]:
     content = read_params(ROOT)
     for dotted, value in edits.items():
-        section, key = dotted.split(".")
-        content[section][key] = value
+        section, *parents, key = dotted.split(".")
+        place = content.setdefault(section, {})
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[key] = value
     return content
 
 
 PAIRS: list[tuple[Edits, str]] = [
-    ({"eigen.laplacian": "plain", "eigen.solver": "lanczos"}, r"eigen\.solver: found 'lanczos'; laplacian: plain needs auto, dense, iterative or batched"),
-    ({"eigen.laplacian": "plain", "eigen.solver": "block_lanczos"}, r"eigen\.solver: found 'block_lanczos'; laplacian: plain"),
-    ({"eigen.affinity": "svd", "eigen.solver": "dense"}, r"eigen\.solver: found 'dense'; affinity: svd solves no Laplacian"),
-    ({"eigen.affinity": "affinity", "eigen.solver": "lanczos"}, r"eigen\.solver: found 'lanczos'; affinity: affinity"),
-    ({"eigen.affinity": "svd", "eigen.laplacian": "plain"}, r"eigen\.laplacian: found 'plain'; affinity: svd"),
-    ({"eigen.affinity": "svd", "eigen.color_weight": 1.0}, r"eigen\.color_weight: found 1\.0; affinity: svd has no graph"),
+    ({"eigen.options.laplacian": "plain", "eigen.options.solver": "lanczos"}, r"eigen\.options\.solver: found 'lanczos'; laplacian: plain needs auto, dense, iterative or batched"),
+    ({"eigen.options.laplacian": "plain", "eigen.options.solver": "block_lanczos"}, r"eigen\.options\.solver: found 'block_lanczos'; laplacian: plain needs auto, dense, iterative or batched"),
+    ({"eigen.affinity": "svd", "eigen.options.solver": "dense"}, r"eigen\.options\.solver: found 'dense'; affinity: svd does not read it, cos_relu, cos_mean_relu, cos_third_relu, "),
+    ({"eigen.affinity": "affinity", "eigen.options.solver": "lanczos"}, r"eigen\.options\.solver: found 'lanczos'; affinity: affinity does not read it, cos_relu, cos_mean_relu, cos_third"),
+    ({"eigen.affinity": "svd", "eigen.options.laplacian": "plain"}, r"eigen\.options\.laplacian: found 'plain'; affinity: svd does not read it, cos_relu, cos_mean_relu, cos_third_rel"),
+    ({"eigen.affinity": "svd", "eigen.options.color_weight": 1.0}, r"eigen\.options\.color_weight: found 1\.0; affinity: svd does not read it, cos_relu, cos_mean_relu, cos_third_relu"),
     ({"eigen.affinity": "svd", "segments.method": "fiedler"}, r"segments\.method: found 'fiedler'; .*eigen\.affinity: svd"),
-    ({"eigen.affinity": "affinity", "segments.num_segments": "eigengap"}, r"segments\.num_segments: found 'eigengap'; .*eigen\.affinity"),
-    ({"segments.options": {"num_eigenvectors": 15}}, r"segments\.options\.num_eigenvectors: found 15; eigen\.k: 15 leaves 14"),
-    ({"segments.num_segments": 16, "segments.options": {"num_eigenvectors": "segments"}}, r"segments\.options\.num_eigenvectors: found 'segments'; segments\.num_segments: 16 asks for 15 eigenvectors, eigen\.k: 15 leaves 14"),
-    ({"eigen.k": 9, "segments.options": {"num_eigenvectors": "segments"}}, r"segments\.options\.num_eigenvectors: found 'segments'; .* set eigen\.k to 10 or more"),
+    ({"eigen.affinity": "affinity", "segments.options.num_segments": "eigengap"}, r"segments\.options\.num_segments: found 'eigengap'; it reads the eigenvalues of a Laplacian; eigen\.affinity: affi"),
+    ({"segments.options.num_eigenvectors": 15}, r"segments\.options\.num_eigenvectors: found 15; eigen\.k: 15 leaves 14"),
+    ({"segments.options.num_segments": 16, "segments.options.num_eigenvectors": "segments"}, r"segments\.options\.num_eigenvectors: found 'segments'; segments\.options\.num_segments: 16 asks for 15 eigenvector"),
+    ({"eigen.k": 9, "segments.options.num_eigenvectors": "segments"}, r"segments\.options\.num_eigenvectors: found 'segments'; .* set eigen\.k to 10 or more"),
     ({"cluster.method": "ot", "cluster.options.area_weight": 0.5}, r"cluster\.options\.area_weight: found 0\.5; method: ot does not read it, kmeans do; remove it"),
     ({"cluster.method": "kmeans", "cluster.options.area_weight": -1}, r"cluster\.options \(kmeans\)\.area_weight: found -1"),
-    ({"features.facet": "query"}, r"features\.facet: found 'query'; backbone: lowlevel has none; set key, or a ViT as backbone"),
-    ({"features.posembed": "timm"}, r"features\.posembed: found 'timm'; backbone: lowlevel has none; set auto"),
-    ({"features.precision": "bfloat16"}, r"features\.precision: found 'bfloat16'; backbone: lowlevel has none; set float32"),
+    ({"features.options.facet": "query"}, r"features\.options\.facet: found 'query'; backbone: lowlevel does not read it, vit, checkpoint do; remove it"),
+    ({"features.options.posembed": "timm"}, r"features\.options\.posembed: found 'timm'; backbone: lowlevel does not read it, vit, checkpoint do; remove it"),
+    ({"features.options.precision": "bfloat16"}, r"features\.options\.precision: found 'bfloat16'; backbone: lowlevel does not read it, vit, checkpoint, cnn do; re"),
     ({"index.classes": []}, r"index\.classes: found \[\]; split 'train' has labels; name the classes, or set index\.splits\.train\.labels to null"),
-    ({**VIT, "features.backbone": "vit_small_patch16_dinov3.lvd1689m"}, r"crops\.method: found 'masked_attention'; features\.backbone: vit_small_patch16_dinov3\.lvd1689m is rotary"),
-    ({"features.backbone": "vit_base_patch16_rope_reg1_gap_256.sbb_in1k"}, r"crops\.method: found 'masked_attention'; .* is rotary"),
-    ({"features.backbone": "vit_base_patch16_dinov3", "features.attention": True, "crops.method": "masked_image"}, r"features\.attention: found True; backbone: vit_base_patch16_dinov3 has none"),
-    ({"features.attention": True}, r"features\.attention: found True; backbone: lowlevel has none to store"),
-    ({**VIT, "features.attention": True, "features.facet": "token"}, r"features\.attention: found True; it is stored beside facet: key, not token"),
-    ({"crops.method": "masked_image"}, r"crops\.method: found 'masked_image'; it needs features\.attention: true"),
-    ({"features.backbone": "checkpoint"}, r"features\.weights: found None; backbone: checkpoint needs a local file"),
-    ({"features.weights": "w.pth"}, r"features\.weights: found 'w\.pth'; backbone: lowlevel has none"),
-    ({**VIT, "features.num_heads": 6}, r"features\.num_heads: found 6; null is allowed where backbone is not checkpoint"),
+    ({"features.backbone": "vit", "features.options.name": "vit_small_patch16_dinov3.lvd1689m"}, r"crops\.method: found 'masked_attention'; features\.options\.name: vit_small_patch16_dinov3\.lvd1689m is rotary, wi"),
+    ({"features.backbone": "vit", "features.options.name": "vit_base_patch16_rope_reg1_gap_256.sbb_in1k"}, r"crops\.method: found 'masked_attention'; .* is rotary"),
+    ({"features.backbone": "vit", "features.options.name": "vit_base_patch16_dinov3", "features.options.attention": True, "crops.method": "masked_image"}, r"features\.options\.attention: found True; name: vit_base_patch16_dinov3 has none to store; set false, or DINO's "),
+    ({"features.options.attention": True}, r"features\.options\.attention: found True; backbone: lowlevel does not read it, vit, checkpoint do; remove it"),
+    ({"features.backbone": "vit", "features.options.name": "vit_small_patch16_224.dino", "features.options.attention": True, "features.options.facet": "token"}, r"features\.options\.attention: found True; it is stored beside facet: key, not token; set false or facet: key"),
+    ({"crops.method": "masked_image"}, r"crops\.method: found 'masked_image'; it needs features\.options\.attention: true, of a ViT"),
+    ({"features.backbone": "checkpoint"}, r"features\.options \(checkpoint\)\.weights: missing"),
+    ({"features.options.weights": "w.pth"}, r"features\.options\.weights: found 'w\.pth'; backbone: lowlevel does not read it, vit, checkpoint, cnn do; remove "),
+    ({"features.backbone": "vit", "features.options.name": "vit_small_patch16_224.dino", "features.options.num_heads": 6}, r"features\.options\.num_heads: found 6; backbone: vit does not read it, checkpoint do; remove it"),
     ({"cluster.whiten": True}, r"cluster\.whiten: found True; it is of the projection"),
     ({"index.fit_split": "trian"}, r"index\.fit_split: found 'trian'; .*did you mean 'train'\?"),
     ({"refine.source": "segments"}, r"evaluate\.method: found 'classes'; refine\.source: segments gives maps without clusters"),
     ({"evaluate.method": "objects"}, r"evaluate\.method: found 'objects'; segments\.background: none leaves no background"),
     ({"segments.options": {"n_inits": 3}}, r"segments\.options \(spectral\)\.n_inits: unknown key; did you mean 'n_init'\?"),
-    ({"cluster.options": {"epochs": 3}}, r"cluster\.options \(kmeans\)\.epochs: unknown key"),
-    ({"model.options": {"epochs": 10**9}}, r"model\.options \(acg\)\.epochs: found 1000000000; input should be less than or equal to"),
-    ({"refine.options": {"radius": float("nan")}}, r"refine\.options \(guided_filter\)\.radius: found nan"),
-    ({"refine.options": {"eps": float("inf")}}, r"refine\.options \(guided_filter\)\.eps: found inf; input should be a finite number"),
-    ({"eigen.options": {"weight": 0.1}}, r"eigen\.options \(cos_relu\)\.weight: unknown key"),
-    ({"eigen.tau": float("nan")}, r"eigen\.tau: found nan"),
-    ({"features.stride": 1000000}, r"features\.stride: found 1000000; input should be less than or equal to 256"),
-    ({"crops.erode": 1000000}, r"crops\.erode: found 1000000"),
+    ({"cluster.options": {"epochs": 3}}, r"cluster\.options\.epochs: found 3; method: kmeans does not read it, abc do; remove it"),
+    ({"segmenter.options": {"epochs": 1000000000}}, r"segmenter\.options \(acg\)\.epochs: found 1000000000; input should be less than or equal to 100000"),
+    ({"refine.options": {"radius": nan}}, r"refine\.options \(guided_filter\)\.radius: found nan"),
+    ({"refine.options": {"eps": inf}}, r"refine\.options \(guided_filter\)\.eps: found inf; input should be a finite number"),
+    ({"eigen.options": {"weight": 0.1}}, r"eigen\.options\.weight: found 0\.1; affinity: cos_relu does not read it, simsam, simsam_released, pca do; remove "),
+    ({"eigen.options.tau": nan}, r"eigen\.options\.tau: found nan; affinity: cos_relu does not read it, binary do; remove it"),
+    ({"features.options.stride": 1000000}, r"features\.options \(lowlevel\)\.stride: found 1000000; input should be less than or equal to 256"),
+    ({"crops.options.erode": 1000000}, r"crops\.options \(masked_attention\)\.erode: found 1000000; input should be less than or equal to 256"),
     ({"cluster.k": 4294967296}, r"cluster\.k: found 4294967296"),
-    ({"segments.num_segments": 4294967296}, r"segments\.num_segments: found 4294967296"),
+    ({"segments.options.num_segments": 4294967296}, r"segments\.options \(spectral\)\.num_segments: found 4294967296; input should be less than or equal to 32766 or 'ei"),
     ({"features.resize": [1, 2, 3]}, r"features\.resize: found \[1, 2, 3\]"),
-    ({"features.resize": [320, 10**9]}, r"features\.resize"),
+    ({"features.resize": [320, 1000000000]}, r"features\.resize"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("edits", "line"), PAIRS, ids=[" ".join(edits) + str(n) for n, (edits, _) in enumerate(PAIRS)])
 def test_what_does_not_go_together_is_refused_by_key(edits: Edits, line: str) -> None:
     with pytest.raises(ParamsError, match=rf"^params\.yaml: {line}") as error:
-        check_sections(STAGES, edited(edits))
+        resolved_params(STAGES, edited(edits))
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
     "edits",
     [
-        {"eigen.laplacian": "plain", "eigen.solver": "dense"},
-        {"segments.options": {"num_eigenvectors": 14}},
-        {"segments.num_segments": 15, "segments.options": {"num_eigenvectors": "segments"}},
-        {"segments.num_segments": "eigengap", "segments.options": {"num_eigenvectors": "segments"}},
-        {"segments.num_segments": 40, "segments.options": {"num_eigenvectors": "all"}},
+        {"eigen.options.laplacian": "plain", "eigen.options.solver": "dense"},
+        {"segments.options.num_eigenvectors": 14},
+        {"segments.options.num_segments": 15, "segments.options.num_eigenvectors": "segments"},
+        {"segments.options.num_segments": "eigengap", "segments.options.num_eigenvectors": "segments"},
+        {"segments.options.num_segments": 40, "segments.options.num_eigenvectors": "all"},
         {"cluster.method": "kmeans", "cluster.options.area_weight": 0.5},
-        {**VIT, "features.facet": "value", "features.precision": "bfloat16"},
+        {**VIT, "features.options.facet": "value", "features.options.precision": "bfloat16"},
         {"index.classes": [], "evaluate.method": "partitions"},
-        {**VIT, "features.attention": True, "crops.method": "masked_image"},
-        {"features.backbone": "vit_small_patch16_dinov3.lvd1689m", "crops.method": "crop"},
+        {**VIT, "features.options.attention": True, "crops.method": "masked_image"},
+        {
+            "features.backbone": "vit",
+            "features.options.name": "vit_small_patch16_dinov3.lvd1689m",
+            "crops.method": "crop",
+        },
         {"refine.source": "segments", "evaluate.method": "partitions"},
         {"features.resize": [320, 240]},
         {"features.resize": None},
     ],
 )
 def test_what_goes_together(edits: Edits) -> None:
-    assert list(check_sections(STAGES, edited(edits))) == list(STAGES)
+    assert list(resolved_params(STAGES, edited(edits))) == list(STAGES)
 
 
 def typo_in_the_last_section(content: dict[str, Any]) -> None:
-    content["report"]["max_imgs"] = content["report"].pop("max_images")
+    content["report"] = {"max_imgs": 3}
 
 
 def typo_in_options(content: dict[str, Any]) -> None:
@@ -110,27 +117,23 @@ def typo_in_options(content: dict[str, Any]) -> None:
 
 
 def typo_of_a_section(content: dict[str, Any]) -> None:
-    content["raport"] = content.pop("report")
-
-
-def no_section(content: dict[str, Any]) -> None:
-    del content["report"]
+    content["raport"] = {}
 
 
 def pair(content: dict[str, Any]) -> None:
-    content["eigen"] |= {"laplacian": "plain", "solver": "lanczos"}
+    content["eigen"] |= {"options": {"laplacian": "plain", "solver": "lanczos"}}
 
 
 SPOILT: dict[Callable[[dict[str, Any]], None], str] = {
     typo_in_the_last_section: "report.max_imgs: unknown key; did you mean 'max_images'?",
     typo_in_options: "refine.options (guided_filter).radios: unknown key; did you mean 'radius'?",
     typo_of_a_section: "raport: no such stage; did you mean 'report'?",
-    no_section: "report: found nothing; a section with keys",
-    pair: "eigen.solver: found 'lanczos'; laplacian: plain",
+    pair: "eigen.options.solver: found 'lanczos'; laplacian: plain",
 }
 COMMANDS = [
     "stage index --split train",
-    "needed",
+    "plan",
+    "run",
     "scores",
     "recipe apply acg",
     "dataset apply . --layout camvid",
@@ -169,7 +172,7 @@ def test_a_method_to_compare_is_checked_first(tiny_project, monkeypatch: pytest.
 
     monkeypatch.chdir(tiny_project.path)
     done = CliRunner().invoke(cli.app, ["compare", "--segments", "spectral", "--cluster", "kmeans,kmean"])
-    assert "usseg: params.yaml: cluster.method: found 'kmean'; input should be 'kmeans', 'ot' or 'abc'" in done.output
+    assert "usseg: params.yaml: cluster.method: found 'kmean'; no such method; did you mean 'kmeans'?" in done.output
     assert not (tiny_project.path / "artifacts").exists()
 
 
@@ -191,9 +194,9 @@ def test_more_eigenvectors_or_segments_than_tokens(tiny_project) -> None:
         ParamsError, match=r"eigen\.k: found 49; the largest image of train has 48 tokens; at most that"
     ):
         tiny_project.run("eigen")
-    tiny_project.set({"segments.num_segments": 49, "segments.method": "kmeans"})
+    tiny_project.set({"segments.method": "kmeans", "segments.options.num_segments": 49})
     with pytest.raises(
-        ParamsError, match=r"segments\.num_segments: found 49; the largest image of train has 48 tokens"
+        ParamsError, match=r"segments\.options\.num_segments: found 49; the largest image of train has 48 tokens"
     ):
         tiny_project.run("segments")
 
@@ -204,7 +207,7 @@ def test_images_with_fewer_tokens_than_segments_have_one_line(
     for name in ("small0", "small1"):
         save_image(tiny_project.path / f"data/images/val/{name}.png", draw_photo(1, 16, 16))
     splits = {split: {"images": f"images/{split}/*", "labels": None} for split in ("train", "val")}
-    tiny_project.set({"index.splits": splits, "segments.num_segments": 10, "segments.method": "kmeans"})
+    tiny_project.set({"index.splits": splits, "segments.method": "kmeans", "segments.options.num_segments": 10})
     for stage in ("index", "features", "eigen", "segments"):
         tiny_project.run(stage, "val")
     lines = [line for line in caplog.messages if "fewer tokens" in line]
