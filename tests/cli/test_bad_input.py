@@ -66,7 +66,7 @@ def other_schema(project) -> None:
 
 
 def stale_upstream(project) -> None:
-    project.set({"features.stride": 16})
+    project.set({"features.options.stride": 16})
 
 
 def foreign_upstream(project) -> None:
@@ -74,16 +74,16 @@ def foreign_upstream(project) -> None:
 
 
 def other_stride(project) -> None:
-    project.set({"features.stride": 4})
+    project.set({"features.options.stride": 4})
 
 
 def truncated_weights(project) -> None:
     (project.path / "dino.pth").write_bytes(b"PK\x03\x04 the first bytes of an archive")
-    project.set({"features.backbone": "checkpoint", "features.weights": "dino.pth"})
+    project.set({"features.backbone": "checkpoint", "features.options.weights": "dino.pth"})
 
 
 def no_download(project) -> None:
-    project.set({"features.backbone": "vit_tiny_patch16_224"})
+    project.set({"features.backbone": "vit", "features.options": {"name": "vit_tiny_patch16_224"}})
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def test_stages_without_work_for_a_gpu_run_on_the_cpu_whatever_is_asked(tiny_pro
 @pytest.mark.parametrize(
     ("stage", "edits"),
     [
-        ("features", {"features.backbone": "vit_small_patch16_224.dino"}),
+        ("features", {"features.backbone": "vit"}),
         ("eigen", {}),
         ("model", {}),
         ("segments", {"segments.method": "acg"}),
