@@ -102,7 +102,7 @@ def test_an_image_has_the_same_rows_in_any_company(case) -> None:
 @every_method
 def test_an_image_of_background_only_has_no_rows(case) -> None:
     project = case
-    project.set({"segments.background": "border", "segments.num_segments": 1})
+    project.set({"segments.background": "border", "segments.options.num_segments": 1})
     project.run("segments")
     crops = project.run("crops")
     assert not crops["num_segments"][:].any()

@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 
 from usseg.pipeline.errors import ParamsError
 from usseg.pipeline.params import read_params
-from usseg.pipeline.sections import check_sections
+from usseg.pipeline.project import resolved_params
 from usseg.stages import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,8 +20,11 @@ VIT = {"features.backbone": "vit", "features.options": {}}
 def edited(edits: Edits) -> dict[str, Any]:
     content = read_params(ROOT)
     for dotted, value in edits.items():
-        section, key = dotted.split(".")
-        content[section][key] = value
+        section, *parents, key = dotted.split(".")
+        place = content.setdefault(section, {})
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[key] = value
     return content
 
 
@@ -80,7 +83,7 @@ PAIRS: list[tuple[Edits, str]] = [
 @pytest.mark.parametrize(("edits", "line"), PAIRS, ids=[" ".join(edits) + str(n) for n, (edits, _) in enumerate(PAIRS)])
 def test_what_does_not_go_together_is_refused_by_key(edits: Edits, line: str) -> None:
     with pytest.raises(ParamsError, match=rf"^params\.yaml: {line}") as error:
-        check_sections(STAGES, edited(edits))
+        resolved_params(STAGES, edited(edits))
     assert "\n" not in str(error.value)
 
 
@@ -103,7 +106,7 @@ def test_what_does_not_go_together_is_refused_by_key(edits: Edits, line: str) ->
     ],
 )
 def test_what_goes_together(edits: Edits) -> None:
-    assert list(check_sections(STAGES, edited(edits))) == list(STAGES)
+    assert list(resolved_params(STAGES, edited(edits))) == list(STAGES)
 
 
 def typo_in_the_last_section(content: dict[str, Any]) -> None:
