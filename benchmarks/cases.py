@@ -15,9 +15,10 @@ from usseg.stages.eigen.color import grid_image, knn_affinity, with_color
 from usseg.stages.eigen.graph import feature_affinity
 from usseg.stages.eigen.laplacian import normalized_laplacian_eigenpairs
 from usseg.stages.features.class_tokens import crop_class_features, image_features, segment_class_features
-from usseg.stages.features.stage import FeaturesParams
+from usseg.stages.features.loaded import backbone_of
+from usseg.stages.features.methods.checkpoint import Options
+from usseg.stages.features.precision import arithmetic
 from usseg.stages.features.tokens import normalized
-from usseg.stages.features.transformer import arithmetic, describe, vit_of
 from usseg.stages.segments.clustering import kmeans_labels
 
 C, K = scenes.CHANNELS, 15
@@ -53,7 +54,7 @@ def vit_params(folder: Path, patch: int, **edits: Any) -> dict[str, Any]:
     path = folder / f"vit{patch}.pth"
     if not path.exists():
         torch.save(scenes.vit_state(patch), path)
-    return FeaturesParams(backbone="checkpoint", weights=path.name, num_heads=6, **edits).model_dump()
+    return {"backbone": "checkpoint", "options": Options(weights=path.name, num_heads=6, **edits).model_dump()}
 
 
 def block_flops(tokens: int) -> float:
@@ -71,6 +72,12 @@ def whole_patches(path: Path, patch: int) -> np.ndarray:
     return image[: image.shape[0] // patch * patch, : image.shape[1] // patch * patch]
 
 
+def described(params: dict[str, Any], image: np.ndarray, folder: Path, patch: int) -> Any:
+    """What the features stage stores of an image."""
+    grid = (image.shape[0] // patch, image.shape[1] // patch)
+    return backbone_of(params, folder, "cpu").describe([image], grid, "float32")
+
+
 def features(folder: Path, photos: Sequence[Path], patch: int, rounds: int) -> Iterator[Case]:
     """Decode, normalise, forward; keys of the last block."""
     state = scenes.vit_state(patch)
@@ -84,7 +91,7 @@ def features(folder: Path, photos: Sequence[Path], patch: int, rounds: int) -> I
         yield Case(
             f"features, ViT-S/{patch}, {tokens - 1} tokens, {precision}",
             theirs,
-            lambda i, params=params: describe(params, [read_image(photos[i])], folder, "cpu"),
+            lambda i, params=params: described(params, read_image(photos[i]), folder, patch),
             len(photos),
             rounds,
             flops=vit_flops(tokens, patch) if precision == "float32" else 0,
@@ -138,7 +145,7 @@ def crops(folder: Path, photos: Sequence[Path]) -> Iterator[Case]:
     """Features of all segments of an image; boxes drawn, as both do, from 15 segments by 2 erosions and 5 dilations."""
     state = scenes.vit_state(16)
     params = vit_params(folder, 16)
-    model = vit_of(params, folder, "cpu")
+    model: Any = backbone_of(params, folder, "cpu").vit  # type: ignore[attr-defined]
     grid = (scenes.HEIGHT // 16, scenes.WIDTH // 16)
     maps = [scenes.segment_map(path, grid) for path in photos]
     boxes = [segment_boxes(segments)[1] for segments in maps]
@@ -149,7 +156,7 @@ def crops(folder: Path, photos: Sequence[Path]) -> Iterator[Case]:
         return reference.crop_features(state, pixels[i], boxes[i] * 16)
 
     def ours(i: int, precision: str) -> Any:
-        with arithmetic({"precision": precision}, "cpu"):
+        with arithmetic(precision, "cpu"):
             return crop_class_features(model, pixels[i], boxes[i], None)
 
     def in_image(i: int) -> Any:

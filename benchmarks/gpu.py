@@ -31,7 +31,8 @@ from usseg.stages.eigen.color import grid_image, knn_affinity_on
 from usseg.stages.eigen.graph import affinity_batch, feature_affinity
 from usseg.stages.eigen.laplacian import normalized_laplacian_batch, normalized_laplacian_eigenpairs
 from usseg.stages.features.class_tokens import crop_class_features, image_features
-from usseg.stages.features.transformer import arithmetic, vit_of
+from usseg.stages.features.loaded import backbone_of
+from usseg.stages.features.precision import arithmetic
 
 ROUNDS, LONGEST = 7, 4.0  # calls of a measurement, and the seconds after which no further call begins
 ROWS: list[dict[str, Any]] = []
@@ -82,11 +83,11 @@ def relative(found: torch.Tensor, wanted: torch.Tensor) -> float:
 def forward_passes(folder: Path, device: str, batches: tuple[int, ...], side: int) -> None:
     """Features in batches, and the crops of one image; errors beside float64 on the CPU."""
     boxes = np.array([[x, y, x + 12, y + 10] for x in (0, 6, 12, 18) for y in (0, 4, 8)])
-    models = {patch: vit_of(vit_params(folder, patch), folder, device) for patch in (16, 8)}
+    models = {patch: backbone_of(vit_params(folder, patch), folder, device).vit for patch in (16, 8)}
     image = torch.randn(1, 3, 320, 480, generator=torch.Generator().manual_seed(0))
     wanted = {}
     for patch in (16, 8):
-        exact = vit_of(vit_params(folder, patch), folder, "cpu")
+        exact = backbone_of(vit_params(folder, patch), folder, "cpu").vit
         exact.model.double()
         double = type(exact)(**{**vars(exact), "position": exact.position.double()})
         wanted[patch] = image_features(double, image.double(), "k")["patches"]
@@ -96,18 +97,18 @@ def forward_passes(folder: Path, device: str, batches: tuple[int, ...], side: in
         table(f"{precision}: {rate / 1e12:.3g} TFLOP/s in a GEMM of side {side}.")
         for patch in (16, 8):
             tokens = (scenes.HEIGHT // patch) * (scenes.WIDTH // patch) + 1
-            with arithmetic({"precision": precision}, device):
+            with arithmetic(precision, device):
                 found = image_features(models[patch], image.to(device), "k")["patches"]
             error = relative(found, wanted[patch])
             for batch in batches:
                 images = torch.randn(
                     batch, 3, scenes.HEIGHT // patch * patch, scenes.WIDTH // patch * patch, device=device
                 )
-                with arithmetic({"precision": precision}, device):
+                with arithmetic(precision, device):
                     used = seconds(partial(image_features, models[patch], images, "k"), device)
                 say(f"features, ViT-S/{patch}, batch {batch}", used / batch, vit_flops(tokens, patch), rate, error)
         for pack in (512, 10**6):
-            with arithmetic({"precision": precision}, device):
+            with arithmetic(precision, device):
                 run = partial(crop_class_features, models[16], image.to(device), boxes, None, pack=pack)
                 used = seconds(run, device)
             flops = len(boxes) * vit_flops(121, 16)
@@ -178,9 +179,11 @@ def whole_stages(folder: Path, device: str, images: int, patches: tuple[int, ...
         project = folder / f"project{patch}"
         vit_params(folder, patch)
         edits = {
-            "features.backbone": "checkpoint", "features.weights": f"../vit{patch}.pth", "features.num_heads": 6,
-            "features.resize": [448, 448] if patch == 16 else None, "features.precision": "bfloat16",
-            "features.attention": patch == 16, "crops.method": "crop", "segments.method": "acg",
+            "features.backbone": "checkpoint",
+            "features.options": {
+                "weights": f"../vit{patch}.pth", "num_heads": 6, "precision": "bfloat16", "attention": patch == 16,
+            },
+            "features.resize": [448, 448] if patch == 16 else None, "crops.method": "crop", "segments.method": "acg",
             "model.options": {"epochs": epochs}, "cluster.method": "abc", "cluster.options": {"epochs": epochs},
         }  # fmt: skip
         write_project(project, edits, images)

@@ -51,9 +51,8 @@ def write_params(project: Path, backbone: str) -> None:
     content["index"] |= {"root": ".", "splits": {"train": {"images": "images/*", "labels": None}}, "classes": []}
     content["features"] |= {
         "backbone": backbone,
-        "weights": "vit.pth" if backbone == "checkpoint" else None,
+        "options": {"weights": "vit.pth"} if backbone == "checkpoint" else {"stride": 6},
         "resize": None,
-        "stride": 6,
     }
     with (project / "params.yaml").open("w") as stream:
         YAML().dump(content, stream)

@@ -46,12 +46,13 @@ def load_cnn(name: str, *, stride: int, weights: Path | None, device: str = "cpu
     state = None if weights is None else read_network(weights)
     layer = layer_of(name, stride, pretrained=state is None)
     model = timm_model(name, pretrained=state is None, features_only=True, out_indices=(layer,))
+    settings, channels = model.pretrained_cfg, int(model.feature_info.channels()[0])
+    cnn = CNN(frozen(model, "cpu"), name, stride, channels, tuple(settings["mean"]), tuple(settings["std"]))
+    check_size(cnn)
     if state is not None:
         load_map(model, state, str(weights))
-    settings = model.pretrained_cfg
-    channels = int(model.feature_info.channels()[0])
-    cnn = CNN(frozen(model, device), name, stride, channels, tuple(settings["mean"]), tuple(settings["std"]))
-    check_maps(cnn, device)
+    check_content(cnn)
+    model.to(device)
     return cnn
 
 
@@ -84,21 +85,33 @@ def no_maps(name: str) -> WeightsError:
     )
 
 
-def check_maps(cnn: CNN, device: str) -> None:
-    """Refuse a network without one vector a token, or whose maps are the same for any two images.
+def noise(cnn: CNN) -> torch.Tensor:
+    """Two images (2, 3, height, width) of 3 x 5 tokens."""
+    return torch.randn(2, 3, 3 * cnn.stride, 5 * cnn.stride, generator=torch.Generator().manual_seed(0))
+
+
+def check_size(cnn: CNN) -> None:
+    """Refuse a network that does not give one vector a token of any image.
 
     Raises:
         WeightsError: as it says.
     """
-    rows, columns = 3, 5
-    noise = torch.randn(2, 3, rows * cnn.stride, columns * cnn.stride, generator=torch.Generator().manual_seed(0))
     try:
-        found = maps(cnn, noise.to(device))
+        found = maps(cnn, noise(cnn))
     except (RuntimeError, ValueError, AssertionError):  # whatever a model raises that takes one size only
         raise no_maps(cnn.name) from None
-    if found.shape != (2, cnn.channels, rows, columns):
+    if found.shape != (2, cnn.channels, 3, 5):
         raise no_maps(cnn.name)
-    if not bool((found[0] - found[1]).abs().max() > 1e-6 * found.abs().max()):
+
+
+def check_content(cnn: CNN) -> None:
+    """Refuse weights by which the map of any two images is the same.
+
+    Raises:
+        WeightsError: as it says.
+    """
+    first, second = maps(cnn, noise(cnn))
+    if not bool((first - second).abs().max() > 1e-6 * first.abs().max()):
         raise WeightsError(
             "features.options.weights: the network gives the same map for every image, or none that is finite; "
             "take another checkpoint"

@@ -51,9 +51,10 @@ def run(params: ReportParams, inputs: Inputs, images: range, execution: Executio
 
 def summary_of(inputs: Inputs, used: Mapping[str, Artifact]) -> str:
     """The line under the title."""
+    features = used["features"].params
     parts = [
         f"{sum(a.num_images for a in inputs['index'].values())} images",
-        f"{used['features'].params['backbone']} features",
+        f"{features['options'].get('name', features['backbone'])} features",
         f"{used['segments'].params['method']} segments",
     ]
     if "cluster" in used:

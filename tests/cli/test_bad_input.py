@@ -66,7 +66,7 @@ def other_schema(project) -> None:
 
 
 def stale_upstream(project) -> None:
-    project.set({"features.stride": 16})
+    project.set({"features.options.stride": 16})
 
 
 def foreign_upstream(project) -> None:
@@ -74,16 +74,16 @@ def foreign_upstream(project) -> None:
 
 
 def other_stride(project) -> None:
-    project.set({"features.stride": 4})
+    project.set({"features.options.stride": 4})
 
 
 def truncated_weights(project) -> None:
     (project.path / "dino.pth").write_bytes(b"PK\x03\x04 the first bytes of an archive")
-    project.set({"features.backbone": "checkpoint", "features.weights": "dino.pth"})
+    project.set({"features.backbone": "checkpoint", "features.options.weights": "dino.pth"})
 
 
 def no_download(project) -> None:
-    project.set({"features.backbone": "vit_tiny_patch16_224"})
+    project.set({"features.backbone": "vit", "features.options": {"name": "vit_tiny_patch16_224"}})
 
 
 @dataclass(frozen=True)
@@ -110,14 +110,14 @@ CASES = [
     Case(no_params, "stage cluster", r"no params\.yaml in .*; run in the project folder or pass --project DIR"),
     Case(no_upstream, "stage cluster", r"cluster needs artifacts/crops/train\.zarr; run: usseg stage crops --split train"),
     Case(other_schema, "stage eigen --split train", r"artifacts/features/train\.zarr: found features schema version 99; features version \d+ is needed; run: usseg stage features --split train"),
-    Case(stale_upstream, "stage eigen --split train", r"artifacts/features/train\.zarr: made with features\.stride: 8, params\.yaml says 16; run: .*"),
+    Case(stale_upstream, "stage eigen --split train", r"artifacts/features/train\.zarr: made with features\.options\.stride: 8, params\.yaml says 16; run: .*"),
     Case(foreign_upstream, "stage eigen --split train", r".*features/train\.zarr is not an artifact of usseg; remove it and run its stage again"),
     Case(None, "stage eigen --split trian", r"eigen: no split 'trian' here; did you mean 'train'\? \(known: train, val\)"),
     Case(None, "stage eigen --split train --device gpu", r"--device: found 'gpu'; auto, cpu, cuda or cuda:N is allowed"),
     Case(None, "stage eigen --split train --device cuda:99", r"--device: found 'cuda:99'; this machine has \d+ CUDA devices"),
     Case(other_stride, "stage features --split train --workers 1", r"features@train: File too large; mend that and run the same command again, .*", 8000),
-    Case(truncated_weights, "stage features --split train", r"features\.weights: .*/dino\.pth cannot be read .*; is the download complete\?"),
-    Case(no_download, "stage features --split train", r"features\.backbone: the weights of vit_tiny_patch16_224 could not be downloaded .*; try again .*", process=True),
+    Case(truncated_weights, "stage features --split train", r"features\.options\.weights: .*/dino\.pth cannot be read .*; is the download complete\?"),
+    Case(no_download, "stage features --split train", r"features\.options\.name: the weights of vit_tiny_patch16_224 could not be downloaded .*; try again .*", process=True),
     Case(None, "recipe apply dsn", r"no recipe 'dsn'; did you mean 'dsm'\? \(known: .*\)"),
     Case(None, "describe data", r"no artifact at data"),
 ]  # fmt: skip

@@ -6,9 +6,10 @@ import torch
 
 from usseg.pipeline.errors import ImageError, ParamsError
 from usseg.stages import STAGES
-from usseg.stages.crops.stage import CropsParams
+from usseg.stages.crops.method import BoxOptions
+from usseg.stages.crops.methods import METHODS as TABLE
 
-METHODS = CropsParams.model_fields["method"].annotation.__args__
+METHODS = list(TABLE)
 CASES = [("vit", m) for m in METHODS] + [("lowlevel", m) for m in METHODS if m != "masked_image"]  # that wants a ViT
 
 
@@ -28,8 +29,8 @@ def odd_vit(odd, tmp_path_factory: pytest.TempPathFactory, copied):
     model = VisionTransformer(img_size=32, patch_size=8, embed_dim=24, depth=2, num_heads=3, num_classes=0)
     state = {key: torch.randn(value.shape, generator=generator) * 0.2 for key, value in model.state_dict().items()}
     torch.save(state, project.path / "weights.pth")
-    settings = {"backbone": "checkpoint", "weights": "weights.pth", "num_heads": 3, "attention": True}
-    project.set({f"features.{key}": value for key, value in settings.items()})
+    options = {"weights": "weights.pth", "num_heads": 3, "attention": True}
+    project.set({"features.backbone": "checkpoint", "features.options": options})
     project.run_all("features", "eigen", "segments")
     return project.path
 
@@ -48,11 +49,25 @@ def case(request, odd, odd_vit, copied, tmp_path):
 every_method = pytest.mark.parametrize("case", CASES, indirect=True, ids="-".join)
 
 
-@pytest.mark.parametrize("spread", [False, True])
+def test_every_method_draws_boxes() -> None:
+    for name in METHODS:
+        assert issubclass(TABLE[name].options, BoxOptions), name
+
+
+def test_spread_doubles_the_mean(project) -> None:
+    project.set({"crops.method": "mean"})
+    mean = project.run("crops")["features"][:]
+    project.set({"crops.options.spread": True})
+    both = project.run("crops")["features"][:]
+    channels = mean.shape[2]
+    np.testing.assert_array_equal(both[:, :, :channels], mean)
+    assert both.shape[2] == 2 * channels
+    assert both[:, :, channels:].max() > 0
+
+
 @every_method
-def test_every_method_on_odd_images(case, spread: bool) -> None:
+def test_every_method_on_odd_images(case) -> None:
     project = case
-    project.set({"crops.spread": spread})
     crops, segments = project.run("crops"), project.artifact("segments")
     sizes, features, boxes, area = (
         project.artifact("index")["size"][:],
@@ -87,7 +102,7 @@ def test_an_image_has_the_same_rows_in_any_company(case) -> None:
 @every_method
 def test_an_image_of_background_only_has_no_rows(case) -> None:
     project = case
-    project.set({"segments.background": "border", "segments.num_segments": 1})
+    project.set({"segments.background": "border", "segments.options.num_segments": 1})
     project.run("segments")
     crops = project.run("crops")
     assert not crops["num_segments"][:].any()
@@ -96,10 +111,11 @@ def test_an_image_of_background_only_has_no_rows(case) -> None:
 
 def test_masked_image_wants_the_stored_attention(project) -> None:
     project.set({"crops.method": "masked_image"})
-    with pytest.raises(ParamsError, match=r"needs features\.attention: true"):
+    with pytest.raises(ParamsError, match=r"needs features\.options\.attention: true"):
         project.run("crops")
-    project.set({"features.attention": True})
-    with pytest.raises(ParamsError, match=r"features\.attention: found True; backbone: lowlevel has none"):
+    project.set({"features.options.attention": True})
+    line = r"features\.options\.attention: found True; backbone: lowlevel does not read it, vit, checkpoint do"
+    with pytest.raises(ParamsError, match=line):
         project.run("features")
 
 
@@ -117,7 +133,7 @@ def test_features_that_are_not_finite_name_image_segment_and_cure(
         found[-1, 3] = value
         return found
 
-    functions = STAGES["features"].functions
+    functions = STAGES["features"].offers
     embed = functions[name]
     monkeypatch.setitem(functions, name, broken)
     counts = project.artifact("segments")["num_segments"][:]
@@ -125,7 +141,7 @@ def test_features_that_are_not_finite_name_image_segment_and_cure(
     image = project.artifact("index")["id"][row]
     line = (
         rf"^crops@train: segment {counts[row]} of image '{re.escape(image)}' has features that are not finite by "
-        rf"crops\.method: {method}; take another method, other features\.weights, or features\.precision: float32$"
+        rf"crops\.method: {method}; take another method, other weights of the backbone, or features\.options\.precision: float32$"
     )
     with pytest.raises(ImageError, match=line):
         project.run("crops")

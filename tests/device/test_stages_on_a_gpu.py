@@ -14,7 +14,7 @@ from usseg.stages import STAGES
 from usseg.stages.cluster.methods import abc
 from usseg.stages.eigen import solvers
 
-VIT = {"features.backbone": "checkpoint", "features.weights": "weights.pth", "features.num_heads": 3}
+VIT = {"features.backbone": "checkpoint", "features.options": {"weights": "weights.pth", "num_heads": 3}}
 CLOSE = {"rtol": 0, "atol": 1e-4}
 
 
@@ -71,7 +71,8 @@ def test_the_simulated_gpu_refuses_what_a_gpu_refuses(simulated_gpu) -> None:
 
 
 @pytest.mark.parametrize(
-    "edits", [{}, {"features.attention": True}, {"features.facet": "token"}, {"features.dtype": "float16"}]
+    "edits",
+    [{}, {"features.options.attention": True}, {"features.options.facet": "token"}, {"features.dtype": "float16"}],
 )
 def test_features(project, check_alike, edits: dict[str, Any]) -> None:
     project.set(edits)
@@ -79,12 +80,12 @@ def test_features(project, check_alike, edits: dict[str, Any]) -> None:
 
 
 def test_a_transformer_is_loaded_once_a_device(project, gpu, monkeypatch) -> None:
-    from usseg.stages.features import backbones
+    from usseg.stages.features import loading
 
     loaded = []
-    load = backbones.load_vit
+    load = loading.load_checkpoint
     monkeypatch.setattr(
-        backbones, "load_vit", lambda name, **options: loaded.append(options["device"]) or load(name, **options)
+        loading, "load_checkpoint", lambda path, **options: loaded.append(options["device"]) or load(path, **options)
     )
     monkeypatch.setattr("usseg.pipeline.layout.BLOCK", 2)
     with gpu():
@@ -142,7 +143,7 @@ def test_concepts(project, check_alike, memory: int) -> None:
 
 @pytest.mark.parametrize("method", ["crop", "masked_attention", "masked_image"])
 def test_crops(project, check_alike, method: str) -> None:
-    project.set({"crops.method": method, "features.attention": method == "masked_image"})
+    project.set({"crops.method": method, "features.options.attention": method == "masked_image"})
     for stage in ("features", "eigen", "segments"):
         project.run(stage)
     check_alike("crops")

@@ -44,8 +44,8 @@ PINNED = {
     "segments.min_tokens": 0,
     "segments.background": "none",
     "crops.method": "mean",
-    "crops.erode": 0,
-    "crops.dilate": 0,
+    "crops.options.erode": 0,
+    "crops.options.dilate": 0,
     "refine.method": "none",
     "evaluate.matching": "count",
 }

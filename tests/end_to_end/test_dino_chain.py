@@ -52,8 +52,8 @@ def project(
     folder = tmp_path_factory.mktemp("dino") / "p"
     edits = {
         "features.backbone": "checkpoint",
-        "features.weights": "dino.pth",
-        "features.num_heads": 3,
+        "features.options.weights": "dino.pth",
+        "features.options.num_heads": 3,
         "crops.method": "masked_attention",
         "segments.background": "border",
     }

@@ -15,7 +15,7 @@ import pytest
 @pytest.fixture(scope="module")
 def indexed(tmp_path_factory, draw_project, command) -> Path:
     """Three blocks of images with their index."""
-    project = draw_project(tmp_path_factory.mktemp("indexed") / "p", 96, [(40, 48)], {"features.stride": 8})
+    project = draw_project(tmp_path_factory.mktemp("indexed") / "p", 96, [(40, 48)], {"features.options.stride": 8})
     command(project, "usseg", "stage", "index", "--split", "train", "--workers", "1")
     return project
 

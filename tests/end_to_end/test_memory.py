@@ -18,7 +18,7 @@ from usseg.stages import STAGES
 FEW, MANY = 200, 2000
 SIZES = [(40, 64), (48, 48)]
 # Enough bytes an image that reading a whole split at once would be seen.
-HEAVIER = {"features.stride": 4, "eigen.k": 10}
+HEAVIER = {"features.options.stride": 4, "eigen.k": 10}
 # A process of its own, because a child's peak is at least its parent's size when it starts.
 PEAK = """
 import resource, subprocess, sys
@@ -65,7 +65,7 @@ def with_one_large(
     for kind in ("images", "labels"):
         small = np.asarray(Image.open(project / f"data/{kind}/photo0000.png"))
         Image.fromarray(small[np.ix_(rows, columns)]).save(project / f"data/{kind}/photo0007b.png", compress_level=1)
-    edit(project, {"features.resize": 64, "features.stride": 8})
+    edit(project, {"features.resize": 64, "features.options.stride": 8})
     return project
 
 
@@ -105,6 +105,6 @@ def test_tokens_of_a_large_image_are_in_no_other_images_memory(
     refined: dict[str, int], with_one_large: Path, edit: Callable[..., None]
 ) -> None:
     """At native size it has a thousand times the tokens of a small one."""
-    edit(with_one_large, {"features.resize": None, "features.stride": 4})
+    edit(with_one_large, {"features.resize": None, "features.options.stride": 4})
     own = 4 * 46 * (LARGE[0] // 4) * (LARGE[1] // 4)
     assert allocated(with_one_large, "features") < 33 * own / 2

@@ -60,7 +60,7 @@ def test_arrays(project, fit, resize, grid, extent, offset, stride) -> None:
 @pytest.mark.parametrize(("fit", "resize"), [("crop", None), ("pad", None), ("resize", None), ("square", 32)])
 def test_the_whole_chain_covers_the_image(project, fit, resize) -> None:
     edits = {"features.fit": fit, "features.resize": resize, "crops.method": "crop", "eigen.options.color_weight": 1.0}
-    project.set({**edits, "segments.num_segments": 2, "segments.background": "none"})
+    project.set({**edits, "segments.options.num_segments": 2, "segments.background": "none"})
     project.run_all(*ALL)
     maps = project.artifact("refine", "val")["maps"]
     assert maps[0].shape == SIZE

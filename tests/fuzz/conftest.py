@@ -19,7 +19,7 @@ SETTINGS = {
         "val": {"images": "images/val/*", "labels": "labels/val/*"},
     },
     "index.classes": ["left", "right"],
-    "features.stride": 8,
+    "features.options.stride": 8,
     "eigen.k": 4,
     "segments.num_segments": 3,
     "crops.method": "mean",

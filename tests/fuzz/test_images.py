@@ -80,9 +80,9 @@ def test_a_spoilt_photo(
     whole = read_image(target)
     target.write_bytes(spoilt)
     if rng.random() < 0.2:
-        project.set({"features.stride": 4})
+        project.set({"features.options.stride": 4})
         assert attempt(lambda: project.run("features"), target.name), "a photo that has changed since index was used"
-        project.set({"features.stride": 8})
+        project.set({"features.options.stride": 8})
     project.set({"index.on_error": "skip" if skip else "fail"})
     before = project.artifact("features")
     patches = [tokens(before, i) for i in (0, 2)]

@@ -73,9 +73,16 @@ def test_spoilt_weights(
         path.write_bytes(spoilt)
     print(f"seed {seed}: {name}: {what}")
     project.set(
-        {"features.backbone": "checkpoint", "features.weights": name, "features.num_heads": 3, "features.resize": 32}
+        {
+            "features.backbone": "checkpoint",
+            "features.options": {"weights": name, "num_heads": 3},
+            "features.resize": 32,
+        }
     )
-    if attempt(lambda: project.run("features"), name, "features.weights", "features.num_heads") is not None:
+    if (
+        attempt(lambda: project.run("features"), name, "features.options.weights", "features.options.num_heads")
+        is not None
+    ):
         return
     features = project.artifact("features")
     assert is_finite(features)

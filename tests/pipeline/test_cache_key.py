@@ -64,16 +64,16 @@ def tree(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFacto
 NOTHING = [
     *(f"pipeline/{name}.py" for name in ("blocks", "machine", "runner", "images")),
     *("results/tables.py", "results/comparison.html.j2", "results/datasets/published.py", "results/recipes/dsm.toml"),
-    *("stages/features/lowlevel.py~", "stages/features/.#lowlevel.py", "stages/features/#lowlevel.py#"),
-    *("stages/features/notes.txt", "stages/features/.ipynb_checkpoints/lowlevel.py"),
-    *("stages/features/__pycache__/lowlevel.cpython-311.pyc", "stages/crops/.DS_Store"),
+    *("stages/features/descriptors.py~", "stages/features/.#descriptors.py", "stages/features/#descriptors.py#"),
+    *("stages/features/notes.txt", "stages/features/.ipynb_checkpoints/descriptors.py"),
+    *("stages/features/__pycache__/descriptors.cpython-311.pyc", "stages/crops/.DS_Store"),
 ]
 
 
 @pytest.mark.parametrize(
     ("files", "ran"),
     [
-        (["stages/features/lowlevel.py"], {"features", "crops"}),
+        (["stages/features/descriptors.py"], {"features", "crops"}),
         (["stages/segmenter/concepts.py", "stages/refine/lattice.py"], {"refine"}),
         (["stages/cluster/methods/kmeans.py"], {"cluster", "assign"}),
         (["stages/evaluate/scores.py"], {"evaluate", "report"}),
