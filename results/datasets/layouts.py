@@ -74,6 +74,7 @@ def settings_of(layout: Layout, root: Path, content: Settings | None = None) -> 
         found = {section: keys for section, keys in (content or {}).items() if isinstance(keys, Mapping)}
         own_label = found.get("segments", {}).get("background") == "border"
         own_label &= not found.get("assign", {}).get("background_collision", False)
+        own_label &= found.get("cluster", {}).get("rows") != "tokens"
         cluster["k"] = len(layout.classes) - (own_label and "background" in layout.classes)
     settings = {"index": index, **{section: dict(keys) for section, keys in layout.scoring.items()}}
     return {**settings, "cluster": cluster} if cluster else settings

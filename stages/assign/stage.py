@@ -1,4 +1,4 @@
-"""Label the segments of a split."""
+"""Label the segments of a split, or its tokens."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,24 +22,44 @@ class AssignParams(Params):
     )
 
 
+def reads(sections: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the clustering is of."""
+    return ("features",) if sections["cluster"].rows == "tokens" else ("segments", "crops")
+
+
+def of_tokens(inputs: Inputs) -> bool:
+    """Whether the clustering is of tokens."""
+    return bool(inputs["cluster"].params["rows"] == "tokens")
+
+
 def sizes(params: AssignParams, inputs: Inputs) -> Mapping[str, int | npt.NDArray[np.int64]]:
-    """Tokens of each image, and segments, at least 1."""
+    """Tokens of each image; segments, at least 1; clusters. There are no segments where tokens are clustered, else no scores."""
+    tokens = of_tokens(inputs)
+    grid = inputs["features" if tokens else "segments"]["grid"][:]
     return {
-        "token": inputs["segments"]["grid"][:].prod(axis=1, dtype=np.int64),
-        "segment": np.maximum(1, inputs["crops"]["num_segments"][:].astype(np.int64)),
+        "token": grid.prod(axis=1, dtype=np.int64),
+        "segment": 0 if tokens else np.maximum(1, inputs["crops"]["num_segments"][:].astype(np.int64)),
+        "cluster": int(inputs["cluster"]["centers"].shape[0]) if tokens else 0,
         "side": 2,
     }
 
 
 def run(params: AssignParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
     """Labels of a block of images."""
+    shift = 0 if params.background_collision else 1
+    if of_tokens(inputs):
+        return token_labels(inputs, images, execution, shift=shift)
+    return segment_labels(inputs, images, shift=shift)
+
+
+def segment_labels(inputs: Inputs, images: range, *, shift: int) -> dict[str, Any]:
+    """The arrays of images by their segments; cluster c has label c + shift."""
     block = slice(images.start, images.stop)
     counts, grid = inputs["crops"]["num_segments"][block], inputs["segments"]["grid"][block]
     features = inputs["crops"]["features"][block, : max(1, counts.max())]
     segments = inputs["segments"]["segments"][block, : grid.prod(axis=1).max()].astype(np.int64)
     used = np.arange(features.shape[1]) < counts[:, None]
     clusters = np.full(used.shape, -1, np.int16)
-    shift = 0 if params.background_collision else 1
     if used.any():
         clusters[used] = inputs["cluster"].call("predict", features[used]) + shift
     # Column 0 is the background; padding (-1) reads the last column.
@@ -47,22 +67,55 @@ def run(params: AssignParams, inputs: Inputs, images: range, execution: Executio
         [np.zeros((len(images), 1), np.int16), clusters, np.full((len(images), 1), -1, np.int16)], axis=1
     )
     labels = np.take_along_axis(table, np.where(segments < 0, table.shape[1] - 1, segments), axis=1)
-    return {"labels": labels, "segment_labels": clusters, "grid": grid}
+    scores = np.zeros((*labels.shape, 0), np.float16)
+    return {"labels": labels, "scores": scores, "segment_labels": clusters, "grid": grid}
+
+
+def token_labels(inputs: Inputs, images: range, execution: Execution, *, shift: int) -> dict[str, Any]:
+    """The arrays of images token by token; cluster c has label c + shift."""
+    grid = inputs["features"]["grid"][images.start : images.stop]
+    counts, patches = grid.prod(axis=1), inputs["features"]["patches"]
+    score, clusters = inputs["cluster"].call("scorer"), int(inputs["cluster"]["centers"].shape[0])
+    labels = np.full((len(images), counts.max()), -1, np.int16)
+    scores = np.zeros((*labels.shape, clusters), np.float16)
+    for row, (image, count) in enumerate(zip(images, counts.tolist(), strict=True)):
+        found, scores[row, :count] = score(patches[image, :count].astype(np.float32))
+        labels[row, :count] = found + shift
+        execution.progress(row + 1, len(images))
+    none = np.zeros((len(images), 0), np.int16)
+    return {"labels": labels, "scores": scores, "segment_labels": none, "grid": grid}
 
 
 STAGE = Stage(
     name="assign",
-    summary="Give every segment of a split its cluster.",
+    summary="Give every segment of a split its cluster, or every token.",
     version=1,
     params=AssignParams,
-    inputs=(Input("index"), Input("segments"), Input("crops"), Input("cluster", "fit", calls=("predict",))),
+    inputs=(
+        *(
+            Input("index"),
+            Input("features", when="asked"),
+            Input("segments", when="asked"),
+            Input("crops", when="asked"),
+        ),
+        Input("cluster", "fit", calls=("predict", "scorer")),
+    ),
     arrays={
         "labels": ArraySpec(
             ("image", "token"), "int16", "label a token: 0 background, clusters from 1, -1 padding", fill=-1
         ),
-        "segment_labels": ArraySpec(("image", "segment"), "int16", "label a segment, -1 unused", fill=-1),
+        "scores": ArraySpec(
+            ("image", "token", "cluster"),
+            "float16",
+            "how well each cluster fits a token, less how well the token's own does: 0 there, 0 or less elsewhere; column c is cluster "
+            "c, not label c; padded with 0; no columns where segments are clustered",
+        ),
+        "segment_labels": ArraySpec(
+            ("image", "segment"), "int16", "label a segment, -1 unused; no columns where tokens are clustered", fill=-1
+        ),
         "grid": ArraySpec(("image", "side"), "int32", "rows and columns of tokens"),
     },
     sizes=sizes,
     run=run,
+    reads=reads,
 )

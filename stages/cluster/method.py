@@ -38,7 +38,7 @@ class Fit(Protocol):
             rows: float32 (N, C), N at least 1: features of unit length after `cluster.norm_std`, `channel_weights`, `pca` and
                 `whiten`. They are read block by block: a method must not hold all of them, there may be millions. Rows may
                 repeat, and may be zero.
-            areas_N: float64 (N,), what share of the tokens of its image each row stands for, in (0, 1].
+            areas_N: float64 (N,), the share of its image's tokens that each segment has, in (0, 1]; 1 where rows are tokens.
             k: clusters that are asked for, at least 1. There may be fewer rows, or fewer distinct ones.
             seed: for every random number of the method. Generators of others stay as they are.
             options: of the method.
@@ -58,7 +58,11 @@ class ClusterMethod(Method):
     Attributes:
         predict: (clustering, rows, options) -> the cluster of each row, int64 (N,) in [0, K). `rows` are float32 (N, C), scaled as
             those of the fit, N may be 0. The label of a row does not depend on the others.
+        scores: (clustering, rows, options) -> how well each cluster fits each row, float32 (N, K), any range. The cluster of
+            `predict` has the largest score, up to rounding. Stage refine interpolates scores between tokens: they should be
+            linear in the row, where that is possible.
     """
 
     call: Fit
     predict: Callable[[Clustering, F32, Any], I64] = field(kw_only=True)
+    scores: Callable[[Clustering, F32, Any], F32] = field(kw_only=True)

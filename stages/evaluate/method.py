@@ -47,6 +47,17 @@ class MapLabels:
         return range(first, self.clusters if self.collision else self.clusters + 1)
 
 
+def no_background(sections: Mapping[str, Any]) -> str:
+    """The param of another stage by which no pixel of the maps is background; empty where some may be.
+
+    Args:
+        sections: the params of every stage by name.
+    """
+    if sections["refine"].source == "assign" and sections["cluster"].rows == "tokens":
+        return "cluster.rows: tokens"
+    return "segments.background: none" if sections["segments"].background == "none" else ""
+
+
 def no_labels() -> I64:
     """The labels of a method without a confusion matrix."""
     return np.zeros(0, np.int64)

@@ -79,6 +79,13 @@ def warn_of_few_clusters(sections: Mapping[str, Any]) -> None:
         log.warning("params.yaml: %s", line)
 
 
+def reads(sections: Mapping[str, Any]) -> tuple[str, ...]:
+    """The segments, where labels are those of their clusters: their params say whether one of them is background."""
+    params = sections["evaluate"]
+    of_clusters = "cluster" in methods()[params.method].reads(params.options)
+    return ("segments",) if of_clusters and sections["cluster"].rows == "segments" else ()
+
+
 def map_labels(params: EvaluateParams, inputs: Inputs) -> Any:
     """What the labels of the maps stand for."""
     from usseg.stages.evaluate.method import MapLabels
@@ -88,7 +95,7 @@ def map_labels(params: EvaluateParams, inputs: Inputs) -> Any:
     return MapLabels(
         list(inputs.index_params["classes"]),
         int(inputs["cluster"]["centers"].shape[0]),
-        background=inputs["segments"].params["background"] != "none",
+        background="segments" in inputs.artifacts and inputs["segments"].params["background"] != "none",
         collision=bool(inputs["assign"].params["background_collision"]),
     )
 
@@ -162,6 +169,7 @@ STAGE = Stage(
     },
     run=run,
     methods=methods,
+    reads=reads,
     offers={"class_scores": class_scores, "of_objects": of_objects},
     moved={key: f"options.{key}" for key in ("matching", "absent", "surplus", "background", "protocol", "pick")},
 )

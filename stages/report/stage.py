@@ -43,7 +43,7 @@ def run(params: ReportParams, inputs: Inputs, images: range, execution: Executio
     html = page.get_template("template.html.j2").render(
         summary=summary_of(inputs, used),
         splits=[split_view(params, inputs, split, names, palette(len(names)), label_colors[split]) for split in splits],
-        clusters=contact_sheet(params, inputs, label_colors) if "cluster" in used else [],
+        clusters=contact_sheet(params, inputs, label_colors) if "crops" in used else [],
         params={name: dict(knobs(artifact.params)) for name, artifact in used.items()},
     )
     return {"files": {"report/index.html": html}}
@@ -55,12 +55,14 @@ def summary_of(inputs: Inputs, used: Mapping[str, Artifact]) -> str:
     parts = [
         f"{sum(a.num_images for a in inputs['index'].values())} images",
         f"{features['options'].get('name', features['backbone'])} features",
-        f"{used['segments'].params['method']} segments",
     ]
+    if "segments" in used:
+        parts.append(f"{used['segments'].params['method']} segments")
     if "cluster" in used:
         cluster = used["cluster"]
         number = int(cluster["centers"].shape[0])
-        parts.append(f"{cluster.params['method']}, {number} clusters fitted on {cluster.attrs['split']}")
+        rows = "" if cluster.params["rows"] == "segments" else f" of {cluster.params['rows']}"
+        parts.append(f"{cluster.params['method']}, {number} clusters{rows} fitted on {cluster.attrs['split']}")
     return " · ".join(parts)
 
 
@@ -110,17 +112,17 @@ def split_view(
     from usseg.stages.report.pictures import color_map, data_uri, eigenvector_picture, fit_within, nearest_within
 
     index, eigen = inputs["index"][split], inputs.artifacts.get("eigen", {}).get(split)
-    segments, refine = inputs["segments"][split], inputs["refine"][split]
-    ids, refined = index["id"], refine["maps"]
+    grids, segments = inputs["features"][split]["grid"], inputs.artifacts.get("segments", {}).get(split)
+    ids, refined = index["id"], inputs["refine"][split]["maps"]
     shown = []
     for i in spread(index.num_images, params.max_images):
-        h, w = segments["grid"][i].tolist()
-        coarse = segments["segments"][i, : h * w].reshape(h, w)
+        h, w = grids[i].tolist()
+        coarse = segments["segments"][i, : h * w].reshape(h, w) if segments else None
         maps = [
             eigenvector_picture(eigen["eigenvectors"][i, : int(eigen["num_eigenvectors"][i]), : h * w], (h, w))
             if eigen
             else None,
-            color_map(coarse, on_background(int(coarse.max(initial=0)))),
+            None if coarse is None else color_map(coarse, on_background(int(coarse.max(initial=0)))),
             color_map(nearest_within(refined[i], SIDE), label_colors),
         ]
         pictures: list[str | None] = [data_uri(fit_within(inputs.image(i, split), SIDE))]

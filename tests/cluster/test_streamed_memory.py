@@ -1,4 +1,4 @@
-"""The cluster stage holds blocks, not rows: four times the segments need little more memory."""
+"""The cluster stage holds blocks, not rows: four times the segments, or tokens, need little more memory."""
 
 import json
 import subprocess
@@ -22,6 +22,10 @@ ARRAYS = {
     "area": ArraySpec(("image", "segment"), "float32", ""),
     "num_segments": ArraySpec(("image",), "int32", ""),
 }
+TOKEN_ARRAYS = {
+    "patches": ArraySpec(("image", "token", "channel"), "float32", ""),
+    "grid": ArraySpec(("image", "side"), "int32", ""),
+}
 # The stage in a process of its own; prints the peak of its memory in MiB, files that are mapped included.
 RUN = """
 import json, resource, sys
@@ -32,41 +36,60 @@ from usseg.pipeline.inputs import Inputs
 from usseg.pipeline.project import stage_params
 from usseg.stages.cluster.stage import STAGE, run
 folder, params = Path(sys.argv[1]), stage_params(STAGE, json.loads(sys.argv[2]))
-crops = open_artifact(folder / "crops.zarr")
-found = run(params, Inputs("train", {"crops": crops}, {"classes": []}, folder), range(crops.num_images), Execution(workers=2))
-assert found["counts"].sum() == 8 * crops.num_images
+source = open_artifact(folder / f"{sys.argv[3]}.zarr")
+artifacts = {sys.argv[3]: source, "index": {"id": [str(i) for i in range(source.num_images)]}}
+found = run(params, Inputs("train", artifacts, {"classes": []}, folder), range(source.num_images), Execution(workers=2))
+assert found["counts"].sum() == int(sys.argv[4])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
 MEASURE = "import subprocess, sys; sys.exit(subprocess.run(sys.argv[1:], check=False).returncode)"
 
 
+def seal_artifact(path: Path, specs: dict[str, ArraySpec], arrays: dict[str, np.ndarray], rows: str) -> None:
+    """Write arrays; array `rows` is of random numbers, of which only the shape is given, (image, row)."""
+    shapes = {name: (*values, CHANNELS) if name == rows else values.shape for name, values in arrays.items()}
+    create_arrays(path, specs, {name: spec.dtype for name, spec in specs.items()}, shapes)
+    images, most, rng = *arrays[rows], np.random.default_rng(0)
+    step = max(1, 4096 // most)
+    for start in range(0, images, step):
+        part = slice(start, min(start + step, images))
+        write_rows(path, rows, part, rng.random((part.stop - start, most, CHANNELS), np.float32))
+    for name, values in arrays.items():
+        if name != rows:
+            write_rows(path, name, slice(None), values)
+    described = {name: {"axes": spec.axes, "dtype": spec.dtype, "doc": ""} for name, spec in specs.items()}
+    origin = {"stage": path.stem, "version": 1, "split": "train", "params": {}}
+    seal(path, {**origin, "arrays": described, "num_images": images})
+
+
 @pytest.fixture(scope="module")
 def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
-    """Number of images -> a folder with a crops artifact of so many, 63 and 252 MB."""
+    """Number of images -> a folder with a crops artifact of so many, 63 and 252 MB, and one of as many tokens as those have segments."""
     folders = {}
     for images in (FEW, MANY):
         folders[images] = tmp_path_factory.mktemp("streamed")
-        crops, rng = folders[images] / "crops.zarr", np.random.default_rng(0)
-        shapes = {"features": (images, SEGMENTS, CHANNELS), "area": (images, SEGMENTS), "num_segments": (images,)}
-        create_arrays(crops, ARRAYS, {name: spec.dtype for name, spec in ARRAYS.items()}, shapes)
-        for start in range(0, images, 512):
-            write_rows(crops, "features", slice(start, start + 512), rng.random((512, SEGMENTS, CHANNELS), np.float32))
-        write_rows(crops, "area", slice(None), rng.random((images, SEGMENTS), np.float32))
-        write_rows(crops, "num_segments", slice(None), np.full(images, SEGMENTS, np.int32))
-        arrays = {name: {"axes": spec.axes, "dtype": spec.dtype, "doc": ""} for name, spec in ARRAYS.items()}
-        origin = {"stage": "crops", "version": 1, "split": "train", "params": {}}
-        seal(crops, {**origin, "arrays": arrays, "num_images": images})
+        areas = np.random.default_rng(1).random((images, SEGMENTS), np.float32)
+        counts = np.full(images, SEGMENTS, np.int32)
+        crops = {"features": (images, SEGMENTS), "area": areas, "num_segments": counts}
+        seal_artifact(folders[images] / "crops.zarr", ARRAYS, crops, "features")
+        photos = images * SEGMENTS // 256
+        tokens = {"patches": (photos, 256), "grid": np.full((photos, 2), 16, np.int32)}
+        seal_artifact(folders[images] / "features.zarr", TOKEN_ARRAYS, tokens, "patches")
     return folders
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", METHODS)
-def test_four_times_the_segments(name: str, projects: dict[int, Path]) -> None:
-    params = json.dumps({"method": name, "k": 10, "norm_std": True, "options": OPTIONS[name]})
+@pytest.mark.parametrize(
+    ("name", "rows"), [*((name, "segments") for name in METHODS), ("kmeans", "tokens")], ids=[*METHODS, "tokens"]
+)
+def test_four_times_the_rows(name: str, rows: str, projects: dict[int, Path]) -> None:
+    params = json.dumps({"method": name, "rows": rows, "k": 10, "norm_std": True, "options": OPTIONS[name]})
+    source = {"segments": "crops", "tokens": "features"}[rows]
     peaks = {}
     for images, folder in projects.items():
         # By way of a small process, since a child's peak is at least its parent's size when it starts.
-        command = [sys.executable, "-c", MEASURE, sys.executable, "-c", RUN, str(folder), params]
+        arguments = [str(folder), params, source, str(SEGMENTS * images)]
+        command = [sys.executable, "-c", MEASURE, sys.executable, "-c", RUN, *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
         assert done.returncode == 0, done.stderr
         peaks[images] = int(done.stdout)

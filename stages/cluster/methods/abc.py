@@ -205,8 +205,8 @@ def fit(
     return Clustering(network.centers.detach().cpu().numpy().astype(np.float32), history, flat_weights(network))
 
 
-def predict(clustering: Clustering, rows_NC: F32, options: Options) -> npt.NDArray[np.int64]:
-    """The centre with the largest unclipped cosine to the network's output."""
+def scores(clustering: Clustering, rows_NC: F32, options: Options) -> F32:
+    """The cosine, not clipped, of the network's output for each row and of each centre."""
     import torch
 
     k, channels = clustering.centers.shape
@@ -214,10 +214,15 @@ def predict(clustering: Clustering, rows_NC: F32, options: Options) -> npt.NDArr
         network = build_network(channels, k, options).eval()
         load_weights(network, clustering.weights)
         parts = [
-            network(torch.tensor(rows_NC[start : start + PREDICT_CHUNK])).argmax(dim=1).numpy()
+            network(torch.tensor(rows_NC[start : start + PREDICT_CHUNK])).numpy()
             for start in range(0, len(rows_NC), PREDICT_CHUNK)
         ]
-    return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+    return np.concatenate(parts) if parts else np.zeros((0, k), np.float32)
+
+
+def predict(clustering: Clustering, rows_NC: F32, options: Options) -> npt.NDArray[np.int64]:
+    """The centre with the largest score."""
+    return scores(clustering, rows_NC, options).argmax(axis=1).astype(np.int64)
 
 
 METHOD = ClusterMethod(
@@ -226,5 +231,6 @@ METHOD = ClusterMethod(
     options=Options,
     gpu=on_device,
     predict=predict,
+    scores=scores,
     source="semester report on DSM, section 3.2 (attention-based clustering)",
 )

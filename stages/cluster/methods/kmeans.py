@@ -6,6 +6,7 @@ few centres of a clustering is faster than faiss, and from faiss on a GPU.
 
 import functools
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ from pydantic import Field
 
 from usseg.pipeline.checkpoint import NO_CHECKPOINT, Checkpoint
 from usseg.pipeline.execution import Progress, no_progress
-from usseg.pipeline.params import Params
+from usseg.pipeline.params import Params, refused
 from usseg.stages.cluster.method import ClusterMethod
 from usseg.stages.cluster.model import F32, F64, Clustering, unit_rows
 from usseg.stages.cluster.rows import Rows, first_distinct, in_blocks
@@ -215,6 +216,14 @@ def lloyd(
     return [(lengths + start.above(), Clustering(start.centers, np.array(start.history))) for start in starts]
 
 
+def check(options: Options, sections: Mapping[str, Any]) -> None:
+    """Refuse a weight by area where all rows have the same."""
+    if options.area_weight and sections["cluster"].rows == "tokens":
+        raise refused(
+            "cluster.options.area_weight", options.area_weight, "cluster.rows: tokens are all of one area; set 0.0"
+        )
+
+
 def fit(
     rows: Rows | F32,
     areas_N: F64,
@@ -258,6 +267,17 @@ def predict(clustering: Clustering, rows_NC: F32, options: Options) -> I64:
     return nearest(np.asarray(rows, np.float32), clustering.centers)[0]
 
 
+def scores(clustering: Clustering, rows_NC: F32, options: Options) -> F32:
+    """x c - |c|^2 / 2 of each row x and centre c: half the squared distance, negative, plus what is alike for all centres.
+
+    It is linear in the row. By cosine it is the cosine less a half.
+    """
+    rows = unit_rows(rows_NC) if options.metric == "cosine" else rows_NC
+    centers = clustering.centers
+    values: F32 = rows @ centers.T - np.float32(0.5) * (centers**2).sum(axis=1)
+    return values
+
+
 def on_gpu(options: Options) -> bool:
     """Where faiss knows GPUs."""
     return gpu_of("cuda:0") is not None
@@ -268,6 +288,8 @@ METHOD = ClusterMethod(
     call=fit,
     options=Options,
     gpu=on_gpu,
+    check=check,
     predict=predict,
+    scores=scores,
     source="Arthur and Vassilvitskii, k-means++ (2007); semester report on DSM, section 3.2",
 )

@@ -136,9 +136,15 @@ def fit(
     return Clustering(centers, np.array(history))
 
 
+def scores(clustering: Clustering, rows_NC: F32, options: Options) -> F32:
+    """The cosine of each row and centre."""
+    cosines: F32 = unit_rows(rows_NC) @ unit_rows(clustering.centers).T
+    return cosines
+
+
 def predict(clustering: Clustering, rows_NC: F32, options: Options) -> npt.NDArray[np.int64]:
     """The centre with the largest cosine (not the plan), so sizes need not be balanced."""
-    return (unit_rows(rows_NC) @ unit_rows(clustering.centers).T).argmax(axis=1).astype(np.int64)
+    return scores(clustering, rows_NC, options).argmax(axis=1).astype(np.int64)
 
 
 METHOD = ClusterMethod(
@@ -146,5 +152,6 @@ METHOD = ClusterMethod(
     call=fit,
     options=Options,
     predict=predict,
+    scores=scores,
     source="semester report on DSM, section 3.2 (OTC); Cuturi, Sinkhorn Distances (2013)",
 )

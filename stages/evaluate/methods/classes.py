@@ -10,7 +10,7 @@ from pydantic import Field
 
 from usseg.pipeline.params import Params, refused
 from usseg.stages.evaluate.matching import confusion_matrix, drop_surplus, match
-from usseg.stages.evaluate.method import EvaluateMethod, MapLabels, ScoredImage, SplitScores
+from usseg.stages.evaluate.method import EvaluateMethod, MapLabels, ScoredImage, SplitScores, no_background
 from usseg.stages.evaluate.plots import confusion_png
 from usseg.stages.evaluate.scores import Scores, scores
 
@@ -46,7 +46,7 @@ class Options(Params):
 
 def reads_clusters(options: Options) -> tuple[str, ...]:
     """The labels of the maps are clusters."""
-    return ("segments", "cluster", "assign")
+    return ("cluster", "assign")
 
 
 def check(options: Options, sections: Mapping[str, Any]) -> None:
@@ -65,9 +65,9 @@ def check(options: Options, sections: Mapping[str, Any]) -> None:
             "classes",
             "refine.source: segments gives maps without clusters; objects or partitions is allowed, or refine.source: assign",
         )
-    none = sections["segments"].background == "none"
+    none = no_background(sections)
     if options.background == "ignored" and (none or sections["assign"].background_collision):
-        other = "segments.background: none" if none else "assign.background_collision: true"
+        other = none or "assign.background_collision: true"
         raise refused(
             "evaluate.options.background", "ignored", f"{other} leaves no label of its own for it; set cluster"
         )
@@ -78,7 +78,7 @@ def doubts(options: Options, sections: Mapping[str, Any]) -> list[str]:
     labels = MapLabels(
         sections["index"].classes,
         sections["cluster"].k,
-        background=sections["segments"].background != "none",
+        background=not no_background(sections),
         collision=sections["assign"].background_collision,
     )
     line = few_clusters(labels.scored(background=options.background != "ignored"), labels.classes)

@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from usseg.pipeline.params import Params, refused
-from usseg.stages.evaluate.method import EvaluateMethod, MapLabels, ScoredImage, SplitScores
+from usseg.stages.evaluate.method import EvaluateMethod, MapLabels, ScoredImage, SplitScores, no_background
 from usseg.stages.evaluate.objects import (
     Box,
     MaskCounts,
@@ -38,8 +38,9 @@ class Options(Params):
 
 def check(options: Options, sections: Mapping[str, Any]) -> None:
     """Refuse maps without a background."""
-    if sections["segments"].background == "none":
-        raise refused("evaluate.method", "objects", "segments.background: none leaves no background; set it to border")
+    if none := no_background(sections):
+        cure = "set it to border" if none.startswith("segments") else "set segments, or refine.source: segments"
+        raise refused("evaluate.method", "objects", f"{none} leaves no background; {cure}")
 
 
 def score(images: Iterable[ScoredImage], options: Options, labels: MapLabels) -> SplitScores:

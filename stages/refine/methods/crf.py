@@ -148,11 +148,13 @@ def softmax(scores_PL: F32) -> F32:
 
 def check(options: Options, sections: Mapping[str, Any]) -> None:
     """Refuse masks against all else where there is no background."""
-    if options.labels == "each" and sections["segments"].background == "none":
+    tokens = sections["refine"].source == "assign" and sections["cluster"].rows == "tokens"
+    if options.labels == "each" and (tokens or sections["segments"].background == "none"):
+        other, cure = ("cluster.rows: tokens", "segments") if tokens else ("segments.background: none", "border")
         raise refused(
             f"{sections['refine'].place_of('crf')}.labels",
             "each",
-            "segments.background: none leaves no background; set it to border, or together here",
+            f"{other} leaves no background; set it to {cure}, or together here",
         )
 
 
