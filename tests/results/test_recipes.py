@@ -243,6 +243,7 @@ SOURCES: dict[str, dict[str, Any]] = {
         **{"refine.method": "crf", "refine.options": DSM_CRF},
     },
     # This project.
+    "kmeans-tokens": {"cluster.rows": "tokens", "cluster.k": 21, "cluster.norm_std": False, "refine.method": "none"},
     "camvid": {"cluster.k": 11, "segments.options.num_segments": 60, "features.options.stride": 8},
 }
 
