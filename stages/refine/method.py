@@ -41,6 +41,8 @@ class LabelMap:
     @cached_property
     def upsampled(self) -> npt.NDArray[np.int16]:
         """The label of every pixel, int16 (H, W): that of its token."""
+        if self.labels.shape == self.size and self.extent is None:
+            return self.labels
         return upsample_labels(self.labels, self.size, extent=self.extent, offset=self.offset)
 
     @cached_property

@@ -129,7 +129,8 @@ def refine(given: LabelMap, options: Options) -> Refined:
     """
     margin = 2 * options.radius
     labels, foreground = np.empty(given.size, np.int16), np.empty(given.size, np.uint8)
-    masks = {label: np.zeros(given.size, np.float32) for label in given.present if given.masks_wanted}
+    wanted_labels = given.present if given.masks_wanted else []
+    masks = {label: np.zeros(given.size, np.float32) for label in wanted_labels}
     for wanted, seen, inner in tiles(given.size, side=max(TILE, 4 * margin), margin=margin):
         part = given.window(seen)
         guide = gray_guide(part.pixels) if options.guide == "gray" else part.pixels / 255.0
