@@ -173,7 +173,7 @@ def stage_params(stage: Stage, values: Any) -> Params:
                 raise refused(
                     f"{stage.name}.options.{key}",
                     given[key],
-                    f"{stage.choice}: {name} does not read it, {', '.join(readers)} do; remove it",
+                    f"{stage.choice}: {name} does not read it (read by: {', '.join(readers)}); remove it",
                 )
     where = f"{PARAMS_FILE}: {stage.name}.options ({name})"
     return params.model_copy(update={"options": validate(given, method.options, where=where)})
