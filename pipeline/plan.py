@@ -8,7 +8,9 @@ import functools
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from usseg.pipeline.artifact import write_file
 from usseg.pipeline.format import FORMAT
 from usseg.pipeline.images import file_checksum
 from usseg.pipeline.methods import file_of, names_of
-from usseg.pipeline.project import Project
+from usseg.pipeline.project import INDEX, Project
 from usseg.pipeline.stage import Stage
 
 SOURCES = (".py", ".j2")  # suffixes of what a stage's folder may hold
@@ -66,19 +68,21 @@ def code_of_installed_methods(project: Project, stage: Stage) -> dict[str, str]:
 def plan_of(project: Project, name: str, split: str) -> dict[str, Any]:
     """What decides the result of a stage for a split besides its inputs; JSON values.
 
-    That is: the params, the content of the files that they name, the schema and code of the stage, the code of the offers that it
-    may call, what labels mean where it reads labels, and `FORMAT` for the plumbing.
+    That is: the params, the content of the files that they name, the names of the splits where it reads all of them, the schema and
+    code of the stage, the code of the offers that it may call, what labels mean where it reads or checks labels, and `FORMAT` for
+    the plumbing.
     """
     stage = project.stages[name]
     read = project.reads(name)
     asked = [stage, *(project.stages[item.stage] for item in read if item.calls)]
     named = [path for one in asked for path in one.files(project.params[one.name])]
-    labels = project.index_params if any(item.labels for item in read) else {}
+    labels = project.index_params if name == INDEX or any(item.labels for item in read) else {}
     plan = {
         "format": FORMAT,
         "stage": name,
         "version": stage.version,
         "split": split,
+        "splits": project.splits if any(item.split == "all" for item in read) else [],
         "params": stage.record(project.params[name], split),
         "labels": {key: labels.get(key) for key in ("classes", "label_values", "ignore")} if labels else {},
         "files": [file_checksum(path) for file in named if (path := project.root / file).is_file()],
@@ -111,9 +115,14 @@ def link_code(root: Path) -> None:
     """Link the code that decides results into `.usseg` of a project, where dvc.yaml watches it. Right links stay as they are."""
     folder = root / ".usseg"
     for name, path in LINKS.items():
-        link, target = folder / name, Path(str(usseg.__file__)).parent / path
-        if link.exists() and link.resolve() == target.resolve():
+        link, target = folder / name, (Path(str(usseg.__file__)).parent / path).resolve()
+        if link.exists() and link.resolve() == target:
             continue
-        folder.mkdir(exist_ok=True)
-        link.unlink(missing_ok=True)
-        os.symlink(target.resolve(), link)
+        with suppress(FileExistsError):
+            folder.mkdir()
+            (folder / ".gitignore").write_text("*\n")  # the links lead out of the project
+        if link.is_dir() and not link.is_symlink():
+            shutil.rmtree(link)  # a copy of the project has a copy of the code, where links were followed
+        temporary = folder / f".{name}.{os.getpid()}"  # two commands may start at once
+        os.symlink(target, temporary)
+        os.replace(temporary, link)

@@ -154,6 +154,12 @@ def one_thread() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def edit() -> Callable[[Path, dict[str, Any]], None]:
+    """Edit params.yaml: edit(project, {"eigen.k": 4})."""
+    return write_params
+
+
 @pytest.fixture
 def tiny_project(tmp_path: Path) -> Project:
     """Six images of 48 x 64 in two splits with labels; nothing has been run."""

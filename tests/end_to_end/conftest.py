@@ -1,5 +1,6 @@
 """Projects that are run by the real commands, `usseg` and `dvc`, in processes of their own."""
 
+import json
 import os
 import re
 import shutil
@@ -15,6 +16,10 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
+from usseg.pipeline.chain import run_chain
+from usseg.pipeline.execution import Execution
+from usseg.pipeline.plan import write_plans
+from usseg.pipeline.project import Project
 from usseg.stages import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,46 +29,32 @@ SMALL = {
     "index.classes": ["left", "right"],
     "features.backbone": "lowlevel",
     "eigen.k": 5,
-    "model.options": {"epochs": 6, "prototypes": 3, "updates": 1},
+    "segmenter.options": {"epochs": 6, "prototypes": 3, "updates": 1},
     "segments.method": "spectral",
-    "segments.num_segments": 4,
+    "segments.options.num_segments": 4,
     "segments.background": "none",
     "crops.method": "mean",
     "cluster.method": "kmeans",
     "cluster.k": 3,
-    "cluster.options": {},
-    "cluster.channel_weights": [],
     "report.max_images": 3,
     "report.max_segments": 3,
 }
 DVC_STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
-# What the tests of `dvc repro` count on; the defaults may change.
+# What the tests of DVC count on; the defaults may change.
 PINNED = {
     "features.backbone": "lowlevel",
-    "model.options": {"epochs": 2, "updates": 1},
+    "features.resize": 160,
+    "segmenter.options": {"epochs": 2, "updates": 1},
     "segments.min_tokens": 0,
+    "segments.options": {"num_segments": 6},
     "segments.background": "none",
     "crops.method": "mean",
-    "crops.options.erode": 0,
-    "crops.options.dilate": 0,
+    "crops.options": {"erode": 0, "dilate": 0},
     "refine.method": "none",
-    "evaluate.matching": "count",
+    "evaluate.options": {"matching": "count"},
 }
-
-
-def edit_params(project: Path, edits: dict[str, Any]) -> None:
-    """Edit params.yaml in place (keys like `eigen.k`); a project without one gets the repository's."""
-    yaml = YAML()
-    path = project / "params.yaml"
-    content = yaml.load((path if path.exists() else ROOT / "params.yaml").read_text())
-    for dotted, value in edits.items():
-        *sections, key = dotted.split(".")
-        place = content
-        for section in sections:
-            place = place[section]
-        place[key] = value
-    with path.open("w") as stream:
-        yaml.dump(content, stream)
+Command = Callable[..., subprocess.CompletedProcess[str]]
+Edit = Callable[[Path, dict[str, Any]], None]
 
 
 def command_environment(home: Path) -> dict[str, str]:
@@ -95,18 +86,18 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def edit() -> Callable[[Path, dict[str, Any]], None]:
-    """Edit params.yaml: edit(project, {"eigen.k": 4})."""
-    return edit_params
+def command(environment: dict[str, str]) -> Command:
+    """Run a command in a project: command(project, "usseg", "stage", "index", ..., VARIABLE="..."). It must succeed."""
 
-
-@pytest.fixture(scope="session")
-def command(environment: dict[str, str]) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run a command in a project: command(project, "usseg", "stage", "index", ...). It must succeed."""
-
-    def run(project: Path, *args: str, timeout: int = 300) -> subprocess.CompletedProcess[str]:
+    def run(project: Path, *args: str, timeout: int = 300, **variables: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            args, cwd=project, env=environment, capture_output=True, text=True, timeout=timeout, check=False
+            args,
+            cwd=project,
+            env={**environment, **variables},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
         )
         assert done.returncode == 0, f"{' '.join(args)}\n{done.stdout}\n{done.stderr}"
         return done
@@ -115,7 +106,7 @@ def command(environment: dict[str, str]) -> Callable[..., subprocess.CompletedPr
 
 
 @pytest.fixture(scope="session")
-def draw_project() -> Callable[..., Path]:
+def draw_project(edit: Edit) -> Callable[..., Path]:
     """Write a project with one split, train: draw_project(folder, number of images, [(height, width), ...])."""
 
     def write(folder: Path, count: int, sizes: list[tuple[int, int]], edits: dict[str, Any] | None = None) -> Path:
@@ -126,31 +117,27 @@ def draw_project() -> Callable[..., Path]:
             truth = np.tile((np.arange(width) >= width // 2).astype(np.uint8), (height, 1))
             Image.fromarray(draw(i, height, width)).save(folder / f"data/images/photo{i:04d}.png")
             Image.fromarray(truth).save(folder / f"data/labels/photo{i:04d}.png")
-        edit_params(folder, {**SMALL, **(edits or {})})
+        edit(folder, {**SMALL, **(edits or {})})
         return folder
 
     return write
 
 
 @pytest.fixture(scope="session")
-def chain(command: Callable[..., subprocess.CompletedProcess[str]]) -> Callable[..., None]:
-    """Run every stage by the command: chain(project, "--workers", "2")."""
-
-    def run(project: Path, *options: str) -> None:
-        for stage in STAGES.values():
-            split = [] if stage.scope == "all" else ["--split", "train"]
-            command(project, "usseg", "stage", stage.name, *split, *options)
-
-    return run
+def reference(tmp_path_factory: pytest.TempPathFactory, draw_project: Callable[..., Path], command: Command) -> Path:
+    """100 images of three sizes, four blocks, after an uninterrupted run by one process; copy it, never write to it."""
+    project = draw_project(tmp_path_factory.mktemp("reference") / "p", 100, [(40, 48), (48, 40), (32, 64)])
+    command(project, "usseg", "run", "--workers", "1")
+    return project
 
 
 @pytest.fixture(scope="session")
-def reference(
-    tmp_path_factory: pytest.TempPathFactory, draw_project: Callable[..., Path], chain: Callable[..., None]
-) -> Path:
-    """100 images of three sizes, four blocks, after an uninterrupted run by one process; copy it, never write to it."""
-    project = draw_project(tmp_path_factory.mktemp("reference") / "p", 100, [(40, 48), (48, 40), (32, 64)])
-    chain(project, "--workers", "1")
+def trained(reference: Path, tmp_path_factory: pytest.TempPathFactory, command: Command, edit: Edit) -> Path:
+    """The reference with a trained segmenter, which `segments.method: acg` asks for; copy it, never write to it."""
+    project = tmp_path_factory.mktemp("trained") / "p"
+    shutil.copytree(reference, project)
+    edit(project, {"segments.method": "acg"})
+    command(project, "usseg", "stage", "segmenter")
     return project
 
 
@@ -161,7 +148,7 @@ def artifact_files() -> Callable[[Path], dict[str, bytes]]:
     def read(project: Path) -> dict[str, bytes]:
         found = [p for p in (project / "artifacts").rglob("*") if p.is_file()]
         found += [project / "report/index.html", *(project / "metrics").glob("*"), *(project / "plots").rglob("*.*")]
-        named = {p.relative_to(project).as_posix(): p for p in found if p.is_file()}
+        named = {path.relative_to(project).as_posix(): path for path in found if path.is_file()}
         return {name: path.read_bytes() for name, path in named.items() if not name.endswith((".lock", ".run.json"))}
 
     return read
@@ -179,11 +166,11 @@ def entries() -> Callable[..., set[str]]:
 
 
 @pytest.fixture(scope="session")
-def repro(command: Callable[..., subprocess.CompletedProcess[str]]) -> Callable[[Path], set[str]]:
+def repro(command: Command) -> Callable[..., set[str]]:
     """Run `dvc repro` and return the stages that it ran."""
 
-    def run(project: Path) -> set[str]:
-        text = command(project, "dvc", "repro").stdout
+    def run(project: Path, **variables: str) -> set[str]:
+        text = command(project, "dvc", "repro", **variables).stdout
         settled = re.findall(r"^Stage '(.+?)' (?:didn't change|is cached)", text, re.MULTILINE)
         ran = re.findall(r"^Running stage '(.+?)':", text, re.MULTILINE)
         assert not set(ran) & set(settled)
@@ -194,31 +181,46 @@ def repro(command: Callable[..., subprocess.CompletedProcess[str]]) -> Callable[
 
 
 @pytest.fixture(scope="session")
-def demo(
-    tmp_path_factory: pytest.TempPathFactory,
-    command: Callable[..., subprocess.CompletedProcess[str]],
-    repro: Callable[[Path], set[str]],
-    edit: Callable[[Path, dict[str, Any]], None],
-    entries: Callable[..., set[str]],
-) -> Path:
-    """The demo of the repository with three images a split, after its first `dvc repro`; copy it, never write to it."""
-    project = tmp_path_factory.mktemp("demo") / "usseg"
-    ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
-    for folder in ("pipeline", "stages", "results"):
-        shutil.copytree(ROOT / folder, project / folder, ignore=ignored)
-    for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
-        shutil.copy(ROOT / name, project / name)
+def reruns(command: Command) -> Callable[[Path], set[str]]:
+    """What `dvc repro` would run after an edit.
+
+    The stages are brought up to date in this process, and dvc.lock stays as it was. DVC then names those of which a dependency or
+    the command is not what dvc.lock says, and they are what it would have run.
+    """
+
+    def run(project: Path) -> set[str]:
+        opened = Project.open(STAGES, project)
+        write_plans(opened)
+        run_chain(opened, Execution(), STAGES)
+        status = json.loads(command(project, "dvc", "status", "--json").stdout)
+        return {stage for stage, found in status.items() if any("changed outs" not in one for one in found)}
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory, command: Command, edit: Edit) -> Path:
+    """The demo with three images a split after `usseg run`, in a folder without the sources; copy it, never write to it."""
+    project = tmp_path_factory.mktemp("demo") / "p"
     for kind, split in product(("images", "labels"), ("train", "val")):
         folder = Path("data/demo") / kind / split
         (project / folder).mkdir(parents=True)
         for path in sorted((ROOT / folder).iterdir())[1:4]:
             shutil.copy(path, project / folder)
+    for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
+        shutil.copy(ROOT / name, project / name)
     edit(project, PINNED)
     command(project, "git", "init", "-q")
     command(project, "dvc", "init", "-q")
     command(project, "dvc", "config", "core.analytics", "false")
-    assert repro(project) == entries()
+    command(project, "usseg", "run", "--workers", "1")
     return project
+
+
+@pytest.fixture
+def demo_copy(demo: Path, tmp_path: Path) -> Path:
+    """A copy of the demo."""
+    return Path(shutil.copytree(demo, tmp_path / "copy", symlinks=True))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -56,7 +56,7 @@ class Cluster:
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory, draw_project, command) -> Path:
     """Six blocks of images after a run by one process."""
-    edits = {"features.options.stride": 8, "segments.num_segments": 8, "crops.method": "masked_attention"}
+    edits = {"features.options.stride": 8, "segments.options.num_segments": 8, "crops.method": "masked_attention"}
     project = draw_project(tmp_path_factory.mktemp("alone") / "p", 180, [(120, 160), (160, 120)], edits)
     for stage in ("index", *PER_IMAGE):
         command(project, "usseg", "stage", stage, "--split", "train", "--workers", "1")

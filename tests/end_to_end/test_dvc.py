@@ -1,4 +1,4 @@
-"""`dvc repro` on the demo: everything is made once, compared with a commit, and made anew with other methods."""
+"""A project of a user, with `usseg run` and `dvc repro`: both make the same, and made anew with other methods."""
 
 import json
 import shutil
@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
+Edit = Callable[[Path, dict[str, Any]], None]
+Entries = Callable[..., set[str]]
+Repro = Callable[..., set[str]]
+CLEAN = "Data and pipelines are up to date.\n"
 
 
-def test_everything_is_made(demo: Path, command: Command, entries: Callable[..., set[str]]) -> None:
-    for stage in entries() - {"cluster", "report", "needed", "model"}:
+def test_everything_is_made(demo: Path, command: Command, entries: Entries) -> None:
+    for stage in entries() - {"plan", "cluster", "report", "segmenter"}:
         name, split = stage.split("@")
         assert (demo / f"artifacts/{name}/{split}.zarr/zarr.json").exists()
     assert (demo / "artifacts/cluster/train.zarr/zarr.json").exists()
@@ -31,57 +35,56 @@ def test_everything_is_made(demo: Path, command: Command, entries: Callable[...,
     assert scores == json.loads((demo / "metrics/val.json").read_text())
 
 
-def test_a_second_repro_and_one_after_a_comment_run_nothing(
-    demo: Path, tmp_path: Path, repro: Callable[[Path], set[str]]
+def test_repro_makes_what_run_makes(
+    demo: Path, demo_copy: Path, command: Command, repro: Repro, entries: Entries, artifact_files
 ) -> None:
-    project = tmp_path / "usseg"
-    shutil.copytree(demo, project, symlinks=True)
-    lock = (project / "dvc.lock").read_bytes()
-    assert repro(project) == set()
-    text = (project / "params.yaml").read_text()
-    (project / "params.yaml").write_text(f"# a comment\n{text.replace('eigen:', 'eigen:  # another', 1)}\n")
-    assert (project / "params.yaml").read_text() != text
-    assert repro(project) == set()
-    assert (project / "dvc.lock").read_bytes() == lock
+    assert command(demo_copy, "dvc", "status").stdout == CLEAN
+    for name in ("artifacts", "metrics", "plots", "report", ".dvc/cache", ".dvc/tmp"):
+        shutil.rmtree(demo_copy / name)
+    (demo_copy / "dvc.lock").unlink()
+    assert repro(demo_copy) == entries()
+    assert artifact_files(demo_copy) == artifact_files(demo)
+    assert (demo_copy / "dvc.lock").read_bytes() == (demo / "dvc.lock").read_bytes()
+    assert command(demo_copy, "dvc", "status").stdout == CLEAN
+
+
+def test_nothing_runs_again_after_run_nor_after_a_comment(demo: Path, demo_copy: Path, repro: Repro) -> None:
+    assert repro(demo_copy) == set()
+    assert (demo_copy / "dvc.lock").read_bytes() == (demo / "dvc.lock").read_bytes()
+    text = (demo_copy / "params.yaml").read_text()
+    changed = f"# a comment\n{text.replace('eigen:', 'eigen:  # another', 1)}\n"
+    assert changed.count("#") == text.count("#") + 2
+    (demo_copy / "params.yaml").write_text(changed)
+    assert repro(demo_copy) == {"plan"}
+    assert repro(demo_copy) == set()
 
 
 def test_metrics_and_params_are_compared_with_a_commit(
-    demo: Path,
-    tmp_path: Path,
-    command: Command,
-    repro: Callable[[Path], set[str]],
-    edit: Callable[[Path, dict[str, Any]], None],
+    demo: Path, demo_copy: Path, command: Command, edit: Edit
 ) -> None:
-    project = tmp_path / "usseg"
-    shutil.copytree(demo, project, symlinks=True)
-    command(project, "git", "add", "--all")
-    command(project, "git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "first")
-    edit(project, {"evaluate.matching": "iou"})
-    repro(project)
-    params = json.loads(command(project, "dvc", "params", "diff", "--json").stdout)
-    assert params == {"params.yaml": {"evaluate.matching": {"old": "count", "new": "iou"}}}
-    metrics = json.loads(command(project, "dvc", "metrics", "diff", "--all", "--json").stdout)
+    command(demo_copy, "git", "add", "--all")
+    command(demo_copy, "git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "first")
+    edit(demo_copy, {"evaluate.options.matching": "iou"})
+    command(demo_copy, "usseg", "run", "--workers", "1")
+    params = json.loads(command(demo_copy, "dvc", "params", "diff", "--json").stdout)
+    assert params == {"params.yaml": {"evaluate.options.matching": {"old": "count", "new": "iou"}}}
+    metrics = json.loads(command(demo_copy, "dvc", "metrics", "diff", "--all", "--json").stdout)
     for split in ("train", "val"):
         found = metrics[f"metrics/{split}.json"]
         assert (found["convention.matching"]["old"], found["convention.matching"]["new"]) == ("count", "iou")
         assert found["miou"]["old"] == json.loads((demo / f"metrics/{split}.json").read_text())["miou"]
-    plots = command(project, "dvc", "plots", "diff", "--show-vega", "--targets", "plots/val/scores.csv").stdout
+    plots = command(demo_copy, "dvc", "plots", "diff", "--show-vega", "--targets", "plots/val/scores.csv").stdout
     assert {row["rev"] for row in json.loads(plots)["data"]["values"]} == {"HEAD", "workspace"}
 
 
-def test_between_methods_that_read_eigenvectors_they_stay(
-    demo: Path, tmp_path: Path, edit: Callable[[Path, dict[str, Any]], None], command: Command
-) -> None:
-    project = tmp_path / "usseg"
-    shutil.copytree(demo, project, symlinks=True)
-
+def test_between_methods_that_read_eigenvectors_they_stay(demo_copy: Path, edit: Edit, command: Command) -> None:
     def eigen_after(method: str) -> tuple[str, set[str]]:
-        edit(project, {"segments.method": method})
-        done = command(project, "dvc", "repro", "segments@val")
-        arrays = {path.name for path in (project / "artifacts/eigen/val.zarr").iterdir()}
+        edit(demo_copy, {"segments.method": method})
+        done = command(demo_copy, "dvc", "repro", "eigen@val")
+        arrays = {path.name for path in (demo_copy / "artifacts/eigen/val.zarr").iterdir()}
         return done.stdout + done.stderr, arrays
 
-    before = {path.name for path in (project / "artifacts/eigen/val.zarr").iterdir()}
+    before = {path.name for path in (demo_copy / "artifacts/eigen/val.zarr").iterdir()}
     text, arrays = eigen_after("fiedler")
     assert "Stage 'eigen@val' didn't change" in text
     assert arrays == before
@@ -94,58 +97,47 @@ def test_between_methods_that_read_eigenvectors_they_stay(
 
 
 def test_objects_need_neither_eigenvectors_nor_clusters(
-    demo: Path,
-    tmp_path: Path,
-    edit: Callable[[Path, dict[str, Any]], None],
-    repro: Callable[[Path], set[str]],
-    entries: Callable[..., set[str]],
-    command: Command,
+    demo: Path, demo_copy: Path, edit: Edit, repro: Repro, reruns: Repro, entries: Entries, command: Command
 ) -> None:
-    project = tmp_path / "usseg"
-    shutil.copytree(demo, project, symlinks=True)
     objects = {
         **{"segments.method": "tokencut", "segments.background": "border", "evaluate.method": "objects"},
         **{"refine.source": "segments", "refine.method": "guided_filter", "refine.foreground": True},
     }
-    edit(project, objects)
-    assert repro(project) == entries() - entries("index", "features", "model")
-    arrays = {path: {item.name for item in path.iterdir()} for path in project.glob("artifacts/*/*.zarr")}
+    edit(demo_copy, objects)
+    assert reruns(demo_copy) == entries() - entries("index", "features", "segmenter")
+    command(demo_copy, "usseg", "run", "--workers", "1")
+    arrays = {path: {item.name for item in path.iterdir()} for path in demo_copy.glob("artifacts/*/*.zarr")}
     empty = {path.parent.name for path, names in arrays.items() if names == {"zarr.json"}}
-    assert empty == {"eigen", "model", "crops", "cluster", "assign", "report"}
+    assert empty == {"eigen", "segmenter", "crops", "cluster", "assign", "report"}
     for split in ("train", "val"):
-        metrics = json.loads((project / f"metrics/{split}.json").read_text())
+        metrics = json.loads((demo_copy / f"metrics/{split}.json").read_text())
         assert metrics["convention"] == {"method": "objects", "protocol": "native", "soft": True}
         assert 0 <= metrics["iou"] <= metrics["accuracy"] <= 1
-        assert (project / f"plots/{split}/details.png").read_bytes().startswith(b"\x89PNG")
-    page = (project / "report/index.html").read_text()
+        assert (demo_copy / f"plots/{split}/details.png").read_bytes().startswith(b"\x89PNG")
+    page = (demo_copy / "report/index.html").read_text()
     assert "maxF" in page
     assert "Clusters" not in page
-    shown = command(project, "usseg", "scores").stdout
+    shown = command(demo_copy, "usseg", "scores").stdout
     assert all(name in shown for name in ("iou", "max_f", "accuracy"))
-    edit(project, {"refine.method": "none"})
-    assert repro(project) == entries("refine", "evaluate", "report")
-    shutil.copy(demo / "params.yaml", project)
-    assert repro(project) == set()
-    assert (project / "dvc.lock").read_bytes() == (demo / "dvc.lock").read_bytes()
+    edit(demo_copy, {"refine.method": "none"})
+    assert repro(demo_copy) == {"plan", *entries("refine", "evaluate", "report")}
+    shutil.copy(demo / "params.yaml", demo_copy)
+    assert repro(demo_copy) == set()  # all of it comes from the cache of DVC
+    assert (demo_copy / "dvc.lock").read_bytes() == (demo / "dvc.lock").read_bytes()
 
 
-def test_a_model_is_trained_where_a_method_asks_for_it(
-    demo: Path, tmp_path: Path, edit: Callable[[Path, dict[str, Any]], None], command: Command
-) -> None:
-    project = tmp_path / "usseg"
-    shutil.copytree(demo, project, symlinks=True)
-    curve = project / "plots/model/loss.csv"
-    assert curve.read_text() == "epoch,loss,concepts\n"
-    edit(project, {"segments.method": "acg"})
-    done = command(project, "dvc", "repro", "segments@val")
-    assert "eigen@val: no chosen method reads it, left empty" in done.stdout + done.stderr
+def test_a_segmenter_is_trained_where_a_method_asks_for_it(demo_copy: Path, edit: Edit, command: Command) -> None:
+    curve = demo_copy / "plots/segmenter/loss.csv"
+    edit(demo_copy, {"segments.method": "acg"})
+    command(demo_copy, "dvc", "repro", "segmenter")
     trained = curve.read_text()
+    assert trained.startswith("epoch,loss,concepts\n")
     assert len(trained.splitlines()) == 1 + 2
-    shown = command(project, "dvc", "plots", "show", "--show-vega", "plots/model/loss.csv").stdout
+    shown = command(demo_copy, "dvc", "plots", "show", "--show-vega", "plots/segmenter/loss.csv").stdout
     assert [row["epoch"] for row in json.loads(shown)["data"]["values"]] == ["1", "2"]
-    edit(project, {"segments.method": "spectral"})
-    command(project, "dvc", "repro", "segments@val")
-    assert curve.read_text() == "epoch,loss,concepts\n"
-    edit(project, {"segments.method": "acg"})
-    assert "Stage 'model' is cached" in command(project, "dvc", "repro", "segments@val").stdout
+    edit(demo_copy, {"segments.method": "spectral"})
+    text = command(demo_copy, "dvc", "repro", "segmenter").stderr
+    assert "segmenter@train: no chosen method reads it, left empty" in text
+    edit(demo_copy, {"segments.method": "acg"})
+    assert "Stage 'segmenter' is cached" in command(demo_copy, "dvc", "repro", "segmenter").stdout
     assert curve.read_text() == trained

@@ -92,7 +92,7 @@ def described(artifact: Artifact) -> str:
         name: value for name, value in artifact.attrs.items() if name in ("stage", "split", "num_images", "arrays")
     }
     digest = hashlib.sha256(json.dumps(attrs, sort_keys=True).encode())
-    for name in sorted(artifact.names):
+    for name in sorted(artifact.attrs["arrays"]):
         meta = json.loads((artifact.path / name / "zarr.json").read_text())
         layout = {key: meta[key] for key in ("shape", "data_type", "chunk_grid", "fill_value", "dimension_names")}
         files = sorted(

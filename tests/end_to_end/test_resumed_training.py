@@ -13,7 +13,7 @@ import pytest
 
 # Long enough to be killed several times before the end.
 TRAININGS = {
-    "model": {"model.options": {"epochs": 60, "updates": 2, "batch": 40}},
+    "segmenter": {"segmenter.options": {"epochs": 60, "updates": 2, "batch": 40}},
     "cluster": {"cluster.method": "abc", "cluster.options": {"epochs": 150, "hidden": 32, "batch": 100}},
 }
 KILLS = 3
@@ -27,7 +27,7 @@ def has_saved(folder: Path, since: float) -> bool:
 @pytest.mark.parametrize("stage", TRAININGS)
 def test_a_killed_training_goes_on(
     stage: str,
-    reference: Path,
+    trained: Path,
     tmp_path: Path,
     environment: dict[str, str],
     edit: Callable[[Path, dict[str, Any]], None],
@@ -36,7 +36,7 @@ def test_a_killed_training_goes_on(
 ) -> None:
     projects = [tmp_path / "whole", tmp_path / "killed"]
     for project in projects:
-        shutil.copytree(reference, project)
+        shutil.copytree(trained, project)
         shutil.rmtree(project / "artifacts" / stage)
         edit(project, TRAININGS[stage])
     whole, killed = projects
@@ -60,18 +60,17 @@ def test_a_killed_training_goes_on(
 
 
 def test_a_checkpoint_of_other_params_is_not_used(
-    reference: Path,
+    trained: Path,
     tmp_path: Path,
-    edit: Callable[[Path, dict[str, Any]], None],
     command: Callable[..., subprocess.CompletedProcess[str]],
     artifact_files: Callable[[Path], dict[str, bytes]],
 ) -> None:
-    shutil.copytree(reference, tmp_path / "p")
-    folder = tmp_path / "p/artifacts/model"
+    shutil.copytree(trained, tmp_path / "p")
+    folder = tmp_path / "p/artifacts/segmenter"
     shutil.rmtree(folder)
     stale = folder / ".train.0123456789abcdef.partial/checkpoint"
     stale.parent.mkdir(parents=True)
     stale.write_bytes(b"of another run")
-    command(tmp_path / "p", "usseg", "stage", "model")
+    command(tmp_path / "p", "usseg", "stage", "segmenter")
     assert not stale.exists()
-    assert artifact_files(tmp_path / "p") == artifact_files(reference)
+    assert artifact_files(tmp_path / "p") == artifact_files(trained)

@@ -1,6 +1,7 @@
 """Plans: what decides a result besides inputs, written for DVC."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ def test_a_plan_for_each_stage_and_split(tiny_project) -> None:
         ({"eigen.k": 6}, {"eigen/train.json", "eigen/val.json"}),
         ({"segments.method": "acg"}, {f"{name}/{split}.json" for name in ("eigen", "segments") for split in ("train", "val")} | {"segmenter/train.json"}),
         ({"features.dtype": "float32"}, set()),  # the default, written out
-        ({"index.classes": ["a", "b"]}, {"evaluate/train.json", "evaluate/val.json", "report/all.json"}),
+        ({"index.classes": ["a", "b"]}, {f"{name}/{split}.json" for name in ("index", "evaluate") for split in ("train", "val")} | {"report/all.json"}),
     ],
 )  # fmt: skip
 def test_an_edit_changes_the_plans_that_it_concerns(edits: dict, changed: set[str], tiny_project) -> None:
@@ -55,6 +56,7 @@ def test_a_new_split_leaves_the_plans_of_others(tiny_project) -> None:
     tiny_project.set({"index.splits": splits})
     after = written(tiny_project)
     assert before["index/train.json"] == after["index/train.json"]
+    assert before["report/all.json"] != after["report/all.json"]
     assert "index/extra.json" in after
     assert "index/val.json" not in after
 
@@ -77,6 +79,7 @@ def test_the_content_of_a_named_file_is_in_the_plan(tiny_project) -> None:
 
 def test_links_to_the_code_lead_to_what_is_installed(tmp_path: Path) -> None:
     plan.link_code(tmp_path)
+    assert (tmp_path / ".usseg/.gitignore").read_text() == "*\n"
     for name, target in plan.LINKS.items():
         link = tmp_path / ".usseg" / name
         assert link.is_symlink()
@@ -88,6 +91,16 @@ def test_links_to_the_code_lead_to_what_is_installed(tmp_path: Path) -> None:
     (tmp_path / ".usseg/stages").symlink_to(tmp_path / "gone")  # another environment
     plan.link_code(tmp_path)
     assert (tmp_path / ".usseg/stages").resolve() == (ROOT / "stages").resolve()
+
+
+def test_links_that_a_copy_made_folders_of_are_links_again(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    plan.link_code(tmp_path / "one")
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    assert not (tmp_path / "two/.usseg/stages").is_symlink()
+    plan.link_code(tmp_path / "two")
+    assert all((tmp_path / "two/.usseg" / name).is_symlink() for name in plan.LINKS)
+    assert (tmp_path / "two/.usseg/stages").resolve() == (ROOT / "stages").resolve()
 
 
 def test_a_project_is_found_from_any_folder_below(tiny_project) -> None:
