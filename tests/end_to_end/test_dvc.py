@@ -52,9 +52,7 @@ def test_nothing_runs_again_after_run_nor_after_a_comment(demo: Path, demo_copy:
     assert repro(demo_copy) == set()
     assert (demo_copy / "dvc.lock").read_bytes() == (demo / "dvc.lock").read_bytes()
     text = (demo_copy / "params.yaml").read_text()
-    changed = f"# a comment\n{text.replace('eigen:', 'eigen:  # another', 1)}\n"
-    assert changed.count("#") == text.count("#") + 2
-    (demo_copy / "params.yaml").write_text(changed)
+    (demo_copy / "params.yaml").write_text(f"# a comment\n{text}\n# another\n")
     assert repro(demo_copy) == {"plan"}
     assert repro(demo_copy) == set()
 
@@ -135,9 +133,11 @@ def test_a_segmenter_is_trained_where_a_method_asks_for_it(demo_copy: Path, edit
     assert len(trained.splitlines()) == 1 + 2
     shown = command(demo_copy, "dvc", "plots", "show", "--show-vega", "plots/segmenter/loss.csv").stdout
     assert [row["epoch"] for row in json.loads(shown)["data"]["values"]] == ["1", "2"]
+    arrays = {path.name for path in (demo_copy / "artifacts/segmenter/train.zarr").iterdir()}
     edit(demo_copy, {"segments.method": "spectral"})
-    text = command(demo_copy, "dvc", "repro", "segmenter").stderr
-    assert "segmenter@train: no chosen method reads it, left empty" in text
+    command(demo_copy, "dvc", "repro", "segmenter")
+    assert [path.name for path in (demo_copy / "artifacts/segmenter/train.zarr").iterdir()] == ["zarr.json"]
     edit(demo_copy, {"segments.method": "acg"})
     assert "Stage 'segmenter' is cached" in command(demo_copy, "dvc", "repro", "segmenter").stdout
+    assert {path.name for path in (demo_copy / "artifacts/segmenter/train.zarr").iterdir()} == arrays
     assert curve.read_text() == trained

@@ -53,7 +53,7 @@ PIXELS = Stage(
     },
 )  # fmt: skip
 NAMES = Stage(
-    "names", "", 1, NoParams, (Input("index"),),
+    "names", "", 1, NoParams, (Input("index"), Input("pixels")),
     {"name": ArraySpec(("image",), "str", ""), "size": ArraySpec(("image", "side"), "int32", "")}, run_names,
 )  # fmt: skip
 TABLE = {"index": STAGES["index"], "pixels": PIXELS, "names": NAMES}
