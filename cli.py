@@ -1,7 +1,6 @@
 """The usseg command: parse, call, print one-line errors."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,11 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from usseg.pipeline.errors import UssegError
-from usseg.pipeline.terminal import log_to_terminal, one_line, printable
+from usseg.pipeline.terminal import one_line_errors
 
 if TYPE_CHECKING:
-    from usseg.pipeline.execution import Execution
     from usseg.pipeline.project import Project
     from usseg.pipeline.stage import Stage
 
@@ -51,12 +48,7 @@ class StageGroup(TyperGroup):
                 self.commands[known] = typer.main.get_command(single)
 
 
-app = typer.Typer(
-    name="usseg",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+app = typer.Typer(name="usseg", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 stage_app = typer.Typer(cls=StageGroup, help="Run one stage for one split.", no_args_is_help=True)
 recipe_app = typer.Typer(help="Write published settings into params.yaml.", no_args_is_help=True)
 dataset_app = typer.Typer(help="Public datasets as they are distributed.", no_args_is_help=True)
@@ -64,50 +56,23 @@ app.add_typer(stage_app, name="stage")
 app.add_typer(recipe_app, name="recipe")
 app.add_typer(dataset_app, name="dataset")
 
-FolderOption = Annotated[
-    Path | None,
-    typer.Option("--project", help="The folder that holds params.yaml; else the nearest one, here or above."),
-]
+FOLDER = "The folder that holds params.yaml; else the nearest one, here or above."
+FolderOption = Annotated[Path | None, typer.Option("--project", help=FOLDER)]
 LayoutOption = Annotated[str, typer.Option(help="A name of `usseg dataset list`.")]
 DeviceOption = Annotated[str, typer.Option(envvar="USSEG_DEVICE", help="auto, cpu, cuda or cuda:N.")]
 BatchOption = Annotated[int, typer.Option(envvar="USSEG_BATCH_SIZE", min=1, max=65536, help="Images a forward pass.")]
-WorkersOption = Annotated[
-    int,
-    typer.Option(
-        envvar="USSEG_WORKERS", min=0, max=1024, help="Processes; 0: one a core, 1 where a stage runs on a GPU."
-    ),
-]
-SchedulerOption = Annotated[
-    str | None, typer.Option(envvar="USSEG_SCHEDULER", help="An existing Dask cluster: tcp://...")
-]
-VersionOption = Annotated[
-    bool, typer.Option("--version", callback=say_version, is_eager=True, help="Show the version and exit.")
-]
+WORKERS = "Processes; 0: one a core, 1 where a stage runs on a GPU."
+WorkersOption = Annotated[int, typer.Option(envvar="USSEG_WORKERS", min=0, max=1024, help=WORKERS)]
+SCHEDULER = "An existing Dask cluster: tcp://..."
+SchedulerOption = Annotated[str | None, typer.Option(envvar="USSEG_SCHEDULER", help=SCHEDULER)]
+VERSION = "Show the version and exit."
+VersionOption = Annotated[bool, typer.Option("--version", callback=say_version, is_eager=True, help=VERSION)]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
 @app.callback()
 def usseg(version: VersionOption = False) -> None:
     """Unlabelled images -> semantic segmentations, stage by stage."""
-
-
-@contextmanager
-def one_line_errors(debug: bool) -> Iterator[None]:
-    """Print the user's mistakes as one line and exit with 1; `--debug` shows the traceback."""
-    log_to_terminal()
-    try:
-        yield
-    except (UssegError, ValueError, OSError) as error:
-        if debug:
-            raise
-        prefix = "" if isinstance(error, UssegError) else f"{type(error).__name__}: "
-        typer.echo(f"usseg: {prefix}{printable(one_line(error))}", err=True)
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        if debug:
-            raise
-        typer.echo("usseg: interrupted; the same command continues where it stopped", err=True)
-        raise typer.Exit(130) from None
 
 
 def folder_of(project: Path | None) -> Path:
@@ -125,17 +90,6 @@ def open_project(project: Path | None) -> "Project":
     return Project.open(STAGES, folder_of(project))
 
 
-def execution_of(
-    device: str, batch_size: int, workers: int, scheduler: str | None, *, stage: "Stage | None" = None
-) -> "Execution":
-    """The options that change no result. Where a stage works image by image, a scheduler's workers do the work."""
-    from usseg.pipeline.execution import Execution
-    from usseg.pipeline.machine import resolve_device
-
-    elsewhere = scheduler is not None and stage is not None and stage.sizes is not None
-    return Execution(resolve_device(device, elsewhere=elsewhere), batch_size, workers, scheduler)
-
-
 def stage_command(stage: "Stage") -> Callable[..., None]:
     """The command of one stage; the options are the same for all."""
     default_split: Any = ... if stage.scope == "each" else ""
@@ -150,6 +104,7 @@ def stage_command(stage: "Stage") -> Callable[..., None]:
         project: FolderOption = None,
         debug: DebugOption = False,
     ) -> None:
+        from usseg.pipeline.machine import execution_of
         from usseg.pipeline.plan import link_code
         from usseg.pipeline.progress import progress_bar
         from usseg.pipeline.runner import run_stage
@@ -182,6 +137,7 @@ def run(
 ) -> None:
     """Run the whole chain in one process; leaves what `dvc repro` leaves, dvc.lock too."""
     from usseg.pipeline.chain import run_project
+    from usseg.pipeline.machine import execution_of
     from usseg.pipeline.progress import progress_bar
 
     with one_line_errors(debug):
@@ -208,13 +164,10 @@ def params(
     debug: DebugOption = False,
 ) -> None:
     """Show every param of the project: its value, whether params.yaml sets it, and what it means."""
+    from usseg.results.tables import params_tables, show
+
     with one_line_errors(debug):
-        from rich.console import Console
-
-        from usseg.results.tables import params_tables
-
-        for table in params_tables(open_project(project), stage):
-            Console().print(table)
+        show(params_tables(open_project(project), stage))
 
 
 @app.command()
@@ -223,14 +176,11 @@ def methods(
     debug: DebugOption = False,
 ) -> None:
     """List the methods of every stage, those of installed packages too."""
+    from usseg.results.tables import methods_tables, show
+    from usseg.stages import STAGES
+
     with one_line_errors(debug):
-        from rich.console import Console
-
-        from usseg.results.tables import methods_tables
-        from usseg.stages import STAGES
-
-        for table in methods_tables(STAGES, stage):
-            Console().print(table)
+        show(methods_tables(STAGES, stage))
 
 
 @recipe_app.command("list")
@@ -296,13 +246,11 @@ def dataset_apply(folder: Path, layout: LayoutOption, project: FolderOption = No
 @app.command()
 def scores(project: FolderOption = None, debug: DebugOption = False) -> None:
     """Show the scores of every evaluated split: one column a split."""
+    from usseg.results.tables import scores_table, show
+
     with one_line_errors(debug):
-        from rich.console import Console
-
-        from usseg.results.tables import scores_table
-
         opened = open_project(project)
-        Console().print(scores_table(opened.root, opened.splits))
+        show([scores_table(opened.root, opened.splits)])
 
 
 @app.command()
@@ -319,6 +267,7 @@ def compare(
 ) -> None:
     """Run every pair of methods over one feature dump; write comparison/index.html and print the scores."""
     with one_line_errors(debug):
+        from usseg.pipeline.machine import execution_of
         from usseg.results.comparison import compare_methods
 
         execution = execution_of(device, batch_size, workers, scheduler)
@@ -330,13 +279,11 @@ def compare(
 @app.command()
 def describe(path: Path, debug: DebugOption = False) -> None:
     """Say what an artifact holds: arrays, axes, units and the params that made it."""
+    from usseg.pipeline.artifact import open_artifact
+    from usseg.results.tables import print_artifact
+
     with one_line_errors(debug):
-        from rich.console import Console
-
-        from usseg.pipeline.artifact import open_artifact
-        from usseg.results.tables import print_artifact
-
-        print_artifact(open_artifact(path), Console())
+        print_artifact(open_artifact(path))
 
 
 @app.command()

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from usseg.pipeline.errors import ParamsError
+from usseg.pipeline.execution import Execution
+from usseg.pipeline.stage import Stage
 
 
 def resolve_device(name: str, *, elsewhere: bool = False) -> str:
@@ -20,3 +22,14 @@ def resolve_device(name: str, *, elsewhere: bool = False) -> str:
     if not elsewhere and int(index or 0) >= torch.cuda.device_count():
         raise ParamsError(f"--device: found {name!r}; this machine has {torch.cuda.device_count()} CUDA devices")
     return f"cuda:{int(index or 0)}"
+
+
+def execution_of(
+    device: str, batch_size: int, workers: int, scheduler: str | None, *, stage: Stage | None = None
+) -> Execution:
+    """The execution that a command's options ask for.
+
+    Where a stage works image by image, the workers of a scheduler do the work: the device is theirs.
+    """
+    elsewhere = scheduler is not None and stage is not None and stage.sizes is not None
+    return Execution(resolve_device(device, elsewhere=elsewhere), batch_size, workers, scheduler)

@@ -3,7 +3,12 @@
 import logging
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from usseg.pipeline.errors import UssegError
+
+INTERRUPTED = 130  # exit code
 NOISY = ("distributed", "fontTools", "matplotlib", "PIL", "timm", "httpx", "httpx2", "huggingface_hub", "faiss")
 
 
@@ -35,3 +40,22 @@ def one_line(message: object) -> str:
 def printable(text: str) -> str:
     """Text without what a terminal obeys or cannot show: written as Python's escapes."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+@contextmanager
+def one_line_errors(debug: bool) -> Iterator[None]:
+    """Print the user's mistakes as one line and exit with 1; `debug` shows the traceback."""
+    log_to_terminal()
+    try:
+        yield
+    except (UssegError, ValueError, OSError) as error:
+        if debug:
+            raise
+        prefix = "" if isinstance(error, UssegError) else f"{type(error).__name__}: "
+        print(f"usseg: {prefix}{printable(one_line(error))}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        print("usseg: interrupted; the same command continues where it stopped", file=sys.stderr)
+        raise SystemExit(INTERRUPTED) from None

@@ -1,7 +1,7 @@
 """Tables for the terminal: scores, and what an artifact holds."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,6 @@ from usseg.results.metrics import metrics_path, read_metrics, shown
 from usseg.stages.evaluate.method import main_scores
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
 
@@ -41,11 +40,20 @@ def scores_table(project: Path, splits: Sequence[str]) -> "Table":
     return table
 
 
-def print_artifact(artifact: Artifact, console: "Console") -> None:
+def show(tables: Iterable["Table"]) -> None:
+    """Print tables on the terminal."""
+    from rich.console import Console
+
+    for table in tables:
+        Console().print(table)
+
+
+def print_artifact(artifact: Artifact) -> None:
     """Print what an artifact holds: its name, its arrays, and the params that made it."""
+    from rich.console import Console
     from rich.text import Text
 
-    attrs = artifact.attrs
+    attrs, console = artifact.attrs, Console()
     title = Text(f"{attrs['stage']}@{attrs['split']}", style="bold")
     version = f"schema version {attrs['version']}, content {attrs['content'][:12]}"
     console.print(title + Text(f"  {attrs['num_images']} images, {version}", style="not bold"))

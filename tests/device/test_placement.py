@@ -5,9 +5,9 @@ import json
 import pytest
 from dask.system import CPU_COUNT
 
-from usseg import cli
 from usseg.pipeline.errors import ParamsError
 from usseg.pipeline.execution import Execution
+from usseg.pipeline.machine import execution_of
 from usseg.pipeline.project import Project
 from usseg.pipeline.runner import placed
 from usseg.stages import STAGES
@@ -60,7 +60,7 @@ def test_others_run_where_they_are_asked_to(stage: str, edits: dict[str, str], t
 def test_workers_elsewhere_have_devices_of_their_own(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     asked = ("cuda", 8, 0)
-    assert cli.execution_of(*asked, "tcp://host:8786", stage=STAGES["features"]).device == "cuda:0"
+    assert execution_of(*asked, "tcp://host:8786", stage=STAGES["features"]).device == "cuda:0"
     for scheduler, stage in ((None, "features"), ("tcp://host:8786", "segmenter")):
         with pytest.raises(ParamsError, match="this machine has 0 CUDA devices"):
-            cli.execution_of(*asked, scheduler, stage=STAGES[stage])
+            execution_of(*asked, scheduler, stage=STAGES[stage])
