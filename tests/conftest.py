@@ -56,7 +56,7 @@ def write_params(project: Path, edits: dict[str, Any]) -> None:
     for dotted, value in edits.items():
         section, *parents, key = dotted.split(".")
         place = content.setdefault(section, {})
-        if key in ("method", "backbone", "affinity") and place.get(key, value) != value:
+        if key in ("method", "backbone", "affinity") and place.get(key) != value:
             place.pop("options", None)
         for parent in parents:
             place = place.setdefault(parent, {})
