@@ -155,7 +155,7 @@ def refuse_infinite(
     raise refused(
         "features.backbone",
         params.backbone,
-        f"{image} are not finite; take other weights, or features.options.precision: float32",
+        f"{image} are not finite; take other weights (features.options.weights), or precision: float32",
     )
 
 

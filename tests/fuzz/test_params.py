@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from usseg.pipeline.sections import read_sections
+from usseg.pipeline.project import Project
 from usseg.stages import STAGES
 
 VALUES_CHANGED, TEXT_CHANGED = range(50), range(25)
@@ -78,6 +78,11 @@ def spoil_text(text: str, rng: np.random.Generator) -> tuple[str, str]:
     return "".join(options[name]), name
 
 
+def resolved(project: Path) -> dict[str, Any]:
+    """The complete params of a project by section."""
+    return {name: params.model_dump(mode="json") for name, params in Project.open(STAGES, project).params.items()}
+
+
 def run_changed(
     project: Any,
     before: dict[str, Any],
@@ -88,14 +93,14 @@ def run_changed(
 ) -> None:
     """Read params.yaml; where all of it is right, run the first stage that it changes."""
     sections: list[dict[str, Any]] = []
-    if attempt(lambda: sections.append(read_sections(STAGES, project.path)), name, "params.yaml") is not None:
+    if attempt(lambda: sections.append(resolved(project.path)), name, "params.yaml") is not None:
         assert attempt(lambda: project.run("index"), name, "params.yaml"), "index runs with params that are refused"
         return
     changed = [section for section in STAGES if sections[0][section] != before[section]]
     caplog.set_level(logging.INFO, "usseg")
     section = changed[0] if changed else "segments"
     split = "all" if STAGES[section].scope == "all" else "train"
-    if section == "model" or attempt(lambda: project.run(section, split), name, section, *changed) is not None:
+    if section == "segmenter" or attempt(lambda: project.run(section, split), name, section, *changed) is not None:
         return
     current = f"{section}@{split} is up to date" in caplog.text
     assert current == (not changed), f"{changed} changed, but: {caplog.text}"
@@ -116,7 +121,7 @@ def test_a_changed_value(
     project = copied(class_project, tmp_path)
     path = project.path / "params.yaml"
     content = YAML(typ="safe").load(path.read_text())
-    before = YAML(typ="safe").load(path.read_text())
+    before = resolved(project.path)
     name, what = change_value(content, rng)
     print(f"seed {seed}: {what}")
     with path.open("w") as stream:
@@ -138,7 +143,7 @@ def test_a_changed_text(
     rng = np.random.default_rng([7, seed])
     project = copied(class_project, tmp_path)
     path = project.path / "params.yaml"
-    before = YAML(typ="safe").load(path.read_text())
+    before = resolved(project.path)
     if seed % 4 == 0:
         spoilt, what = spoil(path.read_bytes(), rng)
     else:

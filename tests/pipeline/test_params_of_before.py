@@ -45,8 +45,8 @@ def test_a_key_that_the_chosen_method_does_not_read_is_left_out(
 
 def test_the_same_key_among_the_options_is_refused(tmp_path: Path) -> None:
     line = (
-        r"params\.yaml: segments\.options\.num_segments: found 4; method: tokencut does not read it, "
-        r"spectral, kmeans do; remove it"
+        r"params\.yaml: segments\.options\.num_segments: found 4; method: tokencut does not read it "
+        r"\(read by: spectral, kmeans\); remove it"
     )
     with pytest.raises(ParamsError, match=line):
         opened(tmp_path, segments={"method": "tokencut", "options": {"num_segments": 4}})
