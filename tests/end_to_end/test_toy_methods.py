@@ -132,9 +132,9 @@ def tree(tmp_path: Path) -> Path:
         folder = root / f"stages/{stage}/methods"
         (folder / "toy.py").write_text(f'"""A toy."""\n{text}')
         table = folder / "__init__.py"
-        text, added = re.subn(r"__name__,\s*\(", '__name__,\n    ("toy", ', table.read_text())
+        rewritten, added = re.subn(r"__name__,\s*\(", '__name__,\n    ("toy", ', table.read_text())
         assert added == 1
-        table.write_text(text)
+        table.write_text(rewritten)
     return root.parent
 
 

@@ -138,7 +138,7 @@ def test_threads_lose_no_image() -> None:
     assert seen == list(range(401))
 
 
-@pytest.mark.parametrize("arguments", [["cluster"], ["cluster", "--split", "train"], ["model"]])
+@pytest.mark.parametrize("arguments", [["cluster"], ["cluster", "--split", "train"], ["segmenter"]])
 def test_every_title_has_the_split(tiny_project, monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
     titles: list[str] = []
     shown = progress.progress_bar
