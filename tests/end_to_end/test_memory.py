@@ -17,8 +17,12 @@ from usseg.stages import STAGES
 
 FEW, MANY = 100, 1000
 SIZES = [(40, 64), (48, 48)]
-# Enough bytes an image that reading a whole split at once would be seen.
-HEAVIER = {"features.options.stride": 4, "eigen.k": 10}
+# Enough bytes an image that reading a whole split at once would be seen. An epoch holds as much as six.
+HEAVIER = {
+    "features.options.stride": 4,
+    "eigen.k": 10,
+    "segmenter.options": {"epochs": 1, "prototypes": 3, "updates": 1},
+}
 # A process of its own, because a child's peak is at least its parent's size when it starts.
 PEAK = """
 import resource, subprocess, sys
