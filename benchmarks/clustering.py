@@ -17,10 +17,12 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.scenes import CHANNELS
 from benchmarks.sides import memory
-from usseg.pipeline.artifact import BLOCK, ArraySpec, Artifact, create_arrays, open_artifact, seal, write_rows
+from usseg.pipeline.arrays import BLOCK, create_arrays, write_rows
+from usseg.pipeline.artifact import ArraySpec, Artifact, open_artifact
 from usseg.pipeline.execution import Execution
 from usseg.pipeline.inputs import Inputs
 from usseg.pipeline.project import stage_params
+from usseg.pipeline.publication import seal
 from usseg.stages.cluster.stage import STAGE, run
 
 SEGMENTS = 14

@@ -20,7 +20,8 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks import scenes
 from benchmarks.cases import C, K, vit_flops, vit_params
-from usseg.pipeline.artifact import BLOCK, artifact_path, open_artifact
+from usseg.pipeline.arrays import BLOCK
+from usseg.pipeline.artifact import artifact_path, open_artifact
 from usseg.pipeline.execution import Execution
 from usseg.pipeline.images import read_image
 from usseg.pipeline.parallel import thread_map

@@ -20,7 +20,9 @@ from ruamel.yaml import YAML
 
 from benchmarks import reference, scenes
 from benchmarks.storage import AXES
-from usseg.pipeline.artifact import BLOCK, ArraySpec, create_arrays, seal, write_rows
+from usseg.pipeline.arrays import BLOCK, create_arrays, write_rows
+from usseg.pipeline.artifact import ArraySpec
+from usseg.pipeline.publication import seal
 
 ROOT = Path(__file__).resolve().parents[1]
 # A ViT for its own forward pass; the embedded descriptor with 4,240 tokens for what follows: work that outweighs the start.

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import reference
-from usseg.pipeline.artifact import BLOCK, ArraySpec, create_arrays, seal, write_rows
+from usseg.pipeline.arrays import BLOCK, create_arrays, write_rows
+from usseg.pipeline.artifact import ArraySpec
+from usseg.pipeline.publication import seal
 
 AXES = {"patches": ("image", "token", "channel"), "eigenvectors": ("image", "eigenvector", "token")}
 

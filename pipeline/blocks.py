@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from usseg.pipeline.artifact import START, check_block, create_arrays, sync, sync_rows, write_file, write_rows
+from usseg.pipeline.arrays import check_block, create_arrays, sync_rows, write_rows
+from usseg.pipeline.artifact import START
+from usseg.pipeline.disk import sync, write_file
 from usseg.pipeline.execution import Execution, no_progress
 from usseg.pipeline.images import file_checksum
 from usseg.pipeline.inputs import Inputs

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from usseg.pipeline.artifact import write_file
+from usseg.pipeline.disk import write_file
 
 DIGEST_BYTES = hashlib.sha256().digest_size  # stand before the content
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from usseg.pipeline.errors import ImageError
 from usseg.pipeline.images import check_regular
-from usseg.pipeline.labels import CROWD, UNCOVERED
+from usseg.pipeline.label_values import CROWD, UNCOVERED
 from usseg.pipeline.outlines import outline_mask, shown
 
 I64 = npt.NDArray[np.int64]

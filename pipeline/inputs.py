@@ -12,7 +12,7 @@ import numpy.typing as npt
 from usseg.pipeline.artifact import Artifact
 from usseg.pipeline.errors import ImageError
 from usseg.pipeline.images import current_checksum, read_image
-from usseg.pipeline.labels import LabelValues
+from usseg.pipeline.label_values import LabelValues
 from usseg.pipeline.params import refused
 from usseg.pipeline.truth import Truth, read_truth
 

@@ -5,9 +5,11 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from usseg.pipeline.artifact import GROUP, REMEDY, Artifact, array_files, attributes_digest, open_artifact, write_file
+from usseg.pipeline.artifact import GROUP, REMEDY, Artifact, open_artifact
+from usseg.pipeline.disk import write_file
 from usseg.pipeline.errors import ArtifactError
 from usseg.pipeline.images import file_checksum
+from usseg.pipeline.publication import array_files, attributes_digest
 
 log = logging.getLogger("usseg")
 State = tuple[int, int, str]  # of a file: size, time of change in nanoseconds, and the digest that it had then

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from usseg.pipeline.artifact import BLOCK, SHARD_PIXELS, ArraySpec
+from usseg.pipeline.arrays import BLOCK, SHARD_PIXELS
+from usseg.pipeline.artifact import ArraySpec
 
 I64 = npt.NDArray[np.int64]
 PART = 128 << 20  # bytes of rows that a stage is asked for at a time

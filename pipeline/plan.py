@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import usseg
-from usseg.pipeline.artifact import write_file
+from usseg.pipeline.disk import write_file
 from usseg.pipeline.format import FORMAT
 from usseg.pipeline.images import file_checksum
 from usseg.pipeline.methods import file_of, names_of

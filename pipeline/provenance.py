@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from usseg.pipeline.artifact import Artifact, content_digest, drop, open_artifact, sync
+from usseg.pipeline.artifact import Artifact, open_artifact
+from usseg.pipeline.disk import drop, sync
 from usseg.pipeline.errors import ArtifactError, WorkersError
 from usseg.pipeline.images import file_checksum
 from usseg.pipeline.inputs import Inputs
@@ -18,6 +19,7 @@ from usseg.pipeline.integrity import verify_artifact
 from usseg.pipeline.opening import input_artifacts
 from usseg.pipeline.plan import code_digest, plan_of
 from usseg.pipeline.project import Project, Table
+from usseg.pipeline.publication import content_digest
 
 log = logging.getLogger("usseg")
 NOTE = "run.json"  # the sidecar while it waits in the partial folder for its artifact to be published

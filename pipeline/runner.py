@@ -14,20 +14,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from usseg.pipeline.artifact import (
-    artifact_path,
-    check_block,
-    create_arrays,
-    drop,
-    encode_strings,
-    publish,
-    recover,
-    seal,
-    write_file,
-    write_rows,
-)
+from usseg.pipeline.arrays import check_block, create_arrays, encode_strings, write_rows
+from usseg.pipeline.artifact import artifact_path
 from usseg.pipeline.blocks import run_blocks
 from usseg.pipeline.checkpoint import Checkpoint
+from usseg.pipeline.disk import drop, write_file
 from usseg.pipeline.errors import ArtifactError, ParamsError
 from usseg.pipeline.execution import Execution
 from usseg.pipeline.images import file_checksum
@@ -38,6 +29,7 @@ from usseg.pipeline.parallel import one_thread
 from usseg.pipeline.params import Params, nearest
 from usseg.pipeline.project import INDEX, Project
 from usseg.pipeline.provenance import NOTE, is_current, run_key, settle
+from usseg.pipeline.publication import publish, recover, seal
 from usseg.pipeline.stage import Stage, chosen_dtype
 
 log = logging.getLogger("usseg")

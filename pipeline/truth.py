@@ -24,7 +24,9 @@ import numpy.typing as npt
 from usseg.pipeline.coco import CocoFile, coco_file
 from usseg.pipeline.errors import ImageError
 from usseg.pipeline.images import check_regular, read_matrix
-from usseg.pipeline.labels import UNCOVERED, UNSCORED, LabelCounts, LabelValues, pieces, read_labels
+from usseg.pipeline.label_tally import LabelCounts
+from usseg.pipeline.label_values import UNCOVERED, UNSCORED, LabelValues, pieces
+from usseg.pipeline.labels import read_labels
 from usseg.pipeline.orientation import orientation_of, stored_size, turn_boxes, turn_map
 from usseg.pipeline.outlines import shown
 from usseg.pipeline.params import nearest

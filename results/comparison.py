@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from usseg.pipeline.artifact import write_file
+from usseg.pipeline.disk import write_file
 from usseg.pipeline.execution import Execution
 from usseg.pipeline.project import Project
 from usseg.results.comparison_page import comparison_page

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from usseg.pipeline.artifact import write_file
+from usseg.pipeline.disk import write_file
 from usseg.pipeline.params import PARAMS_FILE
 from usseg.pipeline.project import INDEX, Project
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
-from usseg.pipeline.artifact import write_file
+from usseg.pipeline.disk import write_file
 from usseg.pipeline.params import PARAMS_FILE, read_params, refused
 
 Settings = Mapping[str, Mapping[str, Any]]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from usseg.pipeline.artifact import BLOCK
+from usseg.pipeline.arrays import BLOCK
 from usseg.pipeline.seeding import image_seed
 from usseg.stages.cluster.model import F32
 

@@ -13,7 +13,8 @@ from usseg.pipeline.artifact import ArraySpec, Artifact
 from usseg.pipeline.errors import ParamsError
 from usseg.pipeline.execution import Execution
 from usseg.pipeline.inputs import Inputs
-from usseg.pipeline.labels import LabelTally, LabelValues
+from usseg.pipeline.label_tally import LabelTally
+from usseg.pipeline.label_values import LabelValues
 from usseg.pipeline.methods import Methods
 from usseg.pipeline.params import MethodParams
 from usseg.pipeline.stage import Input, Stage

@@ -18,7 +18,8 @@ from usseg.pipeline.errors import ImageError, ParamsError
 from usseg.pipeline.execution import Execution
 from usseg.pipeline.images import Unread, check_header, file_checksum, image_size
 from usseg.pipeline.inputs import Inputs
-from usseg.pipeline.labels import LabelCounts, LabelTally, LabelValues, label_table, raw_value
+from usseg.pipeline.label_tally import LabelCounts, LabelTally
+from usseg.pipeline.label_values import LabelValues, label_table, raw_value
 from usseg.pipeline.params import Params, nearest, refused
 from usseg.pipeline.stage import Stage
 from usseg.pipeline.truth import read_truth

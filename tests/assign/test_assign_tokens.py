@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from usseg.pipeline.artifact import BLOCK
+from usseg.pipeline.arrays import BLOCK
 
 
 @pytest.fixture

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from usseg.pipeline.artifact import ArraySpec, create_arrays, seal, write_rows
+from usseg.pipeline.arrays import create_arrays, write_rows
+from usseg.pipeline.artifact import ArraySpec
+from usseg.pipeline.publication import seal
 from usseg.stages.cluster.methods import METHODS
 
 FEW, MANY, SEGMENTS, CHANNELS = 5_120, 20_480, 8, 384

@@ -7,8 +7,9 @@ import psutil
 import pytest
 import zarr
 
-from usseg.pipeline.artifact import open_artifact, seal
+from usseg.pipeline.artifact import open_artifact
 from usseg.pipeline.errors import ParamsError
+from usseg.pipeline.publication import seal
 from usseg.stages.eigen import laplacian
 from usseg.stages.eigen.method import AffinityMethod
 from usseg.stages.eigen.methods import METHODS, svd

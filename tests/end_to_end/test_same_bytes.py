@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from usseg.pipeline.artifact import BLOCK, open_artifact
+from usseg.pipeline.arrays import BLOCK
+from usseg.pipeline.artifact import open_artifact
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 Files = Callable[[Path], dict[str, bytes]]

@@ -11,7 +11,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from usseg.pipeline.errors import UssegError
-from usseg.pipeline.labels import LabelValues
+from usseg.pipeline.label_values import LabelValues
 from usseg.pipeline.truth import read_truth
 
 FAULTS = Path(__file__).resolve().parents[3] / "shared/faults"

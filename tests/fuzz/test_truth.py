@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from usseg.pipeline.labels import LabelValues
+from usseg.pipeline.label_values import LabelValues
 from usseg.pipeline.truth import read_truth
 
 LABELS, VOC, COCO, MATRICES = range(30), range(30), range(45), range(20)

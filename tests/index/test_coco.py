@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from usseg.pipeline.errors import ImageError
-from usseg.pipeline.labels import LabelValues
+from usseg.pipeline.label_values import LabelValues
 from usseg.pipeline.outlines import run_lengths
 from usseg.pipeline.truth import Truth, read_truth
 

@@ -9,7 +9,9 @@ from PIL import Image
 from pydantic import ValidationError
 
 from usseg.pipeline.errors import ImageError
-from usseg.pipeline.labels import LabelCounts, LabelTally, LabelValues, label_table, read_labels
+from usseg.pipeline.label_tally import LabelCounts, LabelTally
+from usseg.pipeline.label_values import LabelValues, label_table
+from usseg.pipeline.labels import read_labels
 from usseg.results.datasets import find_layout
 from usseg.results.datasets.layouts import settings_of
 from usseg.stages.index.stage import IndexParams

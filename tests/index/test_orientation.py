@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from usseg.pipeline.errors import ImageError
-from usseg.pipeline.labels import LabelValues
+from usseg.pipeline.label_values import LabelValues
 from usseg.pipeline.orientation import turn_boxes, turn_map
 from usseg.pipeline.truth import Truth, read_truth
 

@@ -11,7 +11,7 @@ from scipy.io import savemat
 from usseg.pipeline.errors import ImageError, ParamsError
 from usseg.pipeline.images import file_checksum, matrix_size
 from usseg.pipeline.inputs import Inputs
-from usseg.pipeline.labels import LabelValues
+from usseg.pipeline.label_values import LabelValues
 from usseg.pipeline.truth import Truth, read_truth
 
 SIZE = (48, 64)

@@ -7,7 +7,8 @@ import pytest
 import zarr
 
 from usseg.pipeline import layout
-from usseg.pipeline.artifact import BLOCK, CHUNK, SHARD_PIXELS, ArraySpec, chunks_of, create_arrays, write_rows
+from usseg.pipeline.arrays import BLOCK, CHUNK, SHARD_PIXELS, chunks_of, create_arrays, write_rows
+from usseg.pipeline.artifact import ArraySpec
 from usseg.pipeline.layout import layout_of, pixel_starts
 
 PATCHES = ArraySpec(("image", "token", "channel"), "float32", "")

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from usseg.pipeline.artifact import artifact_path, open_artifact, publish, recover, replaced_path
+from usseg.pipeline.artifact import artifact_path, open_artifact
+from usseg.pipeline.publication import publish, recover, replaced_path
 from usseg.pipeline.runner import leave_empty
 from usseg.stages import STAGES
 

@@ -10,7 +10,8 @@ from scipy.io import savemat
 
 from usseg.pipeline.images import read_image
 from usseg.pipeline.inputs import Inputs
-from usseg.pipeline.labels import LabelValues, label_table, read_labels
+from usseg.pipeline.label_values import LabelValues, label_table
+from usseg.pipeline.labels import read_labels
 from usseg.pipeline.params import read_params
 from usseg.results.datasets import find_layout
 from usseg.results.datasets.layouts import CLASSES, PARTITIONS, Layout, check, settings_of
