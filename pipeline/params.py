@@ -140,7 +140,7 @@ def parse_section(values: Mapping[str, Any], section: str, model: type[P]) -> P:
     """
     for name in values:
         if name not in model.model_fields:
-            raise ParamsError(unknown_key(f"{PARAMS_FILE}: {section}.{name[:SHOWN]}", name, model.model_fields))
+            raise ParamsError(unknown_key(f"{PARAMS_FILE}: {section}.{name[:SHOWN]}", name, model))
     for name, field in model.model_fields.items():
         if name not in values and field.is_required():
             raise ParamsError(f"{PARAMS_FILE}: {section}.{name}: missing")
@@ -164,16 +164,16 @@ def explain(error: ValidationError, values: Mapping[str, Any], model: type[BaseM
     if first["type"] == "missing":
         return f"{dotted}: missing"
     if first["type"] == "extra_forbidden":
-        return unknown_key(dotted, str(path[-1]), model_at(model, path[:-1]).model_fields)
+        return unknown_key(dotted, str(path[-1]), model_at(model, path[:-1]))
     # A union reports one finding a member.
     allowed = dict.fromkeys(f["msg"] for f in findings if written_path(values, f["loc"]) == path)
     message = " or ".join(allowed).removeprefix("Value error, ").replace(" or Input should be ", " or ")
     return f"{dotted}: found {short_repr(first['input'])}; {message[:1].lower()}{message[1:]}"
 
 
-def unknown_key(where: str, name: str, known: Iterable[str]) -> str:
+def unknown_key(where: str, name: str, model: type[BaseModel]) -> str:
     """The line about a key that a model has not: the nearest of the known ones, and all of them."""
-    return f"{where}: unknown key{nearest(name, known)} (known: {', '.join(known) or 'none'})"
+    return f"{where}: unknown key{nearest(name, model.model_fields)} (known: {keys_of(model) or 'none'})"
 
 
 def model_at(model: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel]:
@@ -207,8 +207,8 @@ def written_path(values: Any, path: tuple[int | str, ...]) -> tuple[int | str, .
 
 
 def keys_of(model: type[BaseModel]) -> str:
-    """The model's keys, comma-separated."""
-    return ", ".join(model.model_fields)
+    """The model's keys, comma-separated; the options last."""
+    return ", ".join(sorted(model.model_fields, key=lambda name: name == "options"))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

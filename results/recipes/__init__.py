@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from usseg.pipeline.errors import ParamsError
-from usseg.pipeline.params import nearest, read_params
+from usseg.pipeline.params import nearest, read_params, refused
 from usseg.pipeline.project import todays_sections
 from usseg.results.params_file import Check, Settings, write_settings
 
@@ -75,9 +75,14 @@ def apply_recipe(
     for section, stage in stages.items():
         if section in USERS_SECTIONS:
             continue
-        keys, present = settings.setdefault(section, {}), before.get(section) or {}
+        keys, present = settings.setdefault(section, {}), before.get(section, {})
+        if not isinstance(present, Mapping):
+            raise refused(section, present, "a section with keys is needed")
+        options = present.get("options", {})
+        if not isinstance(options, Mapping):
+            raise refused(f"{section}.options", options, "keys of the method and their values are needed")
         keys |= {key: present[key] for key in USERS if key in present}
-        kept = {key: value for key, value in present.get("options", {}).items() if key in USERS_OPTIONS}
+        kept = {key: value for key, value in options.items() if key in USERS_OPTIONS}
         if stage.methods is not None and kept:
             method = stage.methods().entry(
                 keys.get(stage.choice, stage.params.model_fields[stage.choice].get_default())

@@ -103,7 +103,7 @@ CASES = [
     Case(label_of_no_class, "stage index --split train", r".*/labels/train/photo1\.png: found label value 9; index\.classes declares 0 to 1 .*"),
     Case(label_of_other_size, "stage index --split train", r".*/labels/train/photo1\.png: labels of 32 x 24 for an image of 64 x 48; .*"),
     Case(no_such_images, "stage index --split train", r"params\.yaml: index\.splits\.train\.images: no file matches 'imgs/\*\.tif' below .*; check .*"),
-    Case(unknown_key, "stage cluster", r"params\.yaml: cluster\.kk: unknown key; did you mean 'k'\? \(known: method, k, .*\)"),
+    Case(unknown_key, "stage cluster", r"params\.yaml: cluster\.kk: unknown key; did you mean 'k'\? \(known: method, .*, options\)"),
     Case(word_for_number, "stage cluster", r"params\.yaml: cluster\.k: found 'three'; input should be a valid integer"),
     Case(unknown_section, "stage index --split train", r"params\.yaml: clusters: no such stage; did you mean 'cluster'\? .*"),
     Case(broken_yaml, "stage cluster", r"params\.yaml: not valid YAML: .*line \d+.*"),

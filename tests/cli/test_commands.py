@@ -53,18 +53,6 @@ def test_stages_are_listed_in_order(usseg, tmp_path: Path) -> None:
         assert stage.summary.split(":")[0][:40] in text
 
 
-def test_needed_writes_yes_or_no_for_every_stage(tiny_project, usseg) -> None:
-    tiny_project.set({"segments.method": "kmeans"})
-    usseg(tiny_project.path.parent, "needed", "--project", str(tiny_project.path))
-    found = {p.name: p.read_text().strip() for p in (tiny_project.path / "artifacts/needed").iterdir()}
-    assert found == {name: "no" if name in ("eigen", "model") else "yes" for name in STAGES}
-    shown = usseg(
-        tiny_project.path.parent,
-        *("stage", "eigen", "--split", "val", "--if-needed", "--project", str(tiny_project.path)),
-    )
-    assert "eigen@val: no chosen method reads it, left empty" in shown.stdout + shown.stderr
-
-
 def test_a_stage_runs_and_is_then_up_to_date(tiny_project, usseg) -> None:
     tiny_project.run("index")
     first = usseg(
