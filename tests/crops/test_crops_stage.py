@@ -114,7 +114,7 @@ def test_masked_image_wants_the_stored_attention(project) -> None:
     with pytest.raises(ParamsError, match=r"needs features\.options\.attention: true"):
         project.run("crops")
     project.set({"features.options.attention": True})
-    line = r"features\.options\.attention: found True; backbone: lowlevel does not read it, vit, checkpoint do"
+    line = r"features\.options\.attention: found True; backbone: lowlevel does not read it \(read by: vit, checkpoint\)"
     with pytest.raises(ParamsError, match=line):
         project.run("features")
 
