@@ -112,7 +112,7 @@ def cluster_client(workers: int, scheduler: str | None, device: str) -> Iterator
 
     if scheduler is not None:
         try:
-            client = Client(scheduler)
+            client = Client(scheduler, set_as_default=False)
         except (OSError, TypeError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise WorkersError(
@@ -132,7 +132,7 @@ def cluster_client(workers: int, scheduler: str | None, device: str) -> Iterator
         raise WorkersError(
             f"--workers: {workers} workers did not start in {STARTS} tries; give fewer, or --workers 1; the same command continues"
         ) from failure
-    with cluster, Client(cluster) as client:
+    with cluster, Client(cluster, set_as_default=False) as client:
         yield client
 
 

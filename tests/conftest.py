@@ -225,8 +225,7 @@ def draw_photo() -> Callable[..., np.ndarray]:
     return photo
 
 
-@pytest.fixture
-def dino_state() -> "dict[str, torch.Tensor]":
+def random_dino_state() -> "dict[str, torch.Tensor]":
     """A random ViT in the official DINO layout: 24 channels, 2 blocks, patches of 8, positions of a 4 x 4 grid."""
     import torch
 
@@ -253,3 +252,15 @@ def dino_state() -> "dict[str, torch.Tensor]":
             state[f"blocks.{block}.{name}.weight"] = draw(*shape)
             state[f"blocks.{block}.{name}.bias"] = draw(shape[0])
     return state
+
+
+@pytest.fixture
+def dino_state() -> "dict[str, torch.Tensor]":
+    """A random ViT in the official DINO layout, see `random_dino_state`."""
+    return random_dino_state()
+
+
+@pytest.fixture(scope="session")
+def draw_dino_state() -> "Callable[[], dict[str, torch.Tensor]]":
+    """What draws the state of `dino_state`, for fixtures of a wider scope."""
+    return random_dino_state

@@ -31,7 +31,7 @@ def opened(tmp_path: Path, **sections: Any) -> Project:
         ),
         (
             {"eigen": {"affinity": "svd", "options": {"solver": "dense"}}},
-            r"eigen\.options\.solver: found 'dense'; affinity: svd does not read it, cos_relu, .* do; remove it",
+            r"eigen\.options\.solver: found 'dense'; affinity: svd does not read it \(read by: cos_relu, .*\); remove it",
         ),
         (
             {"eigen": {"affinity": "affinity", "options": {"laplacian": "plain"}}},
@@ -39,7 +39,7 @@ def opened(tmp_path: Path, **sections: Any) -> Project:
         ),
         (
             {"eigen": {"affinity": "svd", "options": {"color_weight": 1.0}}},
-            r"eigen\.options\.color_weight: found 1\.0; affinity: svd does not read it, .*binary, .*affinity do",
+            r"eigen\.options\.color_weight: found 1\.0; affinity: svd does not read it \(read by: .*binary, .*affinity\)",
         ),
         (
             {"eigen": {"affinity": "pca", "options": {"normalize": False}}},

@@ -255,7 +255,8 @@ def test_every_projection_in_the_stage(odd_project, affinity: str) -> None:
 def test_options_of_a_projection_are_checked(odd_project) -> None:
     odd_project.set({"eigen.affinity": "pca", "eigen.options": {"epochs": 3}})
     with pytest.raises(
-        ParamsError, match=r"eigen\.options\.epochs: found 3; affinity: pca does not read it, simsam do; remove it"
+        ParamsError,
+        match=r"eigen\.options\.epochs: found 3; affinity: pca does not read it \(read by: simsam\); remove it",
     ):
         odd_project.run("eigen")
     odd_project.set({"eigen.options": {"epohcs": 3}})

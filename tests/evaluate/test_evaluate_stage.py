@@ -244,7 +244,7 @@ def test_ignored_background_through_the_stages(finished_project) -> None:
         ),
         (
             {"evaluate.method": "partitions", "evaluate.options.protocol": "crop320"},
-            "evaluate.options.protocol: found 'crop320'; method: partitions does not read it, classes, objects do",
+            "evaluate.options.protocol: found 'crop320'; method: partitions does not read it",
         ),
     ],
 )

@@ -135,7 +135,7 @@ def test_workers_that_do_not_start_are_started_again(
         return nullcontext("the third")
 
     monkeypatch.setattr(parallel, "local_cluster", fails_twice)
-    monkeypatch.setattr("distributed.Client", lambda cluster: nullcontext("its client"))
+    monkeypatch.setattr("distributed.Client", lambda cluster, **options: nullcontext("its client"))
     with caplog.at_level("INFO", "usseg"), parallel.cluster_client(2, None, "cpu") as client:
         assert client == "its client"
     assert calls == [2, 2, 2]
