@@ -1,1 +1,1 @@
-"""Plumbing: params, artifacts, the stage declaration and the runner. No numerics, never imports stages."""
+"""Plumbing: params, artifacts, the stage declaration and the runner. It has no numerics and never imports stages."""

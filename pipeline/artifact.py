@@ -23,10 +23,16 @@ REMEDY = "remove it and run its stage again"
 
 @dataclass(frozen=True)
 class ArraySpec:
-    """What an array holds. `dtype` may be "str" (utf-8) or several names joined by "|".
+    """Declaration of one array of an artifact.
 
-    The only axis of a ragged array has the pixels of all images, row by row, one image after the other. It stands beside the
-    arrays `start` (as START, which the runner writes) and `size` (height and width).
+    A ragged array has one axis: the pixels of all images, row by row, one image after the other. Its artifact also
+    holds `start` (see START; the runner writes it) and `size` (height and width of each image).
+
+    Attributes:
+        axes: the name of each axis, in order.
+        dtype: a NumPy dtype, "str" (stored as UTF-8), or alternatives joined by "|".
+        doc: the meaning of the values, with range and units.
+        fill: the fill value; chunks that hold nothing else are not stored.
     """
 
     axes: tuple[str, ...]
@@ -36,10 +42,11 @@ class ArraySpec:
 
     @property
     def ragged(self) -> bool:
-        """Whether images have as many values as pixels, instead of a row each."""
+        """Whether each image has one value per pixel, instead of one row."""
         return self.axes[0] in RAGGED
 
 
+# The text of START is stored in artifacts: a change of it changes their bytes.
 START = ArraySpec(
     ("image",), "int64", "where the pixels of the image begin: height x width of them, row by row, belong to it"
 )
@@ -47,7 +54,7 @@ START = ArraySpec(
 
 @dataclass(frozen=True)
 class PixelMaps:
-    """The maps of a split, each of the size of its image: `maps[i]` is (height, width). No map but that one is read."""
+    """The pixel maps of a split: `maps[i]` is (height, width), the size of image `i`. Only the requested map is read."""
 
     pixels: Any  # zarr (pixel,)
     starts: npt.NDArray[np.int64]  # (image,)
@@ -65,44 +72,48 @@ class PixelMaps:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A published artifact, opened read-only."""
+    """A published artifact, opened read-only.
+
+    Attributes:
+        path: its zarr group.
+        attrs: its attributes, as `ATTRIBUTES` lists them.
+        functions: the offers of the producing stage that the reading stage may call, by name.
+    """
 
     path: Path
     attrs: Mapping[str, Any]
     functions: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Any:
-        """The array `name`: a zarr array to slice, decoded strings, or `PixelMaps`."""
+        """The array `name`: a zarr array to slice, a list of strings, or `PixelMaps` where the array is ragged."""
         import zarr
 
         if self.attrs["arrays"][name]["dtype"] == "str":
             return read_strings(self.path / name, self.attrs["content"])
         array = zarr.open_array(str(self.path / name), mode="r")
-        return (
-            PixelMaps(array, self["start"][:], self["size"][:])
-            if self.attrs["arrays"][name]["axes"][0] in RAGGED
-            else array
-        )
+        if self.attrs["arrays"][name]["axes"][0] in RAGGED:
+            return PixelMaps(array, self["start"][:], self["size"][:])
+        return array
 
     @property
     def params(self) -> dict[str, Any]:
-        """The params that made it."""
+        """The params that the artifact was made with."""
         return dict(self.attrs["params"])
 
     @property
     def num_images(self) -> int:
-        """How many images its split has."""
+        """Number of images in the split."""
         return int(self.attrs["num_images"])
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        """Call a function that the producing stage offers, on this artifact; the reading stage declares it in `Input.calls`."""
+        """Call an offer of the producing stage on this artifact. The reading stage declares the offer in `Input.calls`."""
         assert name in self.functions, f"{name} of {self.attrs['stage']}: not in the calls of the input"
         return self.functions[name](self, *args, **kwargs)
 
 
 @functools.lru_cache(maxsize=64)
 def read_strings(path: Path, content: str) -> list[str]:
-    """The strings of an array, decoded once for each content digest of its artifact."""
+    """Decode an array of strings. The result is cached by path and content digest of the artifact."""
     import zarr
 
     rows = np.asarray(zarr.open_array(str(path), mode="r")[:])
@@ -110,17 +121,22 @@ def read_strings(path: Path, content: str) -> list[str]:
 
 
 def artifact_path(project: Path, stage: str, split: str) -> Path:
-    """Where the artifact of a stage and split stands."""
+    """Path of the artifact of a stage and split."""
     return project / "artifacts" / stage / f"{split}.zarr"
 
 
 def open_artifact(
     path: Path, *, functions: Mapping[str, Callable[..., Any]] | None = None, remedy: str = REMEDY
 ) -> Artifact:
-    """Open a published artifact. Its attributes are checked; pipeline/integrity.py compares the bytes of its arrays.
+    """Open a published artifact and check its attributes. `integrity.verify_artifact` also compares the bytes of its arrays.
+
+    Args:
+        path: the zarr group.
+        functions: the offers that may be called on it.
+        remedy: the end of an error message: what the user can do.
 
     Raises:
-        ArtifactError: it is missing, or no artifact of usseg; `remedy` says what to do.
+        ArtifactError: the artifact is missing, damaged, or not written by usseg.
     """
     damaged = f"{path}: its {GROUP} is damaged; {remedy}"
     try:
@@ -142,7 +158,7 @@ def open_artifact(
 
 
 def is_description(array: Any) -> bool:
-    """Whether this is what the attributes say of an array: axes, dtype and doc, all strings."""
+    """Whether a value describes an array: a dict with `axes` (a list of strings), `dtype` and `doc` (strings)."""
     if not isinstance(array, dict) or not isinstance(array.get("axes"), list) or not array["axes"]:
         return False
     return all(isinstance(text, str) for text in (*array["axes"], array.get("dtype"), array.get("doc")))

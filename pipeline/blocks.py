@@ -1,4 +1,4 @@
-"""Run a stage that works image by image: block after block, each finished for good."""
+"""Run a stage that works image by image, in blocks of images. A finished block is never computed again."""
 
 import json
 import logging
@@ -27,9 +27,9 @@ log = logging.getLogger("usseg")
 
 @dataclass(frozen=True)
 class BlockTask:
-    """All that a worker needs to compute one block; it opens the artifacts itself.
+    """Task of a worker: one block. The worker opens the artifacts itself.
 
-    The params are those of the start: an edit of params.yaml during the run belongs to the next one.
+    The params are those from the start of the run. An edit of params.yaml during the run has an effect on the next run.
     """
 
     project: Project
@@ -40,13 +40,13 @@ class BlockTask:
     dtypes: Mapping[str, str]
     execution: Execution
     software: Mapping[str, str]
-    counted: BlockCount | None  # None in another process
+    counted: BlockCount | None  # None if the task runs in another process
 
 
 def compute_block(task: BlockTask) -> range:
-    """Compute one block of images, write its shards, then its marker; returns the images.
+    """Compute one block of images, write its shards, then its marker file. Returns the images.
 
-    A block of large images is computed in several parts, so that memory is bounded.
+    A block of large images is computed in several parts to limit memory.
     """
     refuse_other_software(task.software, software(task.project.stages))
     stage, params = task.project.stages[task.stage], task.project.params[task.stage]
@@ -68,24 +68,26 @@ def compute_block(task: BlockTask) -> range:
 
 
 def marker_path(folder: Path, block: Layout) -> Path:
-    """The file that says that a block is finished: it holds the block's digests."""
+    """Path of the marker of a finished block. The marker holds the digests of the block."""
     return folder / "done" / f"{block.images.start:09d}"
 
 
 def block_digests(data: Path, stage: Stage, block: Layout) -> dict[str, str]:
-    """SHA-256 of the files of a block and of the arrays' descriptions, by path; a shard of nothing but the fill value has none."""
-    found: dict[str, str] = {}
+    """SHA-256, by path, of the files of a block and of the metadata of the arrays. Shards that are not stored have none."""
+    digests: dict[str, str] = {}
     for name, spec in stage.arrays.items():
         shards = [data / name / "c" / str(number) for number in block.shards(spec)]
-        inside = [path for shard in shards for path in ([shard] if shard.is_file() else sorted(shard.rglob("*")))]
-        for path in [data / name / "zarr.json", *inside]:
+        paths = [data / name / "zarr.json"]
+        for shard in shards:  # a file, or a folder of an array with several axes
+            paths += [shard] if shard.is_file() else sorted(shard.rglob("*"))
+        for path in paths:
             if path.is_file():
-                found[path.relative_to(data).as_posix()] = file_checksum(path)
-    return found
+                digests[path.relative_to(data).as_posix()] = file_checksum(path)
+    return digests
 
 
 def finished_blocks(folder: Path, stage: Stage, blocks: Sequence[Layout]) -> list[Layout] | None:
-    """The blocks that an interrupted run has finished; None where one of them is not as it was written."""
+    """Blocks that an interrupted run has finished; None if one of them has been changed."""
     marked = [block for block in blocks if marker_path(folder, block).exists()]
     for block in marked:
         digests = json.dumps(block_digests(folder / "data", stage, block))
@@ -95,7 +97,7 @@ def finished_blocks(folder: Path, stage: Stage, blocks: Sequence[Layout]) -> lis
 
 
 def run_blocks(project: Project, name: str, inputs: Inputs, folder: Path, execution: Execution) -> None:
-    """Run a per-image stage over the blocks that are not finished yet."""
+    """Run a stage over the blocks that are not finished yet, and write the arrays below `folder`."""
     stage, params = project.stages[name], project.params[name]
     assert stage.sizes is not None
     count = input_artifacts(inputs)[f"index@{inputs.split}"].num_images
@@ -120,8 +122,8 @@ def run_blocks(project: Project, name: str, inputs: Inputs, folder: Path, execut
     code = software(project.stages)
     counted = BlockCount(done, count, execution.progress)
     workers, scheduler = execution.workers, execution.scheduler
-    here = counted if in_this_process(len(todo), workers=workers, scheduler=scheduler) else None
+    shared = counted if in_this_process(len(todo), workers=workers, scheduler=scheduler) else None
     quiet = replace(execution, progress=no_progress)
-    tasks = [BlockTask(project, name, inputs.split, block, folder, dtypes, quiet, code, here) for block in todo]
+    tasks = [BlockTask(project, name, inputs.split, block, folder, dtypes, quiet, code, shared) for block in todo]
     for images in map_blocks(compute_block, tasks, workers=workers, scheduler=scheduler, device=execution.device):
         counted.count(images, len(images))

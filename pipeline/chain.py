@@ -1,4 +1,4 @@
-"""The whole chain in one process: every stage in order, for every split that it is run for."""
+"""The whole chain in one process: every stage in order, for each of its splits."""
 
 import logging
 from collections.abc import Callable, Collection
@@ -18,16 +18,16 @@ Display = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 def run_chain(
     project: Project, execution: Execution, names: Collection[str], *, display: Display | None = None
 ) -> None:
-    """Bring the artifacts of some stages up to date, in the order of the table.
+    """Bring the artifacts of some stages up to date, in the order of the table of stages.
 
     Args:
         project: the project.
         execution: how to run; `display` replaces its `progress`.
-        names: of the stages.
-        display: gives what shows the progress of a run, from its title.
+        names: the names of the stages.
+        display: maps the title of a run to a context manager that yields a progress function.
 
     Raises:
-        ParamsError, ArtifactError, ImageError: as `run_stage`. What was finished stays.
+        ParamsError, ArtifactError, ImageError: as `run_stage`. Finished artifacts stay.
     """
     steps = [(name, split) for name in project.stages if name in names for split in project.splits_of(name)]
     for number, (name, split) in enumerate(steps, 1):
@@ -39,9 +39,9 @@ def run_chain(
 
 
 def run_project(project: Project, execution: Execution, *, display: Display | None = None) -> None:
-    """Do what `dvc repro` does, in this process: the same artifacts, metrics, plots, report and dvc.lock.
+    """Run the chain as `dvc repro` does, in this process: the same artifacts, metrics, plots, report and dvc.lock.
 
-    Without DVC in the project dvc.lock is not written, and a line says so.
+    If the project does not use DVC, dvc.lock is not written and a log line says so.
 
     Raises:
         ParamsError, ArtifactError, ImageError: as `run_stage`.
@@ -56,7 +56,7 @@ def run_project(project: Project, execution: Execution, *, display: Display | No
 
 
 def record_in_dvc(root: Path) -> None:
-    """Write the state of all stages into dvc.lock and the outputs into DVC's cache, as `dvc commit --force` does."""
+    """Write dvc.lock and add the outputs to DVC's cache, as `dvc commit --force` does."""
     from dvc.repo import Repo
 
     logging.getLogger("dvc").setLevel(logging.WARNING)

@@ -7,20 +7,20 @@ from pathlib import Path
 
 from usseg.pipeline.disk import write_file
 
-DIGEST_BYTES = hashlib.sha256().digest_size  # stand before the content
+DIGEST_BYTES = hashlib.sha256().digest_size  # the digest is the first part of the file
 
 
 class Checkpoint:
     """Saved state from which an interrupted whole-split stage resumes. Without a path, nothing is saved.
 
-    It belongs to the run's cache key: a run with another key finds none.
+    The state belongs to one cache key: a run with another key does not see it.
     """
 
     def __init__(self, path: Path | None = None) -> None:
         self.path, self.due = path, 0.0
 
     def load(self) -> bytes | None:
-        """The state that was saved last; None where there is none, or where the file is damaged."""
+        """The state that was saved last; None if there is none or the file is damaged."""
         if self.path is None or not self.path.is_file():
             return None
         content = self.path.read_bytes()
@@ -28,7 +28,7 @@ class Checkpoint:
         return state if hashlib.sha256(state).digest() == digest else None
 
     def save(self, state: Callable[[], bytes]) -> None:
-        """Replace what was saved by `state()`. Does nothing where saving would take over a twentieth of the time."""
+        """Save `state()`. The call is skipped if saving would take more than a twentieth of the run time."""
         started = time.monotonic()
         if self.path and started >= self.due:
             content = state()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, and bring it to the disk."""
+    """Write a file atomically and flush it to the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.new")
     try:
@@ -22,7 +22,7 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def sync(path: Path, *, deep: bool = True) -> None:
-    """Bring a file, or a folder and all below it, to the disk, so that it outlives a loss of power."""
+    """Flush a file, or a folder and everything below it, to the disk. `deep=False` flushes the folder alone."""
     for part in [*(path.rglob("*") if deep else ()), path]:
         handle = os.open(part, os.O_RDONLY)
         try:
@@ -32,7 +32,7 @@ def sync(path: Path, *, deep: bool = True) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove what stands at a path: a folder as far as that is possible, a file, or a link and not what it leads to."""
+    """Remove a file, a link (not its target), or a folder; files of the folder that cannot be removed stay."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -40,7 +40,7 @@ def remove(path: Path) -> None:
 
 
 def drop(folder: Path) -> None:
-    """Remove a partial folder so that no kill leaves a part of it under its name."""
+    """Remove a partial folder. It is renamed first: a kill never leaves half of it under its own name."""
     dropped = folder.with_suffix(".dropped")
     os.rename(folder, dropped)
     shutil.rmtree(dropped)

@@ -1,8 +1,8 @@
-"""Errors a user can cause; the command prints each as one line."""
+"""Errors that a user can cause. The command prints each as one line."""
 
 
 class UssegError(Exception):
-    """The root of all of them."""
+    """Base class of the errors of usseg."""
 
 
 class ParamsError(UssegError):

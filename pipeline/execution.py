@@ -1,23 +1,28 @@
-"""How to run a stage, never what to compute."""
+"""Execution of a stage: device, workers, progress. Nothing in this file changes a result."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from usseg.pipeline.checkpoint import NO_CHECKPOINT, Checkpoint
 
-Progress = Callable[[int, int], None]  # gets how much is done, and of how much
+Progress = Callable[[int, int], None]  # is called with the number of finished images, and of all images
 
 
 def no_progress(done: int, total: int) -> None:
-    """Report nothing."""
+    """Show no progress."""
 
 
 @dataclass(frozen=True)
 class Execution:
-    """How to run: nothing in here changes a result.
+    """How to run a stage.
 
-    `device` is used by the stages that compute on one. 0 workers means one a core, or one a GPU. `run` calls `progress` with
-    the number of finished images and the number of all images, after each image or batch.
+    Attributes:
+        device: "cpu", "cuda:0", ...; stages that do not compute on a device ignore it.
+        batch_size: images of a forward pass.
+        workers: processes; 0: one for each core, or one on a GPU.
+        scheduler: the address of a running Dask cluster; None: workers of this machine.
+        progress: called by `run` after each image or batch.
+        checkpoint: saved state from which an interrupted whole-split stage resumes.
     """
 
     device: str = "cpu"
@@ -29,5 +34,5 @@ class Execution:
 
     @property
     def decoders(self) -> int:
-        """Threads that decode images ahead. On a CPU the workers fill the cores; a GPU must not wait for an image."""
+        """Threads that decode images in advance: 1 on a CPU, where workers use all cores; 4 on a GPU, which must not wait."""
         return 1 if self.device == "cpu" else 4

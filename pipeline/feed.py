@@ -1,4 +1,7 @@
-"""How the items of a fit split get to the device that trains on them: kept there, or read ahead. B items of a part."""
+"""Feed of a training: it reads items in advance, or keeps all of them on the GPU.
+
+Letters: B items of a part.
+"""
 
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
@@ -9,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 I64 = npt.NDArray[np.int64]
-Read = Callable[[I64, int], Any]  # items, epoch -> an array (B, ...), or a tuple of such arrays
+Read = Callable[[I64, int], Any]  # items (B,), epoch -> an array (B, ...), or a tuple of such arrays
 
 
 def one_part(items: I64) -> list[I64]:
-    """A batch that is read as a whole."""
+    """Leave a batch in one part."""
     return [items]
 
 
@@ -21,17 +24,22 @@ class Feed:
     """The items that a method trains on: rows, token grids or images.
 
     Args:
-        read: gives the arrays of some items, (B, ...) each, in the order of the items; a thread calls it. The arrays may depend
-            on the epoch, from 0, but on nothing else: a random crop draws from the seed, the epoch and the item.
-        items: how many there are.
-        device: where the tensors are needed.
-        split: cuts the items of a batch into parts that are read, and trained on, one after the other: few enough for the memory
-            and of equal shape.
-        threads: how many threads read; each holds one part that waits. One for arrays; more pay off where images are decoded.
-        counts: int64 (item,), lengths of the second axis (B, count, ...) of the arrays; all other axes are alike for all items.
-            With `counts` the items are kept on a GPU where half of its free memory holds them all: `read` must then give
-            the same arrays in every epoch.
-        row_bytes: bytes of one step along the second axis, over all arrays; needed with `counts`.
+        read: returns the arrays (B, ...) of some items, in the order of the items. It is called in a thread. The arrays
+            may depend only on the items and the epoch (from 0): a random crop draws from the seed, the epoch and the
+            item.
+        items: number of items.
+        device: the device of the tensors.
+        split: cuts the items of a batch into parts that are read and trained on one after the other. The items of a part
+            must have equal shapes and fit in memory.
+        threads: number of threads that read; each holds one finished part. One is enough for arrays; more are faster
+            where images are decoded.
+        counts: int64 (item,), the length of the second axis of each item's arrays (B, count, ...). All other axes are
+            equal for all items. With `counts`, all items are kept on the GPU if half of its free memory is enough.
+            `read` must then return the same arrays in every epoch.
+        row_bytes: bytes of one step along the second axis, summed over the arrays; needed with `counts`.
+
+    Raises:
+        ValueError: no items.
     """
 
     def __init__(
@@ -52,7 +60,7 @@ class Feed:
         self.kept = Kept(counts, device) if keep and counts is not None else None
 
     def tensors(self, parts: Sequence[I64], epoch: int) -> Generator[Any]:
-        """A tensor on the device, or a tuple of them, for each part in order; the next parts are read while one is used."""
+        """Yield the tensors of each part in order, on the device. The next parts are read while one is used."""
         if self.kept is None:
             yield from (on_device(arrays, self.device) for arrays in self.read_ahead(parts, epoch))
             return
@@ -64,7 +72,7 @@ class Feed:
             yield self.kept.get(part)
 
     def read_ahead(self, parts: Sequence[I64], epoch: int) -> Generator[Any]:
-        """What `read` gives for each part, in order; as many parts wait as there are threads."""
+        """Yield the result of `read` for each part in order. At most `threads` finished parts wait."""
         waiting: deque[Future[Any]] = deque()
         with ThreadPoolExecutor(self.threads) as pool:
             for part in parts:
@@ -76,7 +84,7 @@ class Feed:
 
 
 class Kept:
-    """Items on a GPU, those of each array end to end in one tensor."""
+    """Items that are kept on a GPU. Each array is one tensor (row, ...) with the rows of all items one after the other."""
 
     def __init__(self, counts: I64, device: str) -> None:
         self.counts, self.device = counts, device
@@ -86,11 +94,11 @@ class Kept:
         self.tuple = False
 
     def missing(self, items: I64) -> I64:
-        """Those that have not been put."""
+        """The items that are not kept yet."""
         return items[~self.known[items]]
 
     def rows(self, items: I64) -> Any:
-        """Where items of equal count lie, a tensor (B, count)."""
+        """Row numbers of items of equal count, int64 tensor (B, count)."""
         import torch
 
         rows = self.starts[items][:, None] + np.arange(self.counts[items[0]])
@@ -111,14 +119,14 @@ class Kept:
         self.known[items] = True
 
     def get(self, items: I64) -> Any:
-        """The tensors (B, count, ...) of items of equal count."""
+        """The tensors (B, count, ...) of kept items of equal count."""
         rows = self.rows(items)
-        found = tuple(held[rows] for held in self.held)
-        return found if self.tuple else found[0]
+        tensors = tuple(held[rows] for held in self.held)
+        return tensors if self.tuple else tensors[0]
 
 
 def on_device(arrays: Any, device: str) -> Any:
-    """An array as a tensor on the device, a tuple of arrays as a tuple of tensors."""
+    """Copy an array, or each array of a tuple, to the device."""
     import torch
 
     if isinstance(arrays, tuple):
@@ -127,7 +135,7 @@ def on_device(arrays: Any, device: str) -> Any:
 
 
 def fits_on_gpu(size: int, device: str) -> bool:
-    """Whether the device is a GPU and half of its free memory holds so many bytes."""
+    """Whether the device is a GPU and `size` bytes fit in half of its free memory."""
     import torch
 
     return torch.device(device).type == "cuda" and 2 * size < torch.cuda.mem_get_info(device)[0]

@@ -1,6 +1,7 @@
-"""The part of every cache key that stands for the plumbing: all of `pipeline`, whose code belongs to no key."""
+"""FORMAT: the part of every cache key that stands for the code of `pipeline`."""
 
-# Raise it when an edit of `pipeline` changes what a stage gets or writes for equal params and inputs: how images, labels or strings are
-# decoded, how arrays are cut into chunks, what an artifact records. The next run then makes every artifact anew. An edit that changes
-# no byte, such as another message, leaves it. tests/end_to_end/test_format.py fails where it is forgotten.
+# Raise FORMAT when an edit of `pipeline` changes what a stage reads or writes for equal params and inputs. Examples: the
+# decoding of images, labels or strings; the chunks of arrays; the attributes of an artifact. The next run then makes
+# every artifact anew. Do not raise FORMAT when no byte changes, for example when a message is edited.
+# tests/end_to_end/test_format.py fails when a needed raise is missing.
 FORMAT = 3

@@ -1,4 +1,4 @@
-"""What a stage's `run` gets: the artifacts that it declared, and the pixels and labels behind the index."""
+"""Inputs of `Stage.run`: the declared artifacts, and the image and label files that the index lists."""
 
 import os
 from collections.abc import Mapping
@@ -19,24 +19,40 @@ from usseg.pipeline.truth import Truth, read_truth
 
 @dataclass(frozen=True)
 class Inputs:
-    """The artifacts that a stage reads, by the producing stage's name, and the files behind the index."""
+    """The artifacts that a stage reads, and the files that the index lists.
+
+    Attributes:
+        split: the split that the stage is run for.
+        artifacts: producing stage -> artifact, or a dict split -> artifact for an input with split="all".
+        index_params: the section `index` of params.yaml.
+        project: the project folder.
+        compare: compare the checksum of every file that is read with the index.
+    """
 
     split: str
     artifacts: Mapping[str, Any]
     index_params: Mapping[str, Any]
     project: Path
-    compare: bool = False  # every file that is read with its checksum in the index
+    compare: bool = False
 
     def __getitem__(self, stage: str) -> Any:
-        """The input artifact; a dict split -> artifact where it was declared with split="all"."""
+        """The artifact of a stage; a dict split -> artifact if the input is declared with split="all"."""
         return self.artifacts[stage]
 
     def image(self, i: int, split: str | None = None) -> npt.NDArray[np.uint8]:
-        """Image `i` of the split as uint8 RGB (height, width, 3), upright."""
+        """Image `i` of the split as upright RGB, uint8 (height, width, 3).
+
+        Raises:
+            ImageError: the file is missing, unreadable, or has changed since the index was made.
+        """
         return read_image(self.unchanged(i, "path", "checksum", split))
 
     def truth(self, i: int, split: str | None = None) -> Truth | None:
-        """What is known of image `i`: in a label image -1 where a pixel is never scored; None where nothing is known."""
+        """The ground truth of image `i`; None if the image has none. In a label image, -1 marks pixels that are never scored.
+
+        Raises:
+            ImageError: the file is missing, unreadable, or has changed since the index was made.
+        """
         index = self.index(split)
         label = str(index["label_path"][i])
         if not label:
@@ -47,10 +63,10 @@ class Inputs:
 
     @property
     def root(self) -> Path:
-        """The folder that the index's paths are relative to.
+        """The folder to which the paths of the index are relative.
 
         Raises:
-            ParamsError: it is no folder.
+            ParamsError: `index.root` is not a folder.
         """
         root = self.project / os.path.expanduser(str(self.index_params["root"]))
         if not root.is_dir():
@@ -60,27 +76,27 @@ class Inputs:
         return root
 
     def file(self, i: int, array: str, split: str | None) -> Path:
-        """The file that the index names for image `i`."""
+        """Path of the file that the index lists for image `i` in an array of paths."""
         return self.root / str(self.index(split)[array][i])
 
     def index(self, split: str | None) -> Artifact:
-        """The index of a split, or of the only one."""
+        """The index of a split; None: the index of the split that the stage is run for."""
         index: Artifact = self.artifacts["index"] if split is None else self.artifacts["index"][split]
         return index
 
     def unchanged(self, i: int, array: str, checksum: str, split: str | None) -> Path:
-        """The file that the index names for image `i`.
+        """Path of the file that the index lists for image `i`, after a check of its checksum.
 
         Raises:
-            ImageError: the file is missing, or it is not the one that the index has listed.
+            ImageError: the file is missing, or has changed since the index was made.
         """
         path = self.file(i, array, split)
         if self.compare:
             remedy = f"run: usseg stage index --split {split or self.split}"
             try:
-                found = current_checksum(path)
+                current = current_checksum(path)
             except FileNotFoundError:
                 raise ImageError(f"{path}: no such file, but index has listed it; {remedy}") from None
-            if found != self.index(split)[checksum][i]:
+            if current != self.index(split)[checksum][i]:
                 raise ImageError(f"{path} has changed since index; {remedy}")
         return path

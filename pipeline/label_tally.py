@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 from usseg.pipeline.label_values import LabelValues
 
-SHOWN = 5  # names or values in one line
+SHOWN = 5  # names or values that a message lists
 
 
 @dataclass(frozen=True)
 class LabelCounts:
-    """Pixels of one label image: by class, and those that are not scored by raw value."""
+    """Pixel counts of one label image: scored pixels by class, unscored pixels by raw value."""
 
     classes: Mapping[int, int]
     unscored: Mapping[int, int]
@@ -19,7 +19,7 @@ class LabelCounts:
 
 @dataclass
 class LabelTally:
-    """The same of a split, and what the user should know of it."""
+    """Pixel counts of the label images of a split, and the lines that the user should read about them."""
 
     values: LabelValues
     classes: Counter[int] = field(default_factory=Counter)
@@ -27,14 +27,14 @@ class LabelTally:
     images: int = 0
 
     def add(self, counts: LabelCounts | None) -> None:
-        """Count one more label image."""
+        """Add the counts of one image; None is an image without a label image."""
         if counts:
             self.images += 1
             self.classes.update(counts.classes)
             self.unscored.update(counts.unscored)
 
     def lines(self, split: str) -> list[str]:
-        """Classes without a pixel, and pixels whose value no class has, a line each."""
+        """Lines about classes without a pixel, and about pixels whose value belongs to no class."""
         if not self.images:
             return []
         values, lines = self.values, []
@@ -62,7 +62,7 @@ class LabelTally:
 
 
 def some(names: Iterable[str]) -> str:
-    """The first names, and how many more there are."""
+    """The first SHOWN names, and the number of the others."""
     listed = list(names)
     more = f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
     return ", ".join(listed[:SHOWN]) + more

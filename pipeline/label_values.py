@@ -16,20 +16,29 @@ import numpy as np
 import numpy.typing as npt
 
 I64 = npt.NDArray[np.int64]
-PIXELS = 1 << 20  # of a label image, looked at together
-UNSCORED = -1  # in a map of classes: a pixel that is never scored
-UNCOVERED, CROWD = -1, -2  # in a map of the categories of a COCO file: pixels of no object, of a crowd
+PIXELS = 1 << 20  # of a label image that are mapped at a time
+UNSCORED = -1  # class of a pixel that is never scored
+UNCOVERED, CROWD = -1, -2  # in a map of COCO categories: pixels of no object, and pixels of a crowd
 WORDS = {UNCOVERED: "pixels of no object", CROWD: "pixels of a crowd"}
 LARGEST = 2**31 - 1  # the largest raw value
-MOST = 65536  # raw values that one class may have
-GREY_RANGE = 32  # a class with so many levels is a range of grey, and no list of label numbers
+MOST = 65536  # most raw values of a range
+GREY_RANGE = 32  # least number of raw values of a class that is a range of grey levels
 NUMBERS = re.compile(r"([0-9]{1,10})(?:-([0-9]{1,10}))?")
 COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
 @dataclass(frozen=True)
 class LabelValues:
-    """What raw values mean. Without a table a raw value is the number of its class; without classes every value is one."""
+    """Meaning of raw values.
+
+    Without `label_values`, a raw value is the number of its class. Without `classes` too, every raw value from 0 on is
+    a class.
+
+    Attributes:
+        classes: names of the classes, in order.
+        label_values: the raw values of each class, as `label_table` reads them.
+        ignore: raw values that are never scored, as `raw_value` reads them.
+    """
 
     classes: Sequence[str] = ()
     label_values: Sequence[str] = ()
@@ -37,7 +46,7 @@ class LabelValues:
 
     @classmethod
     def of(cls, index_params: Mapping[str, Any]) -> "LabelValues":
-        """As params.yaml has it in the section index."""
+        """The label values of the section `index` of params.yaml."""
         return cls(*(tuple(index_params.get(key) or ()) for key in ("classes", "label_values", "ignore")))
 
     @cached_property
@@ -52,48 +61,52 @@ class LabelValues:
 
     @cached_property
     def grey_ranges(self) -> bool:
-        """Whether every class is a wide range of grey levels, and one has white: masks are thresholded, not looked up."""
+        """Whether masks are thresholded: every class is a range of at least GREY_RANGE levels, and one class has 255."""
         sizes = Counter(self.table.values())
         return len(sizes) > 1 and min(sizes.values()) >= GREY_RANGE and 255 in self.table
 
     @cached_property
     def ignored(self) -> frozenset[int]:
-        """The raw values never scored. Where classes are ranges of grey, white is not void, whatever the default of `ignore`."""
+        """The raw values that are never scored.
+
+        With `grey_ranges` 255 is not ignored, although it is the default of `ignore`: it is the white of a mask.
+        """
         numbers = {raw_value(value) for value in self.ignore if self.colors == isinstance(value, str)}
         return frozenset(numbers - {255} if self.grey_ranges else numbers)
 
     def to_classes(self, raw: I64) -> I64:
-        """Raw values -> classes (any shape); -1 where the value is ignored or no class has it."""
+        """Map raw values to classes, of the same shape: UNSCORED where the value is ignored or belongs to no class."""
         flat, classes = raw.reshape(-1), np.empty(raw.size, np.int64)
         for piece in pieces(raw.size):
-            values, places = np.unique(flat[piece], return_inverse=True)
-            found = [UNSCORED if value in self.ignored else self.class_of(value) for value in values.tolist()]
-            classes[piece] = np.array(found, np.int64)[places]
+            values, inverse = np.unique(flat[piece], return_inverse=True)
+            mapped = [UNSCORED if value in self.ignored else self.class_of(value) for value in values.tolist()]
+            classes[piece] = np.array(mapped, np.int64)[inverse]
         return classes.reshape(raw.shape)
 
     def class_of(self, value: int) -> int:
-        """The class of a raw value that is not ignored; -1 where no class has it."""
+        """The class of a raw value that is not ignored: UNSCORED where the value belongs to no class."""
         if self.label_values:
             return self.table.get(value, UNSCORED)
-        return value if value >= 0 and (not self.classes or value < len(self.classes)) else UNSCORED
+        known = value >= 0 and (not self.classes or value < len(self.classes))
+        return value if known else UNSCORED
 
     def shown(self, value: int) -> str:
-        """A raw value as params.yaml writes it, or what no raw value stands for, in words."""
+        """A raw value as params.yaml writes it; UNCOVERED and CROWD in words."""
         if value in WORDS:
             return WORDS[value]
         return f"#{value:06x}" if self.colors else str(value)
 
 
 def pieces(size: int) -> Iterator[slice]:
-    """Slices of so many pixels: a large label image is looked at piece by piece, since each step makes copies."""
+    """Slices of at most PIXELS pixels. Each step copies its pixels, so a large label image is handled in pieces."""
     yield from (slice(start, start + PIXELS) for start in range(0, size, PIXELS))
 
 
 def raw_value(written: int | str) -> int:
-    """A number, or a colour such as '#804080'.
+    """The raw value of a number, or of a colour such as '#804080'.
 
     Raises:
-        ValueError: another string.
+        ValueError: the string is not a colour.
     """
     if isinstance(written, str):
         if not COLOR.fullmatch(written):
@@ -106,7 +119,8 @@ def label_table(label_values: Sequence[str]) -> dict[int, int]:
     """Raw value -> class, from one entry for each class, such as `7`, `0-3, 9` or `#804080, #111111`.
 
     Raises:
-        ValueError: no number, range or colour; numbers beside colours; a range that is reversed or too long; a value named twice.
+        ValueError: an entry is no number, range or colour; numbers and colours are mixed; a range is reversed or too
+            long; or a value is named twice.
     """
     table: dict[int, int] = {}
     colors = any("#" in entry for entry in label_values)

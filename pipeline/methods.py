@@ -1,8 +1,9 @@
 """Methods: the interchangeable ways to do a stage, and the tables that list them.
 
-A method is one file in the `methods/` folder of its stage and one line in the table there. Its entry says everything that the rest
-of usseg has to know about it. An installed package adds methods by entry points of the group `usseg.<stage>`: the name is the
-method's, the value is its entry, such as `my_package.linkage:METHOD`.
+A method is one file in the `methods/` folder of its stage, and one line in the table of that folder. Its entry holds
+everything that the rest of usseg needs to know about the method. An installed package adds methods by entry points of
+the group `usseg.<stage>`: the name of an entry point is the name of the method, and its value is the entry, such as
+`my_package.linkage:METHOD`.
 """
 
 import sys
@@ -18,39 +19,41 @@ from usseg.pipeline.params import PARAMS_FILE, Params, nearest
 
 
 class NoOptions(Params):
-    """The options of a method that has none."""
+    """Model of a method without options."""
 
 
 def reads_nothing(options: Any) -> tuple[str, ...]:
-    """A method that needs only what its stage always reads."""
+    """For a method that needs only the inputs that its stage always reads."""
     return ()
 
 
 def on_cpu(options: Any) -> bool:
-    """A method that never uses the execution's device."""
+    """For a method that computes on the CPU only."""
     return False
 
 
 def on_device(options: Any) -> bool:
-    """A method that computes on the execution's device."""
+    """For a method that computes on the device of the execution."""
     return True
 
 
 def fits_all(options: Any, sections: Mapping[str, Any]) -> None:
-    """A method whose options fit the params of every stage."""
+    """For a method whose options fit all params of every stage."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """The entry of a method. Stages whose methods need more say it in a subclass.
+    """The entry of a method. A stage adds fields in a subclass.
 
     Attributes:
-        summary: what the method does, one sentence, for `usseg methods` and the documentation.
-        call: the function that the stage calls. The stage's `methods/__init__.py` states its arguments and what it returns.
-        options: the model of the method's params. Every default of the method stands there.
-        reads: from the options, the names of the stages whose artifacts the method needs besides those that its stage always reads.
-        gpu: from the options, whether the method computes on the execution's device.
-        check: gets the options and the params of every stage by name, and refuses values that do not go together with a ParamsError.
+        summary: what the method does, in one sentence, for `usseg methods` and the documentation.
+        call: the function that the stage calls. The stage's `methods/__init__.py` documents its arguments and result.
+        options: the model of the method's options, with their defaults.
+        reads: maps the options to the names of the stages whose artifacts the method needs, besides the inputs that its
+            stage always reads.
+        gpu: maps the options to whether the method computes on the device of the execution.
+        check: gets the options and the params of every stage by name. It raises ParamsError if values contradict each
+            other.
         source: the paper or code that the method follows.
     """
 
@@ -68,15 +71,19 @@ M = TypeVar("M", bound=Method)
 
 @dataclass(frozen=True)
 class Methods(Mapping[str, M], Generic[M]):
-    """The table of a stage's methods: those of usseg, then those of installed packages. A method is imported when it is asked for.
+    """The table of the methods of a stage: methods of usseg, then methods of installed packages.
+
+    The module of a method is imported when its entry is requested.
 
     Attributes:
         stage: the name of the stage.
-        kind: the type of its entries.
-        package: that holds the modules of usseg's own methods.
-        own: their names. Method `kmeans` is the entry `METHOD` of module `kmeans` in the package.
-        hint: the end of the line about a name that no method has.
-        sequence: from name and entry of each, the entry of methods one after another, where params may name a list of methods.
+        kind: the type of the entries.
+        package: the package with the modules of usseg's own methods.
+        own: the names of usseg's own methods. The entry of method `kmeans` is `METHOD` in module `kmeans` of the package.
+        hint: the end of the message about an unknown method.
+        sequence: maps names and entries to the entry that calls these methods one after the other; None if params name a
+            single method.
+        loaded: the entries that have been imported.
     """
 
     stage: str
@@ -89,9 +96,9 @@ class Methods(Mapping[str, M], Generic[M]):
 
     @cached_property
     def installed(self) -> dict[str, EntryPoint]:
-        """Entry points of other packages. A name of usseg's own stays usseg's."""
-        found = entry_points(group=f"usseg.{self.stage}")
-        return {point.name: point for point in found if point.name not in self.own}
+        """Entry points of other packages, by name. They cannot replace a method of usseg."""
+        points = entry_points(group=f"usseg.{self.stage}")
+        return {point.name: point for point in points if point.name not in self.own}
 
     def __iter__(self) -> Iterator[str]:
         yield from self.own
@@ -112,7 +119,7 @@ class Methods(Mapping[str, M], Generic[M]):
         return isinstance(name, str) and (name in self.own or name in self.installed)
 
     def entry(self, choice: str | Sequence[str]) -> M:
-        """The method of a name, or the sequence of a list of names."""
+        """The entry of one method, or of a sequence of methods."""
         if isinstance(choice, str):
             return self[choice]
         names = tuple(choice)
@@ -122,49 +129,50 @@ class Methods(Mapping[str, M], Generic[M]):
         return self.loaded[names]
 
     def load(self, point: EntryPoint) -> M:
-        """The entry behind an entry point.
+        """Load the entry of a method of another package.
 
         Raises:
-            ParamsError: it cannot be imported, or is no entry of this stage.
+            ParamsError: it cannot be imported, or it is not an entry of this stage.
         """
         where = f"method {point.name!r} of {self.stage}, entry point {point.value}"
         try:
-            found = point.load()
+            entry = point.load()
         except Exception as error:  # code of another package may raise anything
             raise ParamsError(f"{where}: {type(error).__name__}: {error}; repair or remove that package") from error
-        if not isinstance(found, self.kind):
-            raise ParamsError(f"{where}: found {type(found).__name__}; a {self.kind.__name__} is needed")
-        return found
+        if not isinstance(entry, self.kind):
+            raise ParamsError(f"{where}: found {type(entry).__name__}; a {self.kind.__name__} is needed")
+        return entry
 
     def chosen(self, choice: str | Sequence[str], *, key: str) -> M:
-        """The method, or the sequence of methods, that params name.
+        """The entry of the method, or of the sequence of methods, that params name.
 
         Args:
-            choice: what params.yaml says.
-            key: where it says so, such as `segments.method`.
+            choice: the name or names in params.yaml.
+            key: the key of the choice, such as `segments.method`.
 
         Raises:
-            ParamsError: there is no such method.
+            ParamsError: no method has this name.
         """
         for name in names_of(choice):
             if name not in self:
                 hint = f"; {self.hint}" if self.hint else ""
                 raise ParamsError(
-                    f"{PARAMS_FILE}: {key}: found {name!r}; no such method{nearest(str(name), self)} (known: {', '.join(self)}){hint}"
+                    f"{PARAMS_FILE}: {key}: found {name!r}; no such method{nearest(str(name), self)} "
+                    f"(known: {', '.join(self)}){hint}"
                 )
         return self.entry(choice)
 
 
 def names_of(choice: str | Sequence[str]) -> list[str]:
-    """The names of the methods that params choose: one, or those of a sequence."""
+    """The chosen methods as a list of names."""
     return [choice] if isinstance(choice, str) else list(choice)
 
 
 def module_of(method: Method) -> str:
-    """The module that a method's function stands in: its code belongs to the cache key."""
+    """Name of the module of a method's function. The code of the module is a part of the cache key."""
     return method.call.__module__
 
 
 def file_of(method: Method) -> str:
-    """The source file of a method's function; empty where there is none."""
+    """Path of the source file of a method's function; empty if there is none."""
     return str(getattr(sys.modules.get(module_of(method)), "__file__", None) or "")

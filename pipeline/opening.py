@@ -1,4 +1,4 @@
-"""Open what a stage reads, and hold it against what its producer declares and params.yaml says."""
+"""Open the inputs of a stage, and compare each with the declaration of its producer and with params.yaml."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -12,16 +12,24 @@ from usseg.pipeline.stage import Input
 
 
 def open_inputs(project: Project, name: str, split: str) -> Inputs:
-    """Open and check every artifact that a stage reads for a split."""
+    """Open and check every artifact that a stage reads for a split.
+
+    Raises:
+        ArtifactError: an artifact is missing, or does not fit the declaration of its producer or params.yaml.
+    """
     artifacts: dict[str, Any] = {}
     for item in project.reads(name):
-        found = {of: open_checked(project, name, item, of) for of in project.split_of(item, split)}
-        artifacts[item.stage] = found if item.split == "all" else next(iter(found.values()))
+        by_split = {each: open_checked(project, name, item, each) for each in project.split_of(item, split)}
+        artifacts[item.stage] = by_split if item.split == "all" else next(iter(by_split.values()))
     return Inputs(split, artifacts, project.index_params, project.root, compare=True)
 
 
 def open_checked(project: Project, reader: str, item: Input, split: str) -> Artifact:
-    """Open one input and hold it against its producer's declaration and today's params."""
+    """Open one input, and compare it with the declaration of its producer and with the current params.
+
+    Raises:
+        ArtifactError: the artifact is missing or does not fit. The message names the command that makes it.
+    """
     producer = project.stages[item.stage]
     path = artifact_path(project.root, producer.name, split)
     shown = path.relative_to(project.root)
@@ -48,14 +56,14 @@ def open_checked(project: Project, reader: str, item: Input, split: str) -> Arti
                 f"params.yaml says {recorded.get(key)!r}; {remedy}"
             )
     for name, spec in producer.arrays.items():
-        found = artifact.attrs["arrays"].get(name)
-        if found is None or found["axes"] != list(spec.axes) or found["dtype"] not in spec.dtype.split("|"):
-            raise ArtifactError(f"{shown}: array {name}: found {found}; {spec.axes} {spec.dtype} is needed; {remedy}")
+        stored = artifact.attrs["arrays"].get(name)
+        if stored is None or stored["axes"] != list(spec.axes) or stored["dtype"] not in spec.dtype.split("|"):
+            raise ArtifactError(f"{shown}: array {name}: found {stored}; {spec.axes} {spec.dtype} is needed; {remedy}")
     return artifact
 
 
 def knobs(params: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Recorded params by key; those of the method as `options.KEY`."""
+    """Recorded params by key. The options of the method have the keys `options.KEY`."""
     for key, value in params.items():
         if key == "options" and isinstance(value, dict):
             yield from ((f"options.{name}", inner) for name, inner in value.items())
@@ -64,12 +72,12 @@ def knobs(params: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def remedy_for(stage: str, split: str) -> str:
-    """What makes an artifact anew."""
+    """The command that makes an artifact, as the end of an error message."""
     return f"run: usseg stage {stage}" if split == "all" else f"run: usseg stage {stage} --split {split}"
 
 
 def input_artifacts(inputs: Inputs) -> dict[str, Artifact]:
-    """All input artifacts by `stage@split`."""
+    """All input artifacts, by `stage@split`."""
     flat = {}
     for name, item in inputs.artifacts.items():
         for artifact in item.values() if isinstance(item, dict) else [item]:
@@ -78,5 +86,5 @@ def input_artifacts(inputs: Inputs) -> dict[str, Artifact]:
 
 
 def split_images(inputs: Inputs) -> int:
-    """How many images the index of this split has."""
-    return next(a.num_images for name, a in input_artifacts(inputs).items() if name == f"index@{inputs.split}")
+    """Number of images in the index of the split."""
+    return input_artifacts(inputs)[f"index@{inputs.split}"].num_images

@@ -1,4 +1,4 @@
-"""The EXIF orientation of a photo, and how boxes and maps of the photo as it is stored turn with it."""
+"""EXIF orientation of a photo, and the transforms of maps and boxes from stored to upright pixels."""
 
 from pathlib import Path
 from typing import Any
@@ -13,25 +13,25 @@ TRANSPOSED, FLIPPED_X, FLIPPED_Y = (5, 6, 7, 8), (2, 3, 6, 7), (3, 4, 7, 8)
 
 
 def orientation_of(path: Path) -> int | None:
-    """EXIF orientation of an image file, 1 to 8; None where the file has none. 1 is upright.
+    """EXIF orientation of an image file, 1 (upright) to 8; None if the file has none.
 
     Raises:
-        ImageError: unreadable.
+        ImageError: the file is unreadable.
     """
     if path.suffix.lower() == ".mat":
         return None
     with opened(path) as image:
-        found = image.getexif().get(ORIENTATION)
-    return found if found in range(1, 9) else None
+        orientation = image.getexif().get(ORIENTATION)
+    return orientation if orientation in range(1, 9) else None
 
 
 def stored_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
-    """Height and width as stored, of an image that is `size` when upright."""
+    """Stored height and width of an image whose upright height and width are `size`."""
     return (size[1], size[0]) if orientation in TRANSPOSED else size
 
 
 def turn_map(values: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
-    """A map (height, width) of the stored pixels -> of the upright ones."""
+    """Turn a map (height, width) of the stored pixels upright."""
     if orientation in TRANSPOSED:
         values = values.T
     if orientation in FLIPPED_X:
@@ -40,7 +40,13 @@ def turn_map(values: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
 
 
 def turn_boxes(boxes: npt.NDArray[np.int64], orientation: int, size: tuple[int, int]) -> npt.NDArray[np.int64]:
-    """Boxes (xmin, ymin, xmax, ymax), half open, on the stored pixels -> on the upright ones, of height and width `size`."""
+    """Turn boxes on the stored pixels upright.
+
+    Args:
+        boxes: (box, 4): xmin, ymin, xmax, ymax in pixels, half open.
+        orientation: EXIF orientation, 1 to 8.
+        size: upright height and width.
+    """
     height, width = size
     if orientation in TRANSPOSED:
         boxes = boxes[:, [1, 0, 3, 2]]

@@ -1,4 +1,4 @@
-"""A section of params.yaml -> the stage's frozen, validated params."""
+"""Params: read params.yaml and validate its sections as frozen models."""
 
 import difflib
 import logging
@@ -14,14 +14,14 @@ from usseg.pipeline.errors import ParamsError
 
 log = logging.getLogger("usseg")
 PARAMS_FILE = "params.yaml"
-LARGEST_FILE = 256 << 10  # bytes; a file of all keys with thousands of classes has less
-DEEPEST = 32  # mappings and lists in one another
-MOST_VALUES = 100_000  # with what aliases repeat
+LARGEST_FILE = 256 << 10  # bytes; a file with all keys and thousands of classes is smaller
+DEEPEST = 32  # levels of nested mappings and lists
+MOST_VALUES = 100_000  # values, aliases written out
 SHOWN = 80  # characters of a value in a message
 
 
 class Params(BaseModel):
-    """Base of every params model: frozen, no unknown keys, no silent type conversion, no number that is not finite.
+    """Base of every params model: frozen, without unknown keys, type conversions, NaN or infinity.
 
     Every number of a model has a lower and an upper bound.
     """
@@ -30,22 +30,21 @@ class Params(BaseModel):
 
 
 class MethodParams(Params):
-    """Base of the params of a stage with methods: `options` are those of the chosen method, an instance of its model."""
+    """Base of the params of a stage with methods. `options` is an instance of the model of the chosen method."""
 
     options: SerializeAsAny[Params] = Field(Params(), description="of the method")
 
 
 P = TypeVar("P", bound=Params)
-Seed = Annotated[  # the libraries that draw from it take 32 bits, and add to it
-    int, Field(ge=0, le=1_000_000_000, description="of every random number that is drawn")
-]
+# The bound is below 2**32: libraries take seeds of 32 bits, and add to them.
+Seed = Annotated[int, Field(ge=0, le=1_000_000_000, description="of every random number that is drawn")]
 
 
 def read_params(project: Path) -> dict[str, Any]:
-    """Read params.yaml of a project as plain dicts with keys that are words.
+    """Read params.yaml of a project as plain dicts. All keys are strings.
 
     Raises:
-        ParamsError: no such file, no valid YAML, not a mapping of sections, or too large, whatever aliases make of it.
+        ParamsError: the file is missing, is no valid YAML, is not a mapping of sections, or is too large.
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError
@@ -69,7 +68,7 @@ def read_params(project: Path) -> dict[str, Any]:
         mark = error.problem_mark or error.context_mark
         where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
         raise ParamsError(f"{PARAMS_FILE}: not valid YAML: {' '.join(str(error.problem).split())}{where}") from None
-    except Exception as error:  # the constructors of tagged and odd scalars raise a different type each
+    except Exception as error:  # the constructors of tagged and unusual scalars raise many types
         raise ParamsError(f"{PARAMS_FILE}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise ParamsError(f"{PARAMS_FILE}: found {type(content).__name__}; it must hold one section per stage")
@@ -78,15 +77,15 @@ def read_params(project: Path) -> dict[str, Any]:
 
 
 def check_extent(events: Iterable[Any]) -> None:
-    """Refuse a document that is nested deeply, or of very many values once its aliases are written out.
+    """Refuse a YAML document that is nested too deeply or has too many values. Aliases count as the values they repeat.
 
     Raises:
-        ParamsError: as it says.
+        ParamsError: more than DEEPEST levels or MOST_VALUES values, or an alias inside its own anchor.
     """
     from ruamel.yaml import events as kinds
 
-    sizes: dict[str, int] = {}  # values below an anchor
-    open_nodes: list[tuple[str | None, int]] = []  # anchor, and values before the node
+    sizes: dict[str, int] = {}  # anchor -> number of values in its node
+    open_nodes: list[tuple[str | None, int]] = []  # anchor, and number of values up to the node
     count = 0
     for event in events:
         if isinstance(event, kinds.AliasEvent):
@@ -98,12 +97,14 @@ def check_extent(events: Iterable[Any]) -> None:
         elif isinstance(event, kinds.NodeEvent):
             count += 1
             if isinstance(event, kinds.ScalarEvent):
-                sizes |= {event.anchor: 1} if event.anchor else {}
+                if event.anchor:
+                    sizes[event.anchor] = 1
             else:
                 open_nodes.append((event.anchor, count))
         elif isinstance(event, kinds.CollectionEndEvent):
             anchor, before = open_nodes.pop()
-            sizes |= {anchor: 1 + count - before} if anchor else {}
+            if anchor:
+                sizes[anchor] = 1 + count - before
         if len(open_nodes) > DEEPEST:
             raise ParamsError(
                 f"{PARAMS_FILE}: found lists or mappings nested deeper than {DEEPEST}; write fewer levels"
@@ -113,12 +114,12 @@ def check_extent(events: Iterable[Any]) -> None:
 
 
 def check_values(values: Any, where: str) -> None:
-    """Refuse a key that is no word, such as a number or a date that YAML makes of it, and a number that is not finite.
+    """Refuse keys that are not strings, and numbers that are not finite.
 
-    An artifact would never match what params.yaml says of such a number.
+    YAML reads some keys as numbers or dates. NaN is unequal to itself, so an artifact would never match params.yaml.
 
     Raises:
-        ParamsError: names the first one by its key.
+        ParamsError: names the first such key or value.
     """
     if isinstance(values, float) and not math.isfinite(values):
         raise ParamsError(f"{where}: found {values}; a finite number is needed")
@@ -133,7 +134,7 @@ def check_values(values: Any, where: str) -> None:
 
 
 def parse_section(values: Mapping[str, Any], section: str, model: type[P]) -> P:
-    """Validate the values of one section; a key that is not written has its default.
+    """Validate the values of one section. A missing key has its default.
 
     Raises:
         ParamsError: one line that names the key, what was found and what is allowed.
@@ -148,7 +149,11 @@ def parse_section(values: Mapping[str, Any], section: str, model: type[P]) -> P:
 
 
 def validate(values: Mapping[str, Any], model: type[P], *, where: str) -> P:
-    """Validate values against a model; `where` begins the error line."""
+    """Validate values against a model.
+
+    Raises:
+        ParamsError: one line that begins with `where`.
+    """
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
@@ -156,7 +161,7 @@ def validate(values: Mapping[str, Any], model: type[P], *, where: str) -> P:
 
 
 def explain(error: ValidationError, values: Mapping[str, Any], model: type[BaseModel], where: str) -> str:
-    """Turn the first finding of pydantic into one line; an unknown key goes before a missing one."""
+    """Turn the first finding of pydantic into one line. An unknown key is reported before a missing one."""
     findings = error.errors()
     first = next((finding for finding in findings if finding["type"] == "extra_forbidden"), findings[0])
     path = first["loc"] if first["type"] == "missing" else written_path(values, first["loc"])
@@ -165,39 +170,41 @@ def explain(error: ValidationError, values: Mapping[str, Any], model: type[BaseM
         return f"{dotted}: missing"
     if first["type"] == "extra_forbidden":
         return unknown_key(dotted, str(path[-1]), model_at(model, path[:-1]))
-    # A union reports one finding a member.
+    # Pydantic reports one finding for each member of a union.
     allowed = dict.fromkeys(f["msg"] for f in findings if written_path(values, f["loc"]) == path)
     message = " or ".join(allowed).removeprefix("Value error, ").replace(" or Input should be ", " or ")
     return f"{dotted}: found {short_repr(first['input'])}; {message[:1].lower()}{message[1:]}"
 
 
 def unknown_key(where: str, name: str, model: type[BaseModel]) -> str:
-    """The line about a key that a model has not: the nearest of the known ones, and all of them."""
+    """The message about an unknown key: it names the nearest known key and all known keys."""
     return f"{where}: unknown key{nearest(name, model.model_fields)} (known: {keys_of(model) or 'none'})"
 
 
 def model_at(model: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel]:
-    """The model of the values at a path below a model, through lists and mappings."""
-    found: Any = model
+    """The model of the values at a path, which may lead through lists and mappings."""
+    annotation: Any = model
     for part in path:
-        known = isinstance(found, type) and issubclass(found, BaseModel)
-        found = found.model_fields[part].annotation if known else get_args(found)[-1]
-    return found
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            annotation = annotation.model_fields[str(part)].annotation
+        else:
+            annotation = get_args(annotation)[-1]
+    return annotation
 
 
 def refused(key: str, found: object, allowed: str) -> ParamsError:
-    """The error of a value that does not fit another one: where, what was found, and what is allowed or what to do."""
+    """The error about the value of a key. `allowed` says what is allowed, or what to do."""
     return ParamsError(f"{PARAMS_FILE}: {key}: found {short_repr(found)}; {allowed}")
 
 
 def short_repr(value: object) -> str:
-    """A value as Python writes it, cut where it is long."""
+    """The `repr` of a value, cut to SHOWN characters."""
     text = repr(value)
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
 
 
 def written_path(values: Any, path: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """The part of pydantic's path that stands in the values; the rest names members of a union."""
+    """The part of pydantic's path that exists in the values. The rest of the path names members of a union."""
     for depth, part in enumerate(path):
         try:
             values = values[part]
@@ -207,17 +214,17 @@ def written_path(values: Any, path: tuple[int | str, ...]) -> tuple[int | str, .
 
 
 def keys_of(model: type[BaseModel]) -> str:
-    """The model's keys, comma-separated; the options last."""
+    """The keys of a model, separated by commas; `options` is the last one."""
     return ", ".join(sorted(model.model_fields, key=lambda name: name == "options"))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` or nothing."""
+    """`; did you mean 'x'?` with the nearest known name, or an empty string."""
     near = difflib.get_close_matches(name[:SHOWN], list(known), n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
 @cache
 def say_once(line: str) -> None:
-    """Log a line about params.yaml, once a process."""
+    """Log a line about params.yaml once in a process."""
     log.warning("%s", line)

@@ -1,7 +1,8 @@
-"""What decides the result of a stage besides its inputs: params, code, the files that params name, the format.
+"""Plan of a run: everything besides its inputs that decides its result. That is params, code, named files and FORMAT.
 
-The cache key is made of it. `usseg plan` writes it for DVC, one file for each stage and split, on which dvc.yaml depends in place of
-the sources: a project needs no copy of them, and an edit re-runs exactly the stages whose plan it changes.
+The plan is a part of the cache key. `usseg plan` writes one file for each stage and split, and dvc.yaml depends on these
+files instead of the sources. A project then needs no copy of the sources, and an edit re-runs exactly the stages whose
+plan it changes.
 """
 
 import functools
@@ -22,14 +23,14 @@ from usseg.pipeline.methods import file_of, names_of
 from usseg.pipeline.project import INDEX, Project
 from usseg.pipeline.stage import Stage
 
-SOURCES = (".py", ".j2")  # suffixes of what a stage's folder may hold
+SOURCES = (".py", ".j2")  # suffixes of the source files of a stage
 FOLDER = "artifacts/plan"
-LINKS = {"stages": "stages", "format.py": "pipeline/format.py"}  # below .usseg: what decides results, for DVC to watch
+LINKS = {"stages": "stages", "format.py": "pipeline/format.py"}  # links below .usseg that DVC watches -> their targets
 
 
 @functools.cache
 def code_digest(module: str) -> str:
-    """SHA-256 over the sources of the folder that a module stands in."""
+    """SHA-256 over the sources in the folder of a module."""
     folder = Path(str(__import__(module, fromlist=["__file__"]).__file__)).parent
     digest = hashlib.sha256()
     for path in sources(folder):
@@ -38,23 +39,27 @@ def code_digest(module: str) -> str:
 
 
 def sources(folder: Path) -> list[Path]:
-    """The files of a stage's folder that can change a result, sorted; no caches, and no backups of an editor."""
-    found = (path for path in folder.rglob("*") if path.suffix in SOURCES and path.is_file())
-    return sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
+    """Source files in the folder of a stage, sorted. Hidden files, such as the backups of an editor, are left out."""
+    paths = (path for path in folder.rglob("*") if path.suffix in SOURCES and path.is_file())
+    return sorted(p for p in paths if not any(part.startswith(".") for part in p.relative_to(folder).parts))
 
 
 def code_of(project: Project, name: str) -> dict[str, str]:
-    """Digests of the code that a stage runs: its folder, the folders of the stages whose offers it may call, installed methods."""
+    """Digests of the code that a stage runs, by name.
+
+    That is the folder of the stage, the folders of the stages whose offers it may call, and chosen methods of other
+    packages.
+    """
     called = [item.stage for item in project.reads(name) if item.calls]
-    found = {}
-    for stage in (project.stages[one] for one in (name, *called)):
-        found[stage.name] = code_digest(stage.run.__module__)
-        found |= code_of_installed_methods(project, stage)
-    return found
+    digests = {}
+    for stage in (project.stages[used] for used in (name, *called)):
+        digests[stage.name] = code_digest(stage.run.__module__)
+        digests |= code_of_installed_methods(project, stage)
+    return digests
 
 
 def code_of_installed_methods(project: Project, stage: Stage) -> dict[str, str]:
-    """The digest of a chosen method's file where another package installed it; usseg's own are in the folder of their stage."""
+    """Digests of the files of chosen methods of other packages. Methods of usseg belong to the folder of their stage."""
     if stage.methods is None:
         return {}
     table, names = stage.methods(), names_of(getattr(project.params[stage.name], stage.choice))
@@ -66,16 +71,16 @@ def code_of_installed_methods(project: Project, stage: Stage) -> dict[str, str]:
 
 
 def plan_of(project: Project, name: str, split: str) -> dict[str, Any]:
-    """What decides the result of a stage for a split besides its inputs; JSON values.
+    """The plan of a stage for a split, as JSON values.
 
-    That is: the params, the content of the files that they name, the names of the splits where it reads all of them, the schema and
-    code of the stage, the code of the offers that it may call, what labels mean where it reads or checks labels, and `FORMAT` for
-    the plumbing.
+    It holds FORMAT, the schema version, the recorded params, the digests of the files that params name, and the digests
+    of the code of the stage and of the offers that it may call. It also holds the names of the splits if the stage reads
+    all of them, and the meaning of labels if the stage reads or checks labels.
     """
     stage = project.stages[name]
     read = project.reads(name)
-    asked = [stage, *(project.stages[item.stage] for item in read if item.calls)]
-    named = [path for one in asked for path in one.files(project.params[one.name])]
+    users = [stage, *(project.stages[item.stage] for item in read if item.calls)]
+    named = [path for user in users for path in user.files(project.params[user.name])]
     labels = project.index_params if name == INDEX or any(item.labels for item in read) else {}
     plan = {
         "format": FORMAT,
@@ -92,7 +97,7 @@ def plan_of(project: Project, name: str, split: str) -> dict[str, Any]:
 
 
 def write_plans(project: Project) -> None:
-    """Write the plan of every stage and split below `artifacts/plan`; of a stage that nothing reads only that it is not needed."""
+    """Write the plan of every stage and split below `artifacts/plan`. A stage that is not needed has a plan that says so."""
     wanted = {}
     for name in project.stages:
         for split in project.splits_of(name):
@@ -107,12 +112,12 @@ def write_plans(project: Project) -> None:
 
 
 def written_plans(root: Path) -> Iterator[Path]:
-    """The plans on disk."""
+    """Paths of the plans on disk, sorted."""
     yield from sorted((root / FOLDER).glob("*/*.json"))
 
 
 def link_code(root: Path) -> None:
-    """Link the code that decides results into `.usseg` of a project, where dvc.yaml watches it. Right links stay as they are."""
+    """Create links in `.usseg` of a project to the code that decides results. dvc.yaml depends on them."""
     folder = root / ".usseg"
     for name, path in LINKS.items():
         link, target = folder / name, (Path(str(usseg.__file__)).parent / path).resolve()
@@ -120,9 +125,9 @@ def link_code(root: Path) -> None:
             continue
         with suppress(FileExistsError):
             folder.mkdir()
-            (folder / ".gitignore").write_text("*\n")  # the links lead out of the project
+            (folder / ".gitignore").write_text("*\n")  # Git must not track the links
         if link.is_dir() and not link.is_symlink():
-            shutil.rmtree(link)  # a copy of the project has a copy of the code, where links were followed
-        temporary = folder / f".{name}.{os.getpid()}"  # two commands may start at once
+            shutil.rmtree(link)  # a copy of the project that followed links has a copy of the code
+        temporary = folder / f".{name}.{os.getpid()}"  # the process id: two commands may start at the same time
         os.symlink(target, temporary)
         os.replace(temporary, link)

@@ -1,4 +1,4 @@
-"""How far a run is, on a terminal or in a log."""
+"""Progress of a run, on a terminal or in a log."""
 
 import logging
 import sys
@@ -12,12 +12,12 @@ SECONDS_BETWEEN_LINES = 10
 
 
 class BlockCount:
-    """Images of a run that are done, summed over its blocks; blocks may count from several threads.
+    """Count of the finished images of a run, summed over its blocks. It is safe to use from several threads.
 
     Args:
-        done: images of blocks that were finished before.
-        total: images of the run.
-        show: gets the sum and the total.
+        done: number of images in blocks that an interrupted run has finished.
+        total: number of images of the run.
+        show: called with the number of finished images and the total.
     """
 
     def __init__(self, done: int, total: int, show: Callable[[int, int], None]) -> None:
@@ -27,19 +27,19 @@ class BlockCount:
         show(done, total)
 
     def count(self, block: range, done: int) -> None:
-        """So many of the images of a block are done."""
+        """Set the number of finished images of a block."""
         with self.lock:
             self.of_block[block.start] = done
             self.show(self.before + sum(self.of_block.values()), self.total)
 
     def count_part(self, block: range, part: range, done: int, of_part: int) -> None:
-        """So many of a part of a block are done; the parts before it are whole."""
+        """Set the number of finished images of a part of a block. All earlier parts are finished."""
         self.count(block, part.start - block.start + done)
 
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar with rate, elapsed time and time left on a terminal, a log line every few seconds otherwise."""
+    """Show progress: a bar on a terminal, otherwise a log line every SECONDS_BETWEEN_LINES seconds."""
     started = time.monotonic()
     if not sys.stderr.isatty():
         shown = time.monotonic()

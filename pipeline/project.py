@@ -1,4 +1,4 @@
-"""A project: a folder with params.yaml, read once, every section parsed, completed and checked."""
+"""A project: a folder with a params.yaml, which is read once. Every section is checked and completed by defaults."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,17 +23,17 @@ from usseg.pipeline.params import (
 from usseg.pipeline.stage import Input, Stage
 
 Table = Mapping[str, Stage]
-INDEX = "index"  # the stage that lists images; the plumbing knows no other by its name
+INDEX = "index"  # the stage that lists images; `pipeline` knows no other stage by name
 
 
 @dataclass(frozen=True)
 class Project:
-    """A project folder and what its params.yaml says.
+    """A project folder and the content of its params.yaml.
 
     Attributes:
-        root: the folder, absolute.
+        root: the absolute path of the folder.
         stages: the table of stages, in the order of the pipeline.
-        params: of every stage, complete: what params.yaml does not name has its default.
+        params: the params of every stage. A key that params.yaml does not name has its default.
     """
 
     root: Path
@@ -42,19 +42,19 @@ class Project:
 
     @classmethod
     def open(cls, stages: Table, root: Path) -> "Project":
-        """Read and check the whole of params.yaml, whatever the caller needs of it.
+        """Read params.yaml of a folder and check all of its sections.
 
         Raises:
-            ParamsError: the first thing that is wrong, in one line.
+            ParamsError: one line about the first mistake.
         """
         return cls.of(stages, root, read_params(root))
 
     @classmethod
     def of(cls, stages: Table, root: Path, content: Mapping[str, Any]) -> "Project":
-        """The project of a folder whose params.yaml would have this content.
+        """The project of a folder, as if its params.yaml had this content.
 
         Raises:
-            ParamsError: the first thing that is wrong, in one line.
+            ParamsError: one line about the first mistake.
         """
         return cls(root.resolve(), stages, resolved_params(stages, content))
 
@@ -65,10 +65,10 @@ class Project:
 
     @cached_property
     def fit_split(self) -> str:
-        """The split that everything is fitted on.
+        """The split on which everything is fitted.
 
         Raises:
-            ParamsError: the index has no such split.
+            ParamsError: `index.splits` does not list it.
         """
         name = str(getattr(self.params[INDEX], "fit_split"))  # noqa: B009
         if name not in self.splits:
@@ -79,57 +79,61 @@ class Project:
 
     @cached_property
     def index_params(self) -> dict[str, Any]:
-        """The section of the index as plain values."""
+        """The section `index` as JSON values."""
         return self.params[INDEX].model_dump(mode="json")
 
     def splits_of(self, name: str) -> list[str]:
-        """The splits that a stage is run for; ["all"] where it is run once for all of them."""
+        """The splits for which a stage runs; ["all"] if the stage runs once for all splits."""
         scope = self.stages[name].scope
-        return ["all"] if scope == "all" else [self.fit_split] if scope == "fit" else self.splits
+        if scope == "all":
+            return ["all"]
+        return [self.fit_split] if scope == "fit" else self.splits
 
     def split_of(self, item: Input, split: str) -> list[str]:
-        """The splits of an input that a stage reads when it is run for `split`."""
-        return self.splits if item.split == "all" else [self.fit_split if item.split == "fit" else split]
+        """The splits of an input that a stage reads when it runs for `split`."""
+        if item.split == "all":
+            return self.splits
+        return [self.fit_split] if item.split == "fit" else [split]
 
     def reads(self, name: str) -> list[Input]:
-        """The inputs that a stage reads under these params."""
-        asked = self.asked[name]
-        present = self.needed if any(item.when == "present" for item in self.stages[name].inputs) else frozenset()
+        """The inputs that a stage reads with the params of this project."""
         return [
-            item for item in self.stages[name].inputs if item.stage in (present if item.when == "present" else asked)
+            item
+            for item in self.stages[name].inputs
+            if item.stage in (self.needed if item.when == "present" else self.asked[name])
         ]
 
     @cached_property
     def asked(self) -> dict[str, set[str]]:
-        """For every stage, the stages whose artifacts its params ask for."""
+        """Stage -> the stages whose artifacts its params request."""
         return {name: stage.asked(self.params) for name, stage in self.stages.items()}
 
     @cached_property
     def needed(self) -> frozenset[str]:
-        """The stages whose artifacts the last stage of the table needs, directly or through others, and the last one."""
-        found, waiting = set(self.stages), list(self.stages)[-1:]
-        found = set(waiting)
-        while waiting:
-            name = waiting.pop()
+        """The last stage of the table, and all stages whose artifacts it needs directly or through other stages."""
+        last = list(self.stages)[-1]
+        needed, pending = {last}, [last]
+        while pending:
+            name = pending.pop()
             present = {item.stage for item in self.stages[name].inputs if item.when == "present"}
-            new = self.asked[name] - present - found
-            waiting += new
-            found |= new
-        return frozenset(found)
+            new = self.asked[name] - present - needed
+            pending += new
+            needed |= new
+        return frozenset(needed)
 
 
 def find_root(start: Path) -> Path:
-    """The project that a folder belongs to: the nearest folder with params.yaml, itself or above; itself where there is none."""
+    """The nearest folder with a params.yaml, from `start` upwards; `start` itself if there is none."""
     start = start.resolve()
     return next((folder for folder in (start, *start.parents) if (folder / PARAMS_FILE).is_file()), start)
 
 
 def resolved_params(stages: Table, content: Mapping[str, Any]) -> dict[str, Params]:
-    """The complete params of every stage from the content of params.yaml.
+    """The complete params of every stage, from the content of params.yaml.
 
     Raises:
-        ParamsError: a section that no stage has, a bad value, a knob that the chosen method does not read, or values that do not
-            go together: the first of them, in one line.
+        ParamsError: one line about the first mistake: an unknown section, a bad value, an option that the chosen method
+            does not read, or values that contradict each other.
     """
     sections = todays_sections(stages, content)
     for name in sections:
@@ -148,14 +152,15 @@ def resolved_params(stages: Table, content: Mapping[str, Any]) -> dict[str, Para
 
 
 def stage_params(stage: Stage, values: Any) -> Params:
-    """One section, complete.
+    """The complete params of one stage, from the values of its section.
 
     Raises:
-        ParamsError: names the key, what was found and what is allowed.
+        ParamsError: one line with the key, the value and what is allowed.
     """
     if not isinstance(values, Mapping):
         raise ParamsError(
-            f"{PARAMS_FILE}: {stage.name}: found {short_repr(values)}; a section with keys {keys_of(stage.params)} is needed"
+            f"{PARAMS_FILE}: {stage.name}: found {short_repr(values)}; "
+            f"a section with keys {keys_of(stage.params)} is needed"
         )
     if stage.methods is None:
         return parse_section(values, stage.name, stage.params)
@@ -180,7 +185,7 @@ def stage_params(stage: Stage, values: Any) -> Params:
 
 
 def todays_sections(stages: Table, content: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of params.yaml with names of earlier versions replaced by those of today."""
+    """The content of params.yaml, with the names of earlier versions replaced by current names."""
     former = {stage.formerly: name for name, stage in stages.items() if stage.formerly}
     sections: dict[str, Any] = {}
     for name, values in content.items():
@@ -195,7 +200,7 @@ def todays_sections(stages: Table, content: Mapping[str, Any]) -> dict[str, Any]
 
 
 def move_keys(stage: Stage, sections: dict[str, Any]) -> None:
-    """Move the keys of earlier versions of a section to where they stand now; one that nothing reads is left out with a line."""
+    """Move the keys of earlier versions to their current place, and log it. Keys that nothing reads are removed."""
     values = sections[stage.name]
     for key in [key for key in values if key in stage.moved]:
         place, _, new = stage.moved[key].rpartition(".")

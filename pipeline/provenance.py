@@ -1,4 +1,4 @@
-"""How an artifact came about: the cache key that decides whether it is current, and its sidecar file."""
+"""Provenance of an artifact: the cache key that decides whether it is current, and its sidecar file."""
 
 import hashlib
 import importlib.metadata
@@ -22,11 +22,11 @@ from usseg.pipeline.project import Project, Table
 from usseg.pipeline.publication import content_digest
 
 log = logging.getLogger("usseg")
-NOTE = "run.json"  # the sidecar while it waits in the partial folder for its artifact to be published
+NOTE = "run.json"  # the sidecar in the partial folder, until the artifact is published
 
 
 def software(stages: Table) -> dict[str, str]:
-    """What decides the bytes of a block on a worker: versions of numpy and torch, digests of the code of usseg."""
+    """Software that decides the bytes of a block: versions of numpy and torch, digests of the code of usseg."""
     modules = {"pipeline": "usseg.pipeline.provenance"} | {
         f"stages/{s.name}": s.run.__module__ for s in stages.values()
     }
@@ -34,28 +34,33 @@ def software(stages: Table) -> dict[str, str]:
     return versions | {f"code of {folder}": code_digest(module)[:12] for folder, module in modules.items()}
 
 
-def refuse_other_software(wanted: Mapping[str, str], found: Mapping[str, str]) -> None:
-    """Refuse to compute on a worker what would be published as the command's own.
+def refuse_other_software(wanted: Mapping[str, str], installed: Mapping[str, str]) -> None:
+    """Refuse to compute on a worker whose software differs from that of the command.
+
+    Args:
+        wanted: `software` of the command.
+        installed: `software` of the worker.
 
     Raises:
         WorkersError: names the first difference and the worker's machine.
     """
-    for name in sorted(set(wanted) | set(found)):
-        if wanted.get(name) != found.get(name):
+    for name in sorted(set(wanted) | set(installed)):
+        if wanted.get(name) != installed.get(name):
             raise WorkersError(
-                f"the worker on {socket.gethostname()} has {name} {found.get(name)}, this command has {wanted.get(name)}; "
+                f"the worker on {socket.gethostname()} has {name} {installed.get(name)}, "
+                f"this command has {wanted.get(name)}; "
                 "install the same usseg, numpy and torch everywhere, and start the workers anew"
             )
 
 
 def images_digest(index: Artifact) -> str:
-    """The part of an index that is about images; dvc.yaml depends on the same arrays."""
+    """Digest of the arrays of an index that describe images. dvc.yaml depends on the same arrays."""
     files = index.attrs["files"]
     return content_digest({name: files[name] for name in files if name.startswith(("id/", "checksum/"))})
 
 
 def run_key(project: Project, name: str, split: str, inputs: Inputs) -> str:
-    """The cache key of a run, a digest of its plan and its inputs."""
+    """Cache key of a run: SHA-256 over its plan and its inputs."""
     labels = any(item.labels for item in project.reads(name))
     digests = {key: input_digest(artifact, labels=labels) for key, artifact in input_artifacts(inputs).items()}
     parts = {"plan": plan_of(project, name, split), "inputs": digests}
@@ -63,19 +68,19 @@ def run_key(project: Project, name: str, split: str, inputs: Inputs) -> str:
 
 
 def input_digest(artifact: Artifact, *, labels: bool) -> Any:
-    """What a stage can see of an input: arrays and params; of the index without `labels` the images only."""
+    """The part of an input that a stage can see: arrays and params. Without `labels`, an index has only its images."""
     if artifact.attrs["stage"] == "index" and not labels:
         return images_digest(artifact)
     return artifact.attrs["content"], artifact.params
 
 
 def sidecar_path(target: Path) -> Path:
-    """The provenance of a run: beside the artifact, not tracked by DVC, free to hold times."""
+    """Path of the sidecar. DVC does not track it, so it may hold times."""
     return target.with_suffix(".run.json")
 
 
 def is_current(target: Path, key: str, project: Path) -> bool:
-    """Whether the artifact was made by a run with this key, and all of its bytes and files still stand."""
+    """Whether the artifact was made with this cache key, and its bytes and its other files are unchanged."""
     try:
         sidecar = json.loads(sidecar_path(target).read_text(encoding="utf-8"))
         made_by, content, files = sidecar["key"], sidecar["content"], dict(sidecar["files"])
@@ -94,14 +99,14 @@ def is_current(target: Path, key: str, project: Path) -> bool:
     changed = [name for name in files if not (project / name).is_file() or file_checksum(project / name) != files[name]]
     if changed:
         log.warning("%s is missing or has been changed; making it anew", project / changed[0])
-    # The index reads files that no digest of an input covers.
+    # An index is never current: it reads files that no digest of an input covers.
     return artifact.attrs["stage"] != "index" and not changed
 
 
 def settle(folder: Path, target: Path, project: Path) -> None:
-    """Bring in what waits in the partial folder of a run whose artifact is published: its other files, then its sidecar.
+    """Move the other files of a run, then its sidecar, out of the partial folder, once the artifact is published.
 
-    Called again where a run was killed at this point.
+    It does nothing before that. The next run calls it again, in case the process was killed in between.
     """
     if not (folder / NOTE).exists() or (folder / "data").exists():
         return

@@ -12,14 +12,14 @@ from usseg.pipeline.disk import remove, sync, write_file
 
 
 def array_files(folder: Path) -> dict[str, Path]:
-    """The files of all arrays, by their path below the artifact, sorted. Hidden files are no part of an artifact."""
-    found = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
-    hidden = {name for name in found if any(part.startswith(".") for part in name.split("/"))}
-    return {name: found[name] for name in sorted(found.keys() - hidden - {GROUP})}
+    """The files of all arrays by their path below the artifact, sorted. Hidden files do not belong to an artifact."""
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    hidden = {name for name in files if any(part.startswith(".") for part in name.split("/"))}
+    return {name: files[name] for name in sorted(files.keys() - hidden - {GROUP})}
 
 
 def content_digest(files: Mapping[str, str]) -> str:
-    """SHA-256 over names and contents of array files, which are given by their digests."""
+    """SHA-256 over the names and contents of array files. `files` maps each name to the SHA-256 of its content."""
     digest = hashlib.sha256()
     for name in sorted(files):
         digest.update(name.encode() + b"\0" + bytes.fromhex(files[name]))
@@ -27,14 +27,18 @@ def content_digest(files: Mapping[str, str]) -> str:
 
 
 def attributes_digest(attrs: Mapping[str, Any]) -> str:
-    """SHA-256 over all attributes but itself."""
+    """SHA-256 over all attributes except `digest`."""
     named = {name: value for name, value in attrs.items() if name != "digest"}
     return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
 
 
 def seal(folder: Path, attrs: Mapping[str, Any]) -> str:
-    """Complete the group in `folder` with the digests of all files, and bring all to the disk; returns its content digest."""
-    for stray in [*folder.rglob("*.partial"), *folder.rglob(".*.new")]:  # left by writes that were killed
+    """Write the attributes of a group, with the digests of its files, and flush all of it to the disk.
+
+    Returns:
+        The content digest of the artifact.
+    """
+    for stray in [*folder.rglob("*.partial"), *folder.rglob(".*.new")]:  # of writes that were killed
         stray.unlink()
     files = {}
     for name, path in array_files(folder).items():
@@ -49,7 +53,7 @@ def seal(folder: Path, attrs: Mapping[str, Any]) -> str:
 
 
 def publish(folder: Path, target: Path) -> None:
-    """Move a sealed group to `target` by rename. Killed in between, `recover` ends it."""
+    """Move a sealed group to `target` by rename. If the process is killed between two renames, `recover` repairs this."""
     target.parent.mkdir(parents=True, exist_ok=True)
     old = replaced_path(target)
     if os.path.lexists(target):
@@ -60,12 +64,16 @@ def publish(folder: Path, target: Path) -> None:
 
 
 def replaced_path(target: Path) -> Path:
-    """Where an artifact stands while another takes its place."""
+    """Path to which the old artifact is moved while the new one is published."""
     return target.with_name(f".{target.name}.old")
 
 
 def recover(target: Path) -> None:
-    """Bring back the artifact of a publication that was killed, or remove what it replaced; and half-written files beside it."""
+    """Clean up after a publication that was killed.
+
+    The old artifact returns if the new one is not in its place; otherwise the old one is removed. Half-written and
+    half-removed files next to the artifact are removed too.
+    """
     old = replaced_path(target)
     if os.path.lexists(old) and not os.path.lexists(target):
         os.rename(old, target)

@@ -1,4 +1,7 @@
-"""Seeds per image and per step of a training, so that no result depends on order, blocks, workers or kills; torch's generators."""
+"""Seeds of images and of training steps, and the state of torch's generators.
+
+No result depends on the order of images, on blocks or workers, or on a kill.
+"""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -9,19 +12,19 @@ import numpy as np
 
 
 def image_seed(seed: int, image_id: str) -> int:
-    """Derive the seed of one image, in [0, 2**31), from a stage's seed and the image id."""
+    """Derive the seed of an image, in [0, 2**31), from the seed of the stage and the image id."""
     digest = hashlib.sha256(f"{seed}:{image_id}".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
 
 
 def step_seed(seed: int, epoch: int, number: int) -> int:
-    """The seed of what torch draws in one step."""
+    """Seed of torch's generator for one training step. `number` is the position of the step in its epoch."""
     return int(np.random.SeedSequence([seed, epoch, number]).generate_state(1)[0])
 
 
 @contextmanager
 def seeded(seed: int, device: str) -> Iterator[None]:
-    """Torch draws from a seed, for example the parameters of a network; the generators of the caller stay as they are."""
+    """Seed torch's generators inside the `with` block. The state of the caller's generators is restored afterwards."""
     import torch
 
     with torch.random.fork_rng(devices=gpus(device)):
@@ -30,21 +33,21 @@ def seeded(seed: int, device: str) -> Iterator[None]:
 
 
 def gpus(device: str) -> list[str]:
-    """The device, where it is a GPU: it has a generator of its own."""
+    """[device] if it is a GPU, which has its own generator; otherwise []."""
     import torch
 
     return [device] if torch.device(device).type == "cuda" else []
 
 
 def random_state(device: str) -> list[Any]:
-    """The state of torch's generator on the CPU, then of that on the GPU."""
+    """States of torch's generators: of the CPU, then of the GPU if the device is one."""
     import torch
 
     return [torch.get_rng_state(), *(torch.cuda.get_rng_state(gpu) for gpu in gpus(device))]
 
 
 def set_random_state(states: Sequence[Any], device: str) -> None:
-    """Put the generators back to what `random_state` gave; the one of a GPU only if it was saved on a GPU."""
+    """Restore the states that `random_state` returned. The state of a GPU is restored only if it was saved on a GPU."""
     import torch
 
     torch.set_rng_state(states[0])

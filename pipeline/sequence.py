@@ -1,4 +1,4 @@
-"""Methods one after another, as one method: the entry that a table gives where params name a list of methods."""
+"""Sequence of methods: the entry that a table returns if params name a list of methods."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from usseg.pipeline.params import Params
 
 
 def options_of(methods: Mapping[str, Method]) -> type[Params]:
-    """A model that holds the options of each method under its name."""
+    """Build a model whose field NAME holds the options of method NAME."""
     fields: dict[str, Any] = {
         name: (method.options, Field({}, validate_default=True, description=method.summary))
         for name, method in methods.items()
@@ -20,13 +20,13 @@ def options_of(methods: Mapping[str, Method]) -> type[Params]:
 
 
 def sequence_of(kind: type[M], parts: Sequence[tuple[str, M]], *, call: Callable[..., Any], **more: Any) -> M:
-    """The entry of a sequence of methods.
+    """Build the entry of a sequence of methods.
 
     Args:
-        kind: of the entry.
-        parts: name and entry of each method, in order. A method may come twice, with the same options.
-        call: calls them one after another; of its options the attribute NAME is the options of method NAME.
-        more: what the kind of entry has besides.
+        kind: the type of the entry.
+        parts: name and entry of each method, in order. A method may occur twice; both occurrences have the same options.
+        call: calls the methods one after another. The attribute NAME of its options holds the options of method NAME.
+        more: further fields of the entry.
     """
     methods = dict(parts)
 

@@ -1,4 +1,4 @@
-"""The declaration of a stage: its params, inputs, arrays and functions, and nothing else."""
+"""Declaration of a stage: its params, inputs, arrays and functions."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,11 +26,12 @@ class Input:
     """An artifact that a stage reads.
 
     Attributes:
-        stage: the stage that makes it.
-        split: of its own split ("same"), of the fit split ("fit"), or of every split ("all").
-        when: "always"; "asked": where the chosen method or `Stage.reads` names it; "present": where another stage needs it.
-        labels: of the index, labels and their meaning as well as ids and images.
-        calls: the offers of that stage that this one may call. Their code belongs to this stage's cache key.
+        stage: the producing stage.
+        split: the split of the artifact: the split of the run ("same"), the fit split ("fit"), or every split ("all").
+        when: "always"; "asked": only if the chosen method or `Stage.reads` names it; "present": only if another stage
+            needs it.
+        labels: whether the stage reads the labels of an index too, and not only its ids and images.
+        calls: the offers of the producing stage that the reading stage may call. Their code is a part of its cache key.
     """
 
     stage: str
@@ -46,26 +47,26 @@ def record_all(params: Params, split: str) -> dict[str, Any]:
 
 
 def no_reads(sections: Mapping[str, Any]) -> tuple[str, ...]:
-    """A stage whose params ask for no further input."""
+    """For a stage whose params request no further input."""
     return ()
 
 
 def no_gpu(params: Any, inputs: "Inputs") -> bool:
-    """A stage that computes on the CPU, apart from its methods."""
+    """For a stage that computes on the CPU, apart from its methods."""
     return False
 
 
 def no_check(sections: Mapping[str, Any]) -> None:
-    """A stage whose params fit those of every other stage."""
+    """For a stage whose params fit the params of every other stage."""
 
 
 def no_files(params: Any) -> Sequence[str]:
-    """A stage whose params name no file."""
+    """For a stage whose params name no file."""
     return ()
 
 
 def same_values(values: dict[str, Any]) -> dict[str, Any]:
-    """A stage whose section has always looked as it does now."""
+    """For a stage whose section has the same form as in earlier versions."""
     return values
 
 
@@ -73,32 +74,34 @@ def same_values(values: dict[str, Any]) -> dict[str, Any]:
 class Stage:
     """A step that turns artifacts into an artifact.
 
-    A stage with `sizes` works image by image. `run` gets some images and returns every array for these, padded to the largest of
-    them. `sizes` gives the length of every axis: an int, or int64 (image,) where images differ. A stage without `sizes` is called
-    once and returns whole arrays.
+    A stage with `sizes` works image by image: `run` gets a range of images and returns every array for these images, padded
+    to the largest of them. A stage without `sizes` works on the whole split: `run` is called once and returns whole
+    arrays.
 
     Attributes:
-        name: of its folder, its section in params.yaml and its artifacts.
+        name: the name of its folder, of its section in params.yaml and of its artifacts.
         summary: one sentence for the help.
-        version: of the schema. Raise it when `arrays` change their meaning.
+        version: the schema version. Raise it when `arrays` change their meaning.
         params: the model of its section.
-        inputs: every artifact that it may read.
-        arrays: what its artifact holds.
-        run: (params, inputs, images, execution) -> arrays by name. `files`, a key of its own in the result of a stage without
-            `sizes`, maps paths in the project to the content of further files.
-        sizes: see above.
-        scope: run for "each" split, for the "fit" split only, or once for "all".
-        methods: gives the table of its methods, imported when first asked for. None: the stage has no choice.
-        choice: the key of its section that names the method, or a list of methods where its table has a `sequence`.
-        reads: from the params of every stage by name, the inputs `when="asked"` that they ask for, besides those of the method.
+        inputs: every artifact that the stage may read.
+        arrays: the arrays of its artifact.
+        run: (params, inputs, images, execution) -> arrays by name. A stage without `sizes` may also return `files`: a dict
+            from paths in the project to the content of further files.
+        sizes: (params, inputs) -> axis -> its length: an int, or int64 (image,) if images differ.
+        scope: the stage runs for each split ("each"), for the fit split ("fit"), or once for all splits ("all").
+        methods: returns the table of its methods. None: the stage has no methods.
+        choice: the key of its section that names the method, or a list of methods if the table has a `sequence`.
+        reads: maps the params of every stage to the inputs with `when="asked"` that they request, besides those of the
+            method.
         offers: the functions that later stages may call, by name. The first argument is the artifact.
-        record: the params that its artifact records for a split.
-        check: gets the params of every stage by name, and refuses values that do not go together with a ParamsError.
-        files: the files that the params name, relative to the project. Their content counts, not their name.
-        gpu: from params and inputs, whether `run` uses the execution's device, whatever the method says.
-        moved: keys of earlier versions -> where they stand now: `options.KEY` or `SECTION.KEY`.
-        former: turns the values of an earlier version's section into those of today.
-        formerly: the name that the stage had.
+        record: (params, split) -> the params that the artifact records.
+        check: gets the params of every stage by name. It raises ParamsError if values contradict each other.
+        files: maps the params to the files that they name, relative to the project. The content of these files is a part
+            of the cache key; their names are not.
+        gpu: (params, inputs) -> whether `run` uses the device of the execution, even if the method does not.
+        moved: maps keys of earlier versions to their current place: `options.KEY` or `SECTION.KEY`.
+        former: turns the values of a section of an earlier version into current values.
+        formerly: the former name of the stage.
     """
 
     name: str
@@ -123,19 +126,19 @@ class Stage:
     formerly: str = ""
 
     def method(self, params: Any) -> Method | None:
-        """The entry of the method, or of the sequence of methods, that the params choose; None where the stage has no choice."""
+        """The entry of the chosen method, or of the chosen sequence of methods; None if the stage has no methods."""
         if self.methods is None:
             return None
         chosen: Method = self.methods().entry(getattr(params, self.choice))
         return chosen
 
     def uses_device(self, params: Any, inputs: "Inputs") -> bool:
-        """Whether `run` computes on the execution's device."""
+        """Whether `run` computes on the device of the execution."""
         method = self.method(params)
         return self.gpu(params, inputs) or (method is not None and method.gpu(params.options))
 
     def asked(self, sections: Mapping[str, Any]) -> set[str]:
-        """The names of the inputs that are read under these params of every stage."""
+        """The stages whose artifacts this stage reads, given the params of every stage."""
         params = sections[self.name]
         method = self.method(params)
         named = {*self.reads(sections), *(method.reads(params.options) if method else ())}
@@ -143,6 +146,6 @@ class Stage:
 
 
 def chosen_dtype(dtype: str, params: Params) -> str:
-    """The array's dtype: the only one, or the one that the param `dtype` names."""
+    """The dtype of an array: the only alternative, or the one that the param `dtype` names."""
     options = dtype.split("|")
     return options[0] if len(options) == 1 else str(getattr(params, "dtype", options[0]))

@@ -1,4 +1,4 @@
-"""What reaches the terminal: log lines, warnings and file names, one line each and printable."""
+"""Output on the terminal: log lines, warnings and errors, each on one printable line."""
 
 import logging
 import sys
@@ -13,7 +13,7 @@ NOISY = ("distributed", "fontTools", "matplotlib", "PIL", "timm", "httpx", "http
 
 
 def log_to_terminal() -> None:
-    """Send log lines and Python's warnings to stderr; of other packages only their warnings."""
+    """Send log lines and Python warnings to stderr. Other packages log only warnings and errors."""
     lines = logging.StreamHandler(sys.stderr)
     lines.setFormatter(PrintableFormatter("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[lines], force=True)
@@ -25,26 +25,26 @@ def log_to_terminal() -> None:
 
 
 class PrintableFormatter(logging.Formatter):
-    """Messages as `printable` shows them: they hold file names, which come from elsewhere."""
+    """Format messages with `printable`: they may hold file names with control characters."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        """The text of a record, in one line."""
+        """The printable text of a record."""
         return printable(super().formatMessage(record))
 
 
 def one_line(message: object) -> str:
-    """A message without line breaks."""
+    """Replace line breaks and repeated spaces by one space."""
     return " ".join(str(message).split())
 
 
 def printable(text: str) -> str:
-    """Text without what a terminal obeys or cannot show: written as Python's escapes."""
+    """Replace control characters, and others that cannot be shown, by Python escapes."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 @contextmanager
 def one_line_errors(debug: bool) -> Iterator[None]:
-    """Print the user's mistakes as one line and exit with 1; `debug` shows the traceback."""
+    """Print an error of the user as one line and exit with 1. With `debug` the error is raised with its traceback."""
     log_to_terminal()
     try:
         yield

@@ -1,6 +1,7 @@
-"""The one training loop: every trained method gives it a step, and the loop does all that is the same for all of them.
+"""The training loop of all trained methods. A method supplies the step.
 
-That is: the random order, what survives a kill, the loss curve, the progress, the check of the loss. Torch is imported when it runs.
+The loop draws the random order, saves checkpoints, keeps the loss curve, reports progress and checks the loss. Torch is
+imported when the loop runs.
 """
 
 import io
@@ -10,7 +11,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,17 +28,17 @@ I64 = npt.NDArray[np.int64]
 
 
 class Stateful(Protocol):
-    """What survives a kill: a network, an optimiser, a schedule, a teacher, a `Record`."""
+    """State that a checkpoint saves: a network, an optimiser, a schedule, a teacher, a `Record`."""
 
     def state_dict(self) -> Any:
-        """Tensors, numbers and strings, in dicts and lists."""
+        """The state as tensors, numbers and strings, in dicts and lists."""
 
     def load_state_dict(self, state_dict: Any, /) -> Any:
-        """Become what `state_dict` gave."""
+        """Restore a state that `state_dict` returned."""
 
 
 class Record:
-    """An array that the steps fill, a row an epoch for example; it survives a kill."""
+    """An array that the steps fill, for example one row in each epoch. Checkpoints save it."""
 
     def __init__(self, values: npt.NDArray[Any]) -> None:
         self.values = values
@@ -49,81 +50,84 @@ class Record:
         return {"values": torch.from_numpy(self.values)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over the values, in place."""
+        """Copy the values into the array, in place."""
         self.values[...] = state_dict["values"].numpy()
 
 
 def no_watch(epochs: npt.NDArray[Any]) -> None:
-    """Look at no epoch."""
+    """Ignore the losses."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step trains on, and where it stands in the training. All numbers are from 0."""
+    """The items of one step, and the position of the step in the training. All numbers start at 0."""
 
-    items: I64  # in random order
+    items: I64  # (item,), in random order
     epoch: int
     number: int  # of the batch in its epoch
     step: int  # of the batch over all epochs
-    parts: Iterator[Any]  # what the feed gives for each part of the batch, once
+    parts: Iterator[Any]  # tensors of each part of the batch, from the feed; they can be read once
 
     @property
     def data(self) -> Any:
-        """What the feed gives for the whole batch, where its `split` leaves the batch in one part; to be read once."""
+        """The tensors of a batch with one part. They can be read once."""
         return next(self.parts)
 
 
 @dataclass(frozen=True)
 class Cut:
-    """How an epoch falls into batches."""
+    """Division of an epoch into batches."""
 
     items: int
     size: int  # of a batch
-    ragged: bool
+    ragged: bool  # the last batch may be smaller
 
     @property
     def count(self) -> int:
-        """Batches of an epoch."""
+        """Number of batches of an epoch."""
         return math.ceil(self.items / self.size) if self.ragged else self.items // self.size
 
     def batches(self, order: I64) -> list[I64]:
-        """The batches of an epoch."""
+        """The batches of an epoch, from the order of its items."""
         return [order[number * self.size : (number + 1) * self.size] for number in range(self.count)]
 
     def items_before(self, step: int) -> int:
-        """Items in the batches before a step, over all epochs."""
+        """Number of items in the batches before a step, over all epochs."""
         epochs, number = divmod(step, self.count)
         return epochs * min(self.items, self.count * self.size) + number * self.size
 
 
 @dataclass
 class Position:
-    """How far the training is: the next batch, and the losses of what lies behind it."""
+    """Position of the training: the next batch, and the losses so far."""
 
     epoch: int = 0
     number: int = 0
-    curve: list[float] = field(default_factory=list)  # of complete epochs
-    losses: list[float] = field(default_factory=list)  # of the steps of this epoch
-    before: list[Any] = field(default_factory=list)  # torch's generators before the order of this epoch was drawn
-    now: list[Any] = field(default_factory=list)  # and before the next batch
+    curve: list[float] = field(default_factory=list)  # losses of complete epochs
+    losses: list[float] = field(default_factory=list)  # losses of the steps of this epoch
+    before: list[Any] = field(
+        default_factory=list
+    )  # states of torch's generators before the order of this epoch is drawn
+    now: list[Any] = field(default_factory=list)  # states of torch's generators before the next batch
 
     def to_bytes(self, state: Mapping[str, Stateful], device: str) -> bytes:
-        """All that the training goes on from, as torch stores it."""
+        """The content of a checkpoint, as `torch.save` writes it."""
         import torch
 
         self.now = random_state(device)
         stream = io.BytesIO()
-        torch.save({"position": asdict(self), "state": {name: one.state_dict() for name, one in state.items()}}, stream)
+        states = {name: stateful.state_dict() for name, stateful in state.items()}
+        torch.save({"position": asdict(self), "state": states}, stream)
         return stream.getvalue()
 
     @classmethod
     def restored(cls, content: bytes, state: Mapping[str, Stateful]) -> "Position":
-        """Where `to_bytes` was called; the state becomes what it was then."""
+        """The position of a checkpoint. The state is restored in place."""
         import torch
 
         saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        for name, one in state.items():
-            one.load_state_dict(saved["state"][name])
+        for name, stateful in state.items():
+            stateful.load_state_dict(saved["state"][name])
         return cls(**saved["position"])
 
 
@@ -145,29 +149,34 @@ def train(
     watch: Callable[[F64], None] = no_watch,
     mean: Callable[[Sequence[float]], Any] = np.mean,
 ) -> F64:
-    """Call `step` for every batch of every epoch; returns the loss of each epoch, float64 (epoch,).
+    """Call `step` for every batch of every epoch.
 
-    The same arguments give the same bits, whether the run was killed and goes on from its checkpoint or not, and however fast the
-    feed is. The generators of the caller stay as they are.
+    Equal arguments give equal bits, even if the run is killed and resumes, and for any speed of the feed. The state of the
+    caller's random generators is restored at the end.
 
     Args:
-        step: trains on one batch and returns its loss, a number or a tensor without axes. It owns the networks, the optimisers and
-            their schedules; phases, a warm-up or a teacher's update every few steps follow from the batch's `epoch` and `step`.
-        feed: gives the tensors of the batch.
-        method: the name that an error tells.
-        remedy: what the user can do where the loss is not finite: "lower cluster.options.lr".
-        seed: decides the order of each epoch, with the epoch, and what torch draws in a step, with the epoch and the batch.
-        batch: items a step; all items where there are fewer.
-        epochs: how often each item is used.
-        steps: end after so many steps, also in the middle of an epoch; None: after the last epoch.
-        ragged: whether the last batch of an epoch may be shorter than the others; otherwise its items wait for another epoch.
-        order: None, or a function that draws a permutation of the items, int64 (item,), from torch's generator. Torch is then not
-            seeded before a step: its generator, as the caller has seeded it, runs on from draw to draw, and `seed` is not used.
+        step: trains on one batch and returns its loss: a number, or a tensor without axes. It owns the networks, the
+            optimisers and their schedules. The batch's `epoch` and `step` tell it about phases and warm-up.
+        feed: gives the tensors of the batches.
+        method: the name of the method in an error message.
+        remedy: what the user can do if the loss is not finite: "lower cluster.options.lr".
+        seed: with the epoch, it decides the order of the items; with epoch and batch, the random numbers of a step.
+        batch: items of a step; all items if there are fewer.
+        epochs: number of passes over the items.
+        steps: end after this number of steps, even within an epoch; None: after the last epoch.
+        ragged: whether the last batch of an epoch may be smaller. Otherwise the items of a smaller batch are left out of
+            this epoch.
+        order: None, or a function that draws a permutation of the items, int64 (item,), from torch's generator. With
+            `order`, torch is not seeded before each step and `seed` is not used: the generator continues from the
+            caller's state.
         state: everything that a step changes, by name.
-        checkpoint: where a run that was killed goes on from.
-        progress: called with the items that are done, over all epochs, and their total: at the start and after each step.
-        watch: called after each epoch with the loss of every epoch that is complete.
-        mean: makes the losses of the steps of an epoch into the epoch's.
+        checkpoint: saved state from which an interrupted run resumes.
+        progress: called at the start and after each step, with the number of finished items over all epochs and the total.
+        watch: called after each epoch with the losses of all complete epochs, float64 (epoch,).
+        mean: maps the losses of the steps of an epoch to the loss of the epoch.
+
+    Returns:
+        The loss of each epoch, float64 (epoch,). An unfinished last epoch counts.
 
     Raises:
         ParamsError: the loss is not finite.
@@ -185,15 +194,15 @@ def train(
         progress(cut.items_before(at.epoch * cut.count + at.number), total)
         for epoch in range(at.epoch, math.ceil(last / cut.count)):
             drawn = np.random.default_rng([seed, epoch]).permutation(feed.items) if order is None else order()
-            if at.number:  # it goes on within the epoch
+            if at.number:  # resume within the epoch
                 set_random_state(at.now, device)
             left = cut.batches(drawn)[at.number : last - epoch * cut.count]
             with closing(fed(feed, left, epoch, at.number, cut.count)) as batches:
-                for one in batches:
+                for drawn_batch in batches:
                     if order is None:
-                        torch.manual_seed(step_seed(seed, epoch, one.number))
-                    given = step(one)
-                    loss = float(given.detach() if isinstance(given, torch.Tensor) else given)
+                        torch.manual_seed(step_seed(seed, epoch, drawn_batch.number))
+                    value = step(drawn_batch)
+                    loss = float(value.detach() if isinstance(value, torch.Tensor) else value)
                     if not math.isfinite(loss):
                         raise ParamsError(f"{method}: the loss is {loss} in epoch {epoch + 1} of {epochs}; {remedy}")
                     at.losses.append(loss)
@@ -202,25 +211,33 @@ def train(
                         curve = [*at.curve, float(mean(at.losses))]
                         at = Position(epoch + 1, curve=curve, before=random_state(device))
                         watch(np.array(curve))
-                    progress(cut.items_before(one.step + 1), total)
+                    progress(cut.items_before(drawn_batch.step + 1), total)
                     checkpoint.save(partial(at.to_bytes, state, device))
     return np.array([*at.curve, *([float(mean(at.losses))] if at.losses else [])])
 
 
 def fed(feed: Feed, batches: Sequence[I64], epoch: int, number: int, of_epoch: int) -> Generator[Batch]:
-    """Batches of an epoch with their tensors, from the batch of this number on; an epoch has `of_epoch` batches."""
+    """Yield batches of an epoch with their tensors.
+
+    Args:
+        feed: gives the tensors.
+        batches: the items of each batch.
+        epoch: the number of the epoch.
+        number: the number of the first of these batches in the epoch.
+        of_epoch: the number of batches of a whole epoch.
+    """
     parts = [feed.split(items) for items in batches]
-    with closing(feed.tensors([part for some in parts for part in some], epoch)) as tensors:
-        for items, some in zip(batches, parts, strict=True):
-            given = islice(tensors, len(some))
-            yield Batch(items, epoch, number, epoch * of_epoch + number, given)
-            deque(given, maxlen=0)  # what the step has not asked for
+    with closing(feed.tensors(list(chain.from_iterable(parts)), epoch)) as tensors:
+        for items, batch_parts in zip(batches, parts, strict=True):
+            batch_tensors = islice(tensors, len(batch_parts))
+            yield Batch(items, epoch, number, epoch * of_epoch + number, batch_tensors)
+            deque(batch_tensors, maxlen=0)  # skip the tensors that the step has not read
             number += 1
 
 
 def curve_csv(loss: Sequence[float] | F64, **columns: Sequence[float] | F64) -> str:
-    """The loss curve as CSV: epoch from 1, loss, and further numbers of each epoch under their names."""
+    """The loss curve as CSV: the epoch (from 1), the loss, and one column for each further series of numbers."""
     lines = [",".join(["epoch", "loss", *columns])]
-    for epoch, (first, *others) in enumerate(zip(loss, *columns.values(), strict=True), 1):
+    for epoch, (first, *others) in enumerate(zip(loss, *columns.values(), strict=True), start=1):
         lines.append(",".join([str(epoch), f"{first:.6f}", *(f"{value:.4f}" for value in others)]))
     return "\n".join([*lines, ""])

@@ -1,4 +1,4 @@
-"""A trained network as one array, and back."""
+"""Weights of a trained network as one array, and back."""
 
 from typing import Any
 
@@ -9,12 +9,12 @@ F32 = npt.NDArray[np.float32]
 
 
 def numbers_of(network: Any) -> list[Any]:
-    """The parameters of a network, then the buffers that hold real numbers, such as the statistics of a batch norm."""
+    """Parameters of a network, then its floating-point buffers, such as the statistics of a batch norm."""
     return [*network.parameters(), *(buffer for buffer in network.buffers() if buffer.is_floating_point())]
 
 
 def flat_weights(network: Any) -> F32:
-    """The network in one array, float32 (weight,): parameters, then floating-point buffers, in the order of the modules."""
+    """All weights as float32 (weight,): parameters, then floating-point buffers, each in the order of the modules."""
     import torch
 
     flat = torch.cat([numbers.detach().reshape(-1) for numbers in numbers_of(network)])
@@ -23,10 +23,10 @@ def flat_weights(network: Any) -> F32:
 
 
 def load_weights(network: Any, weights: F32) -> None:
-    """Give a network the numbers that `flat_weights` took from one of the same architecture.
+    """Load weights from `flat_weights` into a network of the same architecture, in place.
 
     Raises:
-        ValueError: the network has more weights, or fewer.
+        ValueError: the network has another number of weights.
     """
     import torch
 
