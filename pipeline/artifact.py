@@ -54,7 +54,10 @@ START = ArraySpec(
 
 @dataclass(frozen=True)
 class PixelMaps:
-    """The pixel maps of a split: `maps[i]` is (height, width), the size of image `i`. Only the requested map is read."""
+    """The pixel maps of a split:
+
+    `maps[i]` is (height, width), the size of image `i`. Only the requested map is read.
+    """
 
     pixels: Any  # zarr (pixel,)
     starts: npt.NDArray[np.int64]  # (image,)
@@ -106,7 +109,10 @@ class Artifact:
         return int(self.attrs["num_images"])
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        """Call an offer of the producing stage on this artifact. The reading stage declares the offer in `Input.calls`."""
+        """Call an offer of the producing stage on this artifact.
+
+        The reading stage declares the offer in `Input.calls`.
+        """
         assert name in self.functions, f"{name} of {self.attrs['stage']}: not in the calls of the input"
         return self.functions[name](self, *args, **kwargs)
 
@@ -128,7 +134,9 @@ def artifact_path(project: Path, stage: str, split: str) -> Path:
 def open_artifact(
     path: Path, *, functions: Mapping[str, Callable[..., Any]] | None = None, remedy: str = REMEDY
 ) -> Artifact:
-    """Open a published artifact and check its attributes. `integrity.verify_artifact` also compares the bytes of its arrays.
+    """Open a published artifact and check its attributes.
+
+    `integrity.verify_artifact` also compares the bytes of its arrays.
 
     Args:
         path: the zarr group.

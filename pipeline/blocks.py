@@ -12,7 +12,7 @@ from usseg.pipeline.arrays import check_block, create_arrays, sync_rows, write_r
 from usseg.pipeline.artifact import START
 from usseg.pipeline.disk import sync, write_file
 from usseg.pipeline.execution import Execution, no_progress
-from usseg.pipeline.images import file_checksum
+from usseg.pipeline.files import file_checksum
 from usseg.pipeline.inputs import Inputs
 from usseg.pipeline.layout import Layout, layout_of
 from usseg.pipeline.opening import input_artifacts, open_inputs
@@ -73,7 +73,10 @@ def marker_path(folder: Path, block: Layout) -> Path:
 
 
 def block_digests(data: Path, stage: Stage, block: Layout) -> dict[str, str]:
-    """SHA-256, by path, of the files of a block and of the metadata of the arrays. Shards that are not stored have none."""
+    """SHA-256, by path, of the files of a block and of the metadata of the arrays.
+
+    Shards that are not stored have none.
+    """
     digests: dict[str, str] = {}
     for name, spec in stage.arrays.items():
         shards = [data / name / "c" / str(number) for number in block.shards(spec)]

@@ -1,7 +1,8 @@
-"""A COCO file of instances: the images of a split, and the boxes or outlines of the objects in them.
+"""A COCO file of instances: the images of a split, and the boxes or outlines of their objects.
 
-An image is known by its path. The path in the file fits where it is the end of the image's path, or where the image's path below
-`index.root` is the end of it; the path that agrees in the most folders is taken.
+An image is identified by its path. The `file_name` in the file matches if it is the end of the path of the image, or if
+the path of the image below `index.root` is the end of it. Among several matches, the one with the most equal folders
+is used.
 """
 
 import functools
@@ -17,21 +18,21 @@ import numpy as np
 import numpy.typing as npt
 
 from usseg.pipeline.errors import ImageError
-from usseg.pipeline.images import check_regular
+from usseg.pipeline.files import check_regular
 from usseg.pipeline.label_values import CROWD, UNCOVERED
 from usseg.pipeline.outlines import outline_mask, shown
 
 I64 = npt.NDArray[np.int64]
 KEYS = {"images", "annotations", "categories", "id", "file_name", "width", "height", "image_id", "bbox", "iscrowd"}
 OUTLINE_KEYS = {"category_id", "segmentation", "size", "counts", "name"}
-LARGEST = 10**6  # pixels; a number beyond is no place in an image
+LARGEST = 10**6  # pixels; the largest coordinate
 
 
 @dataclass(frozen=True)
 class CocoObject:
-    """One annotation. `outline` is the segmentation as the file has it: polygons of x, y pairs, or run lengths."""
+    """One annotation. `outline` is the segmentation in the file: polygons of x, y pairs, or run lengths."""
 
-    where: str  # in words, for messages
+    where: str  # place in the file, for messages
     category: int | None
     crowd: bool
     bbox: tuple[float, float, float, float] | None  # x, y, width, height
@@ -40,7 +41,7 @@ class CocoObject:
 
 @dataclass(frozen=True)
 class CocoImage:
-    """One image: its name, width and height as the file declares them, and its objects in the file's order."""
+    """One image: its declared name, width and height, and its objects in the order of the file."""
 
     name: str
     size: tuple[int, int]
@@ -48,13 +49,13 @@ class CocoImage:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The folders and the file name; both slashes separate."""
+        """The folders and the file name. Slashes and backslashes separate."""
         return path_parts(self.name)
 
 
 @dataclass(frozen=True)
 class CocoFile:
-    """What a file says. `by_name` finds images by their last part, in NFC."""
+    """The content of a file. `by_name` maps file names without folders, in NFC, to images."""
 
     path: Path
     categories: Mapping[int, str]
@@ -62,22 +63,22 @@ class CocoFile:
     outlined: bool  # whether an object has an outline
 
     def find(self, root: Path, image: str) -> CocoImage:
-        """The image at this path below root.
+        """The entry of the image with this path below root.
 
         Raises:
-            ImageError: the file knows no such image, or several fit equally well.
+            ImageError: no entry matches, or several match equally well.
         """
         below, whole = path_parts(image), path_parts((root.absolute() / image).as_posix())
         fitting: dict[int, list[CocoImage]] = {}
-        for found in self.by_name.get(below[-1], ()):
-            for parts in dict.fromkeys((found.parts, path_parts(unquote(found.name)))):
+        for candidate in self.by_name.get(below[-1], ()):
+            for parts in dict.fromkeys((candidate.parts, path_parts(unquote(candidate.name)))):
                 common = agreeing(parts, whole)
                 if common and common >= min(len(parts), len(below)):
-                    fitting.setdefault(common, []).append(found)
+                    fitting.setdefault(common, []).append(candidate)
                     break
         best = fitting[max(fitting)] if fitting else []
         if len(best) > 1:
-            names = " and ".join(repr(one.name) for one in best[:2])
+            names = " and ".join(repr(candidate.name) for candidate in best[:2])
             raise ImageError(
                 f"{self.path}: {names} fit the image {image!r} equally well; write its folders in file_name"
             )
@@ -90,10 +91,12 @@ class CocoFile:
         return best[0]
 
     def boxes(self, image: CocoImage) -> I64:
-        """Boxes (box, 4): xmin, ymin, xmax, ymax, half open and rounded; crowds are left out.
+        """Boxes of the objects of an image, int64 (box, 4):
+
+        xmin, ymin, xmax, ymax in pixels, half open, rounded. No crowds.
 
         Raises:
-            ImageError: an object without a usable box.
+            ImageError: an object has no box, or its box has no area.
         """
         corners = []
         for one in image.objects:
@@ -111,12 +114,13 @@ class CocoFile:
         return np.array(corners, np.int64).reshape(-1, 4)
 
     def category_map(self, image: CocoImage, size: tuple[int, int]) -> I64:
-        """The category of every pixel, int64 (height, width): `UNCOVERED` where no object is, `CROWD` where only a crowd is.
+        """The category of every pixel, int64 (height, width).
 
-        Where objects overlap, the later in the file is in front.
+        Pixels of no object are UNCOVERED, and pixels of a crowd only are CROWD. If objects overlap, the later one in
+        the file covers the earlier one.
 
         Raises:
-            ImageError: an object without an outline or category, or an outline that does not fit.
+            ImageError: an object has no outline or category, or its outline does not fit the image.
         """
         out = np.full(size, UNCOVERED, np.int64)
         for crowd in (True, False):
@@ -131,22 +135,22 @@ class CocoFile:
 
 
 def path_parts(path: str) -> tuple[str, ...]:
-    """The parts of a path in NFC, without empty ones and dots."""
+    """The parts of a path in NFC, without empty parts and `.`."""
     parts = normalize("NFC", path).replace("\\", "/").split("/")
     return tuple(part for part in parts if part not in ("", "."))
 
 
 def agreeing(first: Sequence[str], second: Sequence[str]) -> int:
-    """How many parts at the end of two paths agree."""
+    """Number of equal parts at the end of two paths."""
     pairs = zip(reversed(first), reversed(second), strict=False)
     return next((number for number, (a, b) in enumerate(pairs) if a != b), min(len(first), len(second)))
 
 
 def coco_file(path: Path, *, outlines: bool) -> CocoFile:
-    """Read a file, with the outlines of objects or without; parsed once, as long as it stays as it is.
+    """Read a COCO file, with or without outlines. The result is cached by path, size and time of change.
 
     Raises:
-        ImageError: unreadable, or no instances of COCO; one line with the object.
+        ImageError: the file is unreadable or has no instances of COCO; one line that names the entry.
     """
     check_regular(path)
     state = path.stat()
@@ -155,10 +159,10 @@ def coco_file(path: Path, *, outlines: bool) -> CocoFile:
 
 @functools.lru_cache(maxsize=4)
 def parsed(path: Path, changed: int, length: int, outlines: bool) -> CocoFile:
-    """As `coco_file`, of a file of this time and length."""
+    """Parse a COCO file; see `coco_file`. The cache key has its time of change and its length."""
     keys = KEYS | OUTLINE_KEYS if outlines else KEYS
     try:
-        content = json.loads(path.read_bytes(), object_hook=lambda one: kept(one, keys))
+        content = json.loads(path.read_bytes(), object_hook=lambda entry: kept(entry, keys))
     except (ValueError, OSError, RecursionError, OverflowError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())[:200]
         raise ImageError(f"{path}: no instances of COCO: {reason}") from None
@@ -181,7 +185,8 @@ def parsed(path: Path, changed: int, length: int, outlines: bool) -> CocoFile:
         category = whole(one.get("id"), f"{where}: id", lowest=0)
         if category in categories or not isinstance(one.get("name"), str):
             raise ImageError(
-                f"{where}: found id {category} and name {shown(one.get('name'))}; an id of its own and a name are needed"
+                f"{where}: found id {category} and name {shown(one.get('name'))}; "
+                "an id of its own and a name are needed"
             )
         categories[category] = one["name"]
     outlined = False
@@ -189,9 +194,9 @@ def parsed(path: Path, changed: int, length: int, outlines: bool) -> CocoFile:
         owner = images.get(identity(one, "image_id", where))
         if owner is None:
             raise ImageError(f"{where}: image_id: found {one['image_id']!r}; no image has this id")
-        found = coco_object(one, where, path)
-        outlined = outlined or bool(found.outline)
-        owner.objects.append(found)
+        instance = coco_object(one, where, path)
+        outlined = outlined or bool(instance.outline)
+        owner.objects.append(instance)
     by_name: dict[str, list[CocoImage]] = {}
     for image in images.values():
         for last in {image.parts[-1], (path_parts(unquote(image.name)) or image.parts)[-1]}:
@@ -200,40 +205,42 @@ def parsed(path: Path, changed: int, length: int, outlines: bool) -> CocoFile:
 
 
 def kept(one: dict[str, Any], keys: set[str]) -> dict[str, Any]:
-    """The parts of a JSON object that are read, coordinates in arrays: together, lists of numbers take gigabytes."""
-    found = {key: one[key] for key in keys & one.keys()}
-    outline = found.get("segmentation")
+    """The needed keys of a JSON object. Coordinates become float64 arrays, because lists of numbers take gigabytes."""
+    entry = {key: one[key] for key in keys & one.keys()}
+    outline = entry.get("segmentation")
     if isinstance(outline, list) and all(isinstance(corners, list) for corners in outline):
-        found["segmentation"] = [
+        entry["segmentation"] = [
             np.array(corners, np.float64)
-            if all(type(place) in (int, float) for place in corners) and corners
+            if all(type(number) in (int, float) for number in corners) and corners
             else corners
             for corners in outline
         ]
-    return found
+    return entry
 
 
 def entries(content: Mapping[str, Any], key: str, path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The objects of a list, each with its place in words.
+    """Yield the JSON objects of a list, each after its place in the file.
 
     Raises:
-        ImageError: no list, or something else in it.
+        ImageError: `key` is no list, or an item is no object.
     """
     if not isinstance(content.get(key), list):
-        found = f"found {shown(content[key])}" if key in content else f"no {key!r}"
-        raise ImageError(f"{path}: no instances of COCO: {found}; {key} must be a list")
-    for place, one in enumerate(content[key]):
-        where = f"{path}: {key}[{place}]"
+        finding = f"found {shown(content[key])}" if key in content else f"no {key!r}"
+        raise ImageError(f"{path}: no instances of COCO: {finding}; {key} must be a list")
+    for position, one in enumerate(content[key]):
+        where = f"{path}: {key}[{position}]"
         if not isinstance(one, dict):
             raise ImageError(f"{where}: found {shown(one)}; an object is needed")
-        yield where + (f" (id {one['id']!r:.40})" if "id" in one and place != one["id"] else ""), one
+        if "id" in one and one["id"] != position:
+            where += f" (id {one['id']!r:.40})"
+        yield where, one
 
 
 def coco_object(one: Mapping[str, Any], where: str, path: Path) -> CocoObject:
-    """One annotation, checked.
+    """Check one annotation.
 
     Raises:
-        ImageError: a value of another kind than the key asks for.
+        ImageError: a value does not have the type of its key.
     """
     crowd, bbox, outline = one.get("iscrowd", 0), one.get("bbox"), one.get("segmentation")
     if crowd not in (0, 1) or isinstance(crowd, float):
@@ -249,15 +256,15 @@ def coco_object(one: Mapping[str, Any], where: str, path: Path) -> CocoObject:
 
 
 def is_place(value: Any) -> bool:
-    """Whether a value is a number that a place in an image may have; true and false are none."""
+    """Whether a value is a number that a coordinate may have. Booleans are not."""
     return type(value) in (int, float) and -LARGEST <= value <= LARGEST
 
 
 def whole(value: Any, where: str, *, lowest: int = 1) -> int:
-    """A whole number from `lowest` on.
+    """A whole number that is not below `lowest`.
 
     Raises:
-        ImageError: something else.
+        ImageError: the value is something else.
     """
     if type(value) not in (int, float) or not lowest <= value < 1 << 53 or value != int(value):
         raise ImageError(f"{where}: found {shown(value)}; a whole number from {lowest} on is needed")
@@ -265,10 +272,10 @@ def whole(value: Any, where: str, *, lowest: int = 1) -> int:
 
 
 def identity(one: Mapping[str, Any], key: str, where: str) -> int | str:
-    """The value of a key that names an image: a whole number or a string.
+    """The id of an image: a whole number or a string.
 
     Raises:
-        ImageError: missing, or something else.
+        ImageError: the key is missing, or its value has another type.
     """
     if key not in one:
         raise ImageError(f"{where}: no {key!r}; it must name an image")

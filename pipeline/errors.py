@@ -23,3 +23,8 @@ class WorkersError(UssegError):
 
 class WeightsError(UssegError):
     """Weights of a backbone that cannot be downloaded, read or used."""
+
+
+def reason(error: Exception) -> str:
+    """The message of an error on one line, or its type if it has no message, such as MemoryError."""
+    return " ".join(str(error).split()) or type(error).__name__

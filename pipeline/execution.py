@@ -34,5 +34,8 @@ class Execution:
 
     @property
     def decoders(self) -> int:
-        """Threads that decode images in advance: 1 on a CPU, where workers use all cores; 4 on a GPU, which must not wait."""
+        """Threads that decode images in advance:
+
+        1 on a CPU, where workers use all cores; 4 on a GPU, which must not wait.
+        """
         return 1 if self.device == "cpu" else 4

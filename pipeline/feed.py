@@ -29,8 +29,8 @@ class Feed:
             item.
         items: number of items.
         device: the device of the tensors.
-        split: cuts the items of a batch into parts that are read and trained on one after the other. The items of a part
-            must have equal shapes and fit in memory.
+        split: cuts the items of a batch into parts that are read and trained on one after the other. The items of a
+            part must have equal shapes and fit in memory.
         threads: number of threads that read; each holds one finished part. One is enough for arrays; more are faster
             where images are decoded.
         counts: int64 (item,), the length of the second axis of each item's arrays (B, count, ...). All other axes are
@@ -84,7 +84,10 @@ class Feed:
 
 
 class Kept:
-    """Items that are kept on a GPU. Each array is one tensor (row, ...) with the rows of all items one after the other."""
+    """Items that are kept on a GPU.
+
+    Each array is one tensor (row, ...) with the rows of all items one after the other.
+    """
 
     def __init__(self, counts: I64, device: str) -> None:
         self.counts, self.device = counts, device

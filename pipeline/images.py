@@ -1,11 +1,7 @@
-"""Decode image and label files of any common format and mode."""
+"""Image files: decode common formats and modes, and check sizes."""
 
 import functools
-import hashlib
 import importlib.util
-import math
-import os
-import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,38 +12,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from usseg.pipeline.errors import ImageError
+from usseg.pipeline.errors import ImageError, reason
+from usseg.pipeline.files import check_regular
+from usseg.pipeline.matlab import matrix_size, read_matrix
 
-# Pillow chooses its decoder by content, and other formats than these start programs (EPS: Ghostscript).
+# Pillow chooses a decoder by content. Some formats that are not listed start programs (EPS: Ghostscript).
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")  # MPO is opened as JPEG
 NAMES = "JPEG, PNG, TIFF, WebP, BMP, GIF, PPM, MPO, JPEG 2000 and AVIF are read"
-# The index tells what Pillow warns of, with the file; other stages read the same files.
+# The index reports what Pillow warns about, with the file name. Other stages read the same files.
 warnings.filterwarnings("ignore", module=r"PIL\.")
-STRIP = 1 << 22  # pixels that are converted at a time, so that a large image needs no second copy
-MAX_SAMPLE, SAMPLE_FORMAT, BITS = 281, 339, 258  # tags of TIFF
-
-
-def check_regular(path: Path) -> None:
-    """Refuse what is no regular file: to open a FIFO is to wait.
-
-    Raises:
-        ImageError: missing, a link to nothing, a folder, FIFO, socket or device.
-    """
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError:
-        reason = f"a link to {os.readlink(path)}, which does not exist" if path.is_symlink() else "no such file"
-        raise ImageError(f"{path}: {reason}") from None
-    except OSError as error:
-        raise ImageError(f"{path}: {error.strerror}") from None
-    kinds = {stat.S_IFDIR: "folder", stat.S_IFIFO: "FIFO", stat.S_IFSOCK: "socket"}
-    if not stat.S_ISREG(mode):
-        raise ImageError(f"{path}: found a {kinds.get(stat.S_IFMT(mode), 'device')}; a file is needed")
+STRIP = 1 << 22  # pixels that are converted at a time: a large image needs no second copy
+MAX_SAMPLE, SAMPLE_FORMAT, BITS = 281, 339, 258  # TIFF tags
 
 
 @functools.cache
 def formats() -> tuple[str, ...]:
-    """The formats that Pillow may open; with the package pillow-heif installed HEIF too."""
+    """The formats that Pillow may open. HEIF is one of them if the package pillow-heif is installed."""
     if importlib.util.find_spec("pillow_heif") is None:
         return FORMATS
     importlib.import_module("pillow_heif").register_heif_opener()
@@ -55,32 +35,27 @@ def formats() -> tuple[str, ...]:
 
 
 def foreign(path: Path) -> str:
-    """What a file is that Pillow cannot identify, as far as its first bytes tell, and what to do."""
+    """The end of a message about a file that Pillow cannot identify: its kind, by its first bytes, and what to do."""
     with path.open("rb") as stream:
         head = stream.read(12)
     if head[4:8] == b"ftyp" and head[8:11] in (b"hei", b"hev", b"mif", b"msf"):
         return "HEIC; run: pip install pillow-heif, or convert it to JPEG"
     kinds = {b"%!PS": "PostScript", b"\xc5\xd0\xd3\xc6": "PostScript", b"%PDF": "PDF", b"8BPS": "PSD"}
-    found = kinds.get(head[:4])
-    return f"not an image that Pillow can read{f', found {found}' if found else ''}; {NAMES}"
-
-
-def reason(error: Exception) -> str:
-    """What an error says, in one line; its name where it says nothing, as MemoryError does."""
-    return " ".join(str(error).split()) or type(error).__name__
+    kind = kinds.get(head[:4])
+    return f"not an image that Pillow can read{f', found {kind}' if kind else ''}; {NAMES}"
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
-    """Open an image file with Pillow; the pixels of its first page or frame are not decoded yet.
+    """Open an image file with Pillow at its first page or frame. The pixels are not decoded yet.
 
     Raises:
-        ImageError: whatever goes wrong, inside the `with` block too; one line with the path and the cause.
+        ImageError: any error, also inside the `with` block; one line with the path and the cause.
     """
     from PIL import Image, UnidentifiedImageError
 
     check_regular(path)
-    Image.MAX_IMAGE_PIXELS = None  # `check_header` has a limit that the user can raise
+    Image.MAX_IMAGE_PIXELS = None  # `check_header` has its own limit, which the user can raise
     try:
         with Image.open(path, formats=formats()) as image:
             yield image
@@ -88,18 +63,18 @@ def opened(path: Path) -> Iterator[Any]:
         raise
     except UnidentifiedImageError:
         raise ImageError(f"{path}: {foreign(path)}") from None
-    except Exception as error:  # the decoders raise a different type for each way a file can be broken
+    except Exception as error:  # decoders raise many types for damaged files
         raise ImageError(f"{path}: {reason(error)}") from None
 
 
 def open_upright(path: Path) -> Any:
-    """Open with Pillow: the first page or frame, fully decoded, rotated as EXIF says."""
+    """Decode the first page or frame of an image file, turned upright by its EXIF orientation, as a Pillow image."""
     with opened(path) as image:
         return upright(image)
 
 
 def upright(image: Any) -> Any:
-    """The same image, decoded and rotated as its EXIF says."""
+    """Decode a Pillow image and turn it upright by its EXIF orientation, in place. Returns the image."""
     from PIL import ImageOps
 
     image.load()
@@ -109,17 +84,22 @@ def upright(image: Any) -> Any:
 
 @dataclass(frozen=True)
 class Unread:
-    """What `read_image` leaves of a file: pages or frames behind the first, and the lower half of colours of 16 bits a channel."""
+    """Parts of a file that `read_image` does not read.
+
+    Attributes:
+        pages: number of pages or frames after the first.
+        lower_bits: whether the lower 8 bits of 16-bit colours are dropped.
+    """
 
     pages: int = 0
     lower_bits: bool = False
 
 
 def check_header(path: Path, most: int) -> Unread:
-    """Hold the size that a file declares against a limit, without decoding it; returns what will not be read of it.
+    """Check the number of pixels that a file declares, without decoding it. Returns what will not be read.
 
     Raises:
-        ImageError: more pixels than `most`, or no image.
+        ImageError: the file has more pixels than `most`, or is no image.
     """
     if path.suffix.lower() == ".mat":
         (width, height), unread = matrix_size(path), Unread()
@@ -136,22 +116,23 @@ def check_header(path: Path, most: int) -> Unread:
 
 
 def strips(image: Any) -> Iterator[tuple[slice, Any]]:
-    """The image in strips of whole rows, each with the rows that it covers."""
+    """Yield strips of whole rows of an image, each with the slice of its rows."""
     width, height = image.size
     rows = max(1, STRIP // width)
     for top in range(0, height, rows):
-        below = min(top + rows, height)
-        yield slice(top, below), image if rows >= height else image.crop((0, top, width, below))
+        bottom = min(top + rows, height)
+        yield slice(top, bottom), image if rows >= height else image.crop((0, top, width, bottom))
 
 
 def read_image(path: Path) -> npt.NDArray[np.uint8]:
-    """Read an image as uint8 RGB (height, width, 3), upright after EXIF; the first page or frame where there are several.
+    """Read an image as RGB, uint8 (height, width, 3), turned upright by its EXIF orientation.
 
-    The first three channels of a MATLAB file are taken. Transparent pixels are shown on white. Greys of more than 8 bits are scaled to
-    255 by what `full_scale` finds; what is negative or not finite is black.
+    A file with several pages or frames: the first one is read. A MATLAB file: the first three channels are read.
+    Transparent pixels are blended with white. Grey values of more than 8 bits are scaled so that `full_scale` becomes
+    255; negative values and values that are not finite become 0.
 
     Raises:
-        ImageError: missing, truncated, or no image; one line with the path and the cause.
+        ImageError: the file is missing, truncated, or no image; one line with the path and the cause.
     """
     if path.suffix.lower() == ".mat":
         channels = read_matrix(path)
@@ -176,7 +157,7 @@ def read_image(path: Path) -> npt.NDArray[np.uint8]:
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Height and width of what `read_image` returns; the whole file is decoded, so that it is known to be readable.
+    """Height and width of the image that `read_image` returns. The file is decoded completely to find damage.
 
     Raises:
         ImageError: as `read_image`.
@@ -189,7 +170,7 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 def colors(image: Any) -> Any:
-    """The image as Pillow's RGB, what is transparent on white."""
+    """Convert a Pillow image to RGB. Transparent pixels are blended with white."""
     from PIL import Image
 
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or image.info.get("transparency") is not None:
@@ -199,13 +180,13 @@ def colors(image: Any) -> Any:
 
 
 def holds_uint32(image: Any) -> bool:
-    """Whether Pillow's int32 holds the bits of uint32, a TIFF's."""
+    """Whether an image is a TIFF of uint32 values. Pillow stores their bits as int32."""
     tags = image.tag_v2 if image.format == "TIFF" and image.mode == "I" else {}
     return tags.get(BITS) == (32,) and tags.get(SAMPLE_FORMAT, (1,)) == (1,)
 
 
 def greys(image: Any, unsigned: bool) -> npt.NDArray[np.float64]:
-    """The values of an integer or float image; 0 for what is not finite."""
+    """Values of an integer or float image as float64 (height, width). Values that are not finite become 0."""
     values = np.asarray(image)
     if unsigned:
         values = values.view(np.uint32)
@@ -213,9 +194,9 @@ def greys(image: Any, unsigned: bool) -> npt.NDArray[np.float64]:
 
 
 def declared_maximum(image: Any) -> float | None:
-    """The value that the file says is white, where it says so; the image is not decoded yet."""
+    """The value of white that a file declares, or None. The image must not be decoded yet."""
     if image.format == "PPM" and image.tile[0][0] in ("ppm", "ppm_plain"):
-        return 65535.0  # Pillow scales by the file's own maximum
+        return 65535.0  # Pillow scales the file's own maximum to this value
     if image.format == "TIFF" and image.mode.startswith("I"):
         bits = int(image.tag_v2.get(BITS, (1,))[0])
         most = int(np.max(image.tag_v2.get(MAX_SAMPLE, 0)))
@@ -225,72 +206,20 @@ def declared_maximum(image: Any) -> float | None:
 
 
 def full_scale(most: float, mode: str, declared: float | None) -> float:
-    """The grey that becomes 255: what the file declares; or else, from its largest value, 1.0 or that value of floats, and the maximum
-    of 8, 10, 12, 14 or 16 bits, or that value, of integers. So 12 bits in 16 are no darker than in 12.
+    """The grey value that becomes 255.
+
+    - The declared maximum, if the file declares one and no pixel is above it.
+    - Floats: 1.0, or the largest value of the image if that is above 1.0.
+    - Integers: the maximum of 8, 10, 12, 14 or 16 bits, the first that is not below the largest value of the image; or
+      the largest value itself. A 12-bit image in a 16-bit file is therefore not dark.
+
+    Args:
+        most: the largest value of the image.
+        mode: the Pillow mode.
+        declared: the result of `declared_maximum`.
     """
     if declared is not None and declared >= most:
         return declared
     if mode.startswith("F"):
         return max(1.0, most)
     return next((2.0**bits - 1 for bits in (8, 10, 12, 14, 16) if most < 2**bits), most)
-
-
-def read_matrix(path: Path) -> npt.NDArray[Any]:
-    """The one array of a MATLAB file.
-
-    Raises:
-        ImageError: unreadable, or not one array.
-    """
-    from scipy.io import loadmat
-
-    check_regular(path)
-    try:
-        with path.open("rb") as stream:
-            arrays = {name: value for name, value in loadmat(stream).items() if not name.startswith("__")}
-    except Exception as error:  # as above
-        raise ImageError(f"{path}: {reason(error)}") from None
-    if len(arrays) != 1:
-        raise ImageError(f"{path}: found the arrays {sorted(arrays)}; a file with one is needed")
-    return np.asarray(next(iter(arrays.values())))
-
-
-def matrix_size(path: Path) -> tuple[int, int]:
-    """Width and height of the largest array of a MATLAB file, from its headers; cells count as none.
-
-    Raises:
-        ImageError: unreadable.
-    """
-    from scipy.io import whosmat
-
-    check_regular(path)
-    try:
-        with path.open("rb") as stream:
-            shapes = [shape for _, shape, _ in whosmat(stream)]
-    except Exception as error:  # as above
-        raise ImageError(f"{path}: {reason(error)}") from None
-    height, width = max(((*shape, 1, 1)[:2] for shape in shapes), key=math.prod, default=(0, 0))  # text has one axis
-    return width, height
-
-
-def file_checksum(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def current_checksum(path: Path) -> str:
-    """SHA-256 of an image or label file, computed once in a process for each size and time of change.
-
-    Raises:
-        ImageError: no regular file.
-        FileNotFoundError: no file.
-    """
-    state = path.stat()
-    check_regular(path)
-    return remembered_checksum(path, state.st_mtime_ns, state.st_size)
-
-
-@functools.lru_cache(maxsize=4096)
-def remembered_checksum(path: Path, changed: int, length: int) -> str:
-    """As `file_checksum`, of a file of this time and length."""
-    return file_checksum(path)

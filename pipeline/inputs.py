@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from usseg.pipeline.artifact import Artifact
 from usseg.pipeline.errors import ImageError
-from usseg.pipeline.images import current_checksum, read_image
+from usseg.pipeline.files import current_checksum
+from usseg.pipeline.images import read_image
 from usseg.pipeline.label_values import LabelValues
 from usseg.pipeline.params import refused
 from usseg.pipeline.truth import Truth, read_truth
@@ -48,7 +49,9 @@ class Inputs:
         return read_image(self.unchanged(i, "path", "checksum", split))
 
     def truth(self, i: int, split: str | None = None) -> Truth | None:
-        """The ground truth of image `i`; None if the image has none. In a label image, -1 marks pixels that are never scored.
+        """The ground truth of image `i`; None if the image has none.
+
+        In a label image, -1 marks pixels that are never scored.
 
         Raises:
             ImageError: the file is missing, unreadable, or has changed since the index was made.

@@ -8,7 +8,7 @@ from typing import Any
 from usseg.pipeline.artifact import GROUP, REMEDY, Artifact, open_artifact
 from usseg.pipeline.disk import write_file
 from usseg.pipeline.errors import ArtifactError
-from usseg.pipeline.images import file_checksum
+from usseg.pipeline.files import file_checksum
 from usseg.pipeline.publication import array_files, attributes_digest
 
 log = logging.getLogger("usseg")

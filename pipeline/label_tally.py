@@ -53,8 +53,8 @@ class LabelTally:
             count = sum(unnamed.values())
             shown = some(values.shown(value) for value, _ in Counter(unnamed).most_common())
             lines.append(
-                f"{count} pixels ({100 * count / total:.1f} %) of {split} have label values that no class has: {shown}; "
-                "they are not scored"
+                f"{count} pixels ({100 * count / total:.1f} %) of {split} have label values that no class has: "
+                f"{shown}; they are not scored"
             )
         if not values.classes and ignored:
             lines.append(f"{sum(ignored.values())} of {total} labelled pixels of {split} are not scored: {void}")

@@ -61,7 +61,10 @@ class LabelValues:
 
     @cached_property
     def grey_ranges(self) -> bool:
-        """Whether masks are thresholded: every class is a range of at least GREY_RANGE levels, and one class has 255."""
+        """Whether masks are thresholded:
+
+        every class is a range of at least GREY_RANGE levels, and one class has 255.
+        """
         sizes = Counter(self.table.values())
         return len(sizes) > 1 and min(sizes.values()) >= GREY_RANGE and 255 in self.table
 

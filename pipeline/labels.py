@@ -7,8 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from usseg.pipeline.errors import ImageError
-from usseg.pipeline.images import opened, read_matrix, upright
+from usseg.pipeline.images import opened, upright
 from usseg.pipeline.label_values import I64, LabelValues
+from usseg.pipeline.matlab import read_matrix
 
 AS_STORED = LabelValues()  # no table: a raw value is its class
 

@@ -79,10 +79,11 @@ class Methods(Mapping[str, M], Generic[M]):
         stage: the name of the stage.
         kind: the type of the entries.
         package: the package with the modules of usseg's own methods.
-        own: the names of usseg's own methods. The entry of method `kmeans` is `METHOD` in module `kmeans` of the package.
+        own: the names of usseg's own methods. The entry of method `kmeans` is `METHOD` in module `kmeans` of the
+            package.
         hint: the end of the message about an unknown method.
-        sequence: maps names and entries to the entry that calls these methods one after the other; None if params name a
-            single method.
+        sequence: maps names and entries to the entry that calls these methods one after the other; None if params name
+            a single method.
         loaded: the entries that have been imported.
     """
 

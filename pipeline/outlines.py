@@ -1,4 +1,4 @@
-"""The outline of an object in a COCO file, as polygons or as run lengths, and the mask that it stands for."""
+"""Outlines of objects in COCO files: polygons or run lengths, and their masks."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,10 +10,16 @@ from usseg.pipeline.errors import ImageError
 
 
 def outline_mask(outline: Any, size: tuple[int, int], where: str) -> npt.NDArray[np.bool_]:
-    """The pixels (height, width) of an object, as the COCO API draws them.
+    """The mask of an object, bool (height, width), as the COCO API draws it.
+
+    Args:
+        outline: polygons, each float64 [x1, y1, x2, y2, ...] in pixels; or a dict of run lengths with `size` and
+            `counts`.
+        size: height and width of the mask.
+        where: the place of the object in the file, for messages.
 
     Raises:
-        ImageError: no outline, fewer than three corners, a corner outside, or run lengths of another size.
+        ImageError: the outline is missing or malformed, a corner lies outside of the image, or the size differs.
     """
     from pycocotools import mask as coco_mask
 
@@ -51,18 +57,21 @@ def outline_mask(outline: Any, size: tuple[int, int], where: str) -> npt.NDArray
 
 
 def drawn_runs(lengths: Sequence[int], size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """The mask (height, width) of run lengths that fill it."""
+    """The mask, bool (height, width), of run lengths in column order. Their sum must be height x width."""
     height, width = size
-    return (np.repeat(np.arange(len(lengths)) % 2, lengths) == 1).reshape(width, height).T
+    inside = np.arange(len(lengths)) % 2 == 1  # the runs alternate, and the first one lies outside of the object
+    return np.repeat(inside, lengths).reshape(width, height).T
 
 
 def run_lengths(outline: Mapping[str, Any], where: str) -> list[int]:
-    """The lengths of the runs of a mask by columns, beginning with pixels outside of the object; both spellings of COCO.
+    """Run lengths of a mask in column order, from a list or from COCO's compressed string.
 
-    A compressed one has 5 bits a character, the lowest first, and from the fourth run on differences from the run before the last.
+    The first run lies outside of the object. In a compressed string, each character has 5 bits of a number, the lowest
+    bits first, and a bit that says whether the number continues. From the fourth run on, a number is the difference to
+    the run before the last.
 
     Raises:
-        ImageError: no such lengths.
+        ImageError: `counts` is neither a list of lengths nor a compressed string.
     """
     counts = outline.get("counts")
     lengths: list[int] = []
@@ -88,6 +97,6 @@ def run_lengths(outline: Mapping[str, Any], where: str) -> list[int]:
 
 
 def shown(value: Any) -> str:
-    """A value in a message, on one line and not long."""
+    """A value for a message: on one line, with at most 60 characters."""
     text = " ".join(str(value.tolist() if isinstance(value, np.ndarray) else repr(value)).split())
     return text if len(text) <= 60 else f"{text[:60]}..."

@@ -1,4 +1,4 @@
-"""Map one function over blocks: in process, in threads, or on a Dask cluster. The only place with workers."""
+"""Map a function over tasks: in this process, in threads, or on a Dask cluster."""
 
 import ctypes
 import logging
@@ -17,45 +17,53 @@ from usseg.pipeline.errors import ParamsError, WorkersError
 
 log = logging.getLogger("usseg")
 
-# OpenMP threads that spin while they wait take the cores of other processes: on a busy machine faiss is 50 times slower.
+# A spinning OpenMP thread blocks a core for other processes. On a busy machine faiss is then 50 times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
-STARTS = 3  # of the workers
-BLOCKS_AT_ONCE = 2  # on the GPU of this process
-KEPT_ARRAYS, KEPT_BYTES = 32 << 20, 256 << 20  # 32 MiB is the most that glibc takes for the first
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # options of glibc's mallopt, from malloc.h
+STARTS = 3  # attempts to start the workers
+BLOCKS_AT_ONCE = 2  # tasks at a time on the GPU of this process
+KEPT_ARRAYS, KEPT_BYTES = 32 << 20, 256 << 20  # bytes; 32 MiB is the largest mmap threshold of glibc
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 def in_this_process(tasks: int, *, workers: int, scheduler: str | None) -> bool:
-    """Whether `map_blocks` runs so many tasks in this process, not in others."""
+    """Whether `map_blocks` runs this number of tasks in this process."""
     return scheduler is None and (workers == 1 or tasks <= 1)
 
 
 def map_blocks(
     function: Callable[[T], R], tasks: Sequence[T], *, workers: int, scheduler: str | None, device: str = "cpu"
 ) -> Iterator[R]:
-    """Yield the results of `function` over `tasks`, of several workers in order of completion.
+    """Yield the result of `function` for each task. Several workers yield in order of completion.
 
-    Each call runs with one thread of BLAS, OpenMP and torch, so that no bit depends on how many cores a machine has.
-    A GPU of this process has two calls at a time: one computes while the other reads its input or writes its output.
-    `function` and the tasks must be picklable where `workers` > 1 or a `scheduler` address is given.
-    Several workers with a GPU `device` get one each, which they see as the first.
+    Each call uses one thread of BLAS, OpenMP and torch: no bit depends on the number of cores.
+    A GPU of this process runs two calls at a time: one computes while the other reads or writes.
+    `function` and the tasks must be picklable if there are several workers or a `scheduler` address.
+    Several workers with a GPU `device` get one GPU each, which each of them sees as its first GPU.
+
+    Args:
+        function: called with one task.
+        tasks: the tasks.
+        workers: number of processes.
+        scheduler: the address of a running Dask cluster, or None.
+        device: "cpu" or a GPU.
 
     Raises:
-        ParamsError: several workers on GPUs, and dask-cuda is not installed.
-        WorkersError: workers that do not start, that are killed again and again, or a cluster that cannot run the tasks.
+        ParamsError: several workers on GPUs are requested, but dask-cuda is not installed.
+        WorkersError: workers do not start or are killed repeatedly, or the cluster cannot run the tasks.
     """
     if in_this_process(len(tasks), workers=workers, scheduler=scheduler):
-        # Around all calls too: those in threads set and reset what belongs to the whole process.
+        # Thread limits belong to the process. Without this outer block, one call in a thread would reset them for
+        # another.
         with single_threaded(), thread_map(1 if device == "cpu" else BLOCKS_AT_ONCE) as ordered:
             yield from ordered(partial(one_thread, function), tasks)
         return
     import cloudpickle
     import dask
 
-    # Read when distributed is imported. What fails is raised here; a scheduler of this process serves no pages.
+    # Distributed reads this at import: log only critical lines (errors are raised here), and serve no web pages.
     dask.config.set({"logging.distributed": "critical", "distributed.scheduler.http.routes": []})
     from distributed import as_completed
     from distributed.client import FutureCancelledError
@@ -69,8 +77,8 @@ def map_blocks(
                 yield future.result()
         except KilledWorker as error:
             raise WorkersError(
-                "workers that had the same images were killed several times; if memory was short, give fewer --workers; "
-                "the same command continues"
+                "workers that had the same images were killed several times; if memory was short, "
+                "give fewer --workers; the same command continues"
             ) from error
         except FutureCancelledError as error:
             raise WorkersError(
@@ -88,10 +96,10 @@ def map_blocks(
 
 @dataclass(frozen=True)
 class Call(Generic[T, R]):
-    """A call that is made where its pickle is read.
+    """A call that is executed when its pickle is loaded.
 
-    What a worker cannot import then fails inside the task, by name. Tasks that Dask itself cannot read end the worker,
-    and the client waits for ever.
+    A missing module then raises an error inside the task. If Dask itself cannot unpickle a task, the worker ends and
+    the client waits for ever.
     """
 
     function: Callable[[T], R]
@@ -103,10 +111,10 @@ class Call(Generic[T, R]):
 
 @contextmanager
 def cluster_client(workers: int, scheduler: str | None, device: str) -> Iterator[Any]:
-    """A client of the running cluster at an address, or of workers that are started here and end with it.
+    """Yield a client of the cluster at an address, or of workers that are started here and end with the client.
 
     Raises:
-        WorkersError: no cluster answers, or the workers do not start, tried several times.
+        WorkersError: no cluster answers, or the workers do not start in STARTS attempts.
     """
     from distributed import Client
 
@@ -130,16 +138,21 @@ def cluster_client(workers: int, scheduler: str | None, device: str) -> Iterator
             failure = error
     else:
         raise WorkersError(
-            f"--workers: {workers} workers did not start in {STARTS} tries; give fewer, or --workers 1; the same command continues"
+            f"--workers: {workers} workers did not start in {STARTS} tries; give fewer, or --workers 1; "
+            "the same command continues"
         ) from failure
     with cluster, Client(cluster, set_as_default=False) as client:
         yield client
 
 
 def local_cluster(workers: int, device: str) -> Any:
-    """Worker processes of this machine, with one thread each; none but this process can give them work.
+    """Start worker processes on this machine, with one thread each.
 
-    They listen on this machine only, and speak TLS with credentials that end with them. There is no dashboard.
+    They listen on this machine only. They use TLS with temporary credentials, so that only this process can use them.
+    There is no dashboard.
+
+    Raises:
+        ParamsError: the device is a GPU, and dask-cuda is not installed.
     """
     options: dict[str, Any] = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None}
     options |= {"host": "127.0.0.1", "protocol": "tls", "security": True}
@@ -151,16 +164,17 @@ def local_cluster(workers: int, device: str) -> Any:
         from dask_cuda import LocalCUDACluster
     except ImportError:
         raise ParamsError(
-            f"--workers: {workers} workers on GPUs need dask-cuda (pip install 'usseg[gpu]'), and a GPU each; or --workers 1"
+            f"--workers: {workers} workers on GPUs need dask-cuda (pip install 'usseg[gpu]'), and a GPU each; "
+            "or --workers 1"
         ) from None
     return LocalCUDACluster(**options)
 
 
 @contextmanager
 def thread_map(threads: int) -> Iterator[Callable[..., Iterator[Any]]]:
-    """A `map` over a list in threads: results in the order of the list, and few of them waiting.
+    """Yield a function like `map` that calls in threads. Results come in order, and few of them wait.
 
-    For functions that spend their time outside the interpreter's lock. With one thread it is the built-in `map`.
+    It is for functions that release the interpreter's lock. With one thread it is the built-in `map`.
     """
     if threads <= 1:
         yield map
@@ -180,14 +194,14 @@ def thread_map(threads: int) -> Iterator[Callable[..., Iterator[Any]]]:
 
 
 def one_thread(function: Callable[[T], R], task: T) -> R:
-    """Call with every thread pool limited to one thread."""
+    """Call a function while every thread pool is limited to one thread."""
     with single_threaded():
         return function(task)
 
 
 @contextmanager
 def single_threaded() -> Iterator[None]:
-    """Limit every thread pool to one thread, also those of libraries that are imported meanwhile."""
+    """Limit every thread pool to one thread, also of libraries that are imported inside the `with` block."""
     from threadpoolctl import threadpool_limits
 
     keep_freed_memory()
@@ -213,10 +227,10 @@ def single_threaded() -> Iterator[None]:
 
 @cache
 def keep_freed_memory() -> None:
-    """Have glibc use the memory of freed arrays again instead of giving it back, of which each page costs anew.
+    """Make glibc keep the memory of freed arrays for new arrays. New pages from the system are slow.
 
-    That takes a tenth off a transformer's forward pass, and a fifth in a Dask worker: Dask sets MALLOC_TRIM_THRESHOLD_.
-    Nothing happens where the C library has no `mallopt`.
+    A forward pass of a transformer takes a tenth less time, and a fifth less in a Dask worker, where Dask sets
+    MALLOC_TRIM_THRESHOLD_. Without `mallopt` in the C library nothing changes.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt:

@@ -1,8 +1,8 @@
 """Plan of a run: everything besides its inputs that decides its result. That is params, code, named files and FORMAT.
 
-The plan is a part of the cache key. `usseg plan` writes one file for each stage and split, and dvc.yaml depends on these
-files instead of the sources. A project then needs no copy of the sources, and an edit re-runs exactly the stages whose
-plan it changes.
+The plan is a part of the cache key. `usseg plan` writes one file for each stage and split, and dvc.yaml depends on
+these files instead of the sources. A project then needs no copy of the sources, and an edit re-runs exactly the stages
+whose plan it changes.
 """
 
 import functools
@@ -17,8 +17,8 @@ from typing import Any
 
 import usseg
 from usseg.pipeline.disk import write_file
+from usseg.pipeline.files import file_checksum
 from usseg.pipeline.format import FORMAT
-from usseg.pipeline.images import file_checksum
 from usseg.pipeline.methods import file_of, names_of
 from usseg.pipeline.project import INDEX, Project
 from usseg.pipeline.stage import Stage
@@ -59,7 +59,10 @@ def code_of(project: Project, name: str) -> dict[str, str]:
 
 
 def code_of_installed_methods(project: Project, stage: Stage) -> dict[str, str]:
-    """Digests of the files of chosen methods of other packages. Methods of usseg belong to the folder of their stage."""
+    """Digests of the files of chosen methods of other packages.
+
+    Methods of usseg belong to the folder of their stage.
+    """
     if stage.methods is None:
         return {}
     table, names = stage.methods(), names_of(getattr(project.params[stage.name], stage.choice))
@@ -74,8 +77,8 @@ def plan_of(project: Project, name: str, split: str) -> dict[str, Any]:
     """The plan of a stage for a split, as JSON values.
 
     It holds FORMAT, the schema version, the recorded params, the digests of the files that params name, and the digests
-    of the code of the stage and of the offers that it may call. It also holds the names of the splits if the stage reads
-    all of them, and the meaning of labels if the stage reads or checks labels.
+    of the code of the stage and of the offers that it may call. It also holds the names of the splits if the stage
+    reads all of them, and the meaning of labels if the stage reads or checks labels.
     """
     stage = project.stages[name]
     read = project.reads(name)
@@ -97,7 +100,10 @@ def plan_of(project: Project, name: str, split: str) -> dict[str, Any]:
 
 
 def write_plans(project: Project) -> None:
-    """Write the plan of every stage and split below `artifacts/plan`. A stage that is not needed has a plan that says so."""
+    """Write the plan of every stage and split below `artifacts/plan`.
+
+    A stage that is not needed has a plan that says so.
+    """
     wanted = {}
     for name in project.stages:
         for split in project.splits_of(name):

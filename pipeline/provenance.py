@@ -13,7 +13,7 @@ from typing import Any
 from usseg.pipeline.artifact import Artifact, open_artifact
 from usseg.pipeline.disk import drop, sync
 from usseg.pipeline.errors import ArtifactError, WorkersError
-from usseg.pipeline.images import file_checksum
+from usseg.pipeline.files import file_checksum
 from usseg.pipeline.inputs import Inputs
 from usseg.pipeline.integrity import verify_artifact
 from usseg.pipeline.opening import input_artifacts

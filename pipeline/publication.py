@@ -53,7 +53,10 @@ def seal(folder: Path, attrs: Mapping[str, Any]) -> str:
 
 
 def publish(folder: Path, target: Path) -> None:
-    """Move a sealed group to `target` by rename. If the process is killed between two renames, `recover` repairs this."""
+    """Move a sealed group to `target` by rename.
+
+    If the process is killed between two renames, `recover` repairs this.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     old = replaced_path(target)
     if os.path.lexists(target):

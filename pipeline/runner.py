@@ -1,4 +1,4 @@
-"""Run one stage for one split: the only place where params, artifacts and Stage.run meet."""
+"""Run one stage for one split: open its inputs, call `Stage.run`, and publish its artifact."""
 
 import errno
 import fcntl
@@ -21,7 +21,7 @@ from usseg.pipeline.checkpoint import Checkpoint
 from usseg.pipeline.disk import drop, write_file
 from usseg.pipeline.errors import ArtifactError, ParamsError
 from usseg.pipeline.execution import Execution
-from usseg.pipeline.images import file_checksum
+from usseg.pipeline.files import file_checksum
 from usseg.pipeline.inputs import Inputs
 from usseg.pipeline.integrity import remember_written, verify_artifact
 from usseg.pipeline.opening import input_artifacts, open_inputs, remedy_for, split_images
@@ -39,17 +39,17 @@ ALONE = Execution()
 def run_stage(project: Project, name: str, split: str = "", execution: Execution = ALONE) -> Path:
     """Bring the artifact of one stage and split up to date and return its path.
 
-    An artifact that is complete and current stays as it is. An interrupted run continues from its finished blocks. The artifact of
-    a stage that no chosen method reads is left empty.
+    A complete and current artifact is not computed again. An interrupted run resumes from its finished blocks. If no
+    chosen method reads the artifact, an empty one is published.
 
     Args:
         project: the project.
-        name: of the stage.
-        split: a split that the stage is run for; empty: the first of them, the fit split of a stage that is fitted.
+        name: the name of the stage.
+        split: a split of the stage; empty: the first one, which is the fit split for a stage with scope "fit".
         execution: how to run.
 
     Raises:
-        ParamsError, ArtifactError, ImageError: the user's mistakes, each one line.
+        ParamsError, ArtifactError, ImageError: a mistake of the user, on one line.
     """
     try:
         return bring_up_to_date(project, project.stages[name], split, execution)
@@ -64,7 +64,7 @@ def run_stage(project: Project, name: str, split: str = "", execution: Execution
 
 
 def bring_up_to_date(project: Project, stage: Stage, split: str, execution: Execution) -> Path:
-    """The work of `run_stage`."""
+    """Do the work of `run_stage`."""
     params: Any = project.params[stage.name]
     split = split or project.splits_of(stage.name)[0]
     check_split(project, stage, split)
@@ -82,7 +82,7 @@ def bring_up_to_date(project: Project, stage: Stage, split: str, execution: Exec
         folder = partial_folder(target, key)
         settle(folder, target, project.root)
         if is_current(target, key, project.root):
-            if folder.exists():  # killed when all was done
+            if folder.exists():  # the run was killed after the publication
                 drop(folder)
             log.info("%s@%s is up to date", stage.name, split)
             return target
@@ -98,7 +98,7 @@ def bring_up_to_date(project: Project, stage: Stage, split: str, execution: Exec
 
 
 def placed(execution: Execution, *, gpu: bool) -> Execution:
-    """On the GPU or off it, and with a worker a core there, unless their number is given; of cores that this process may use."""
+    """Resolve device and workers. Without a given number: one worker on a GPU, otherwise one for each usable core."""
     from dask.system import CPU_COUNT
 
     return replace(
@@ -109,10 +109,10 @@ def placed(execution: Execution, *, gpu: bool) -> Execution:
 
 
 def leave_empty(stage: Stage, split: str, target: Path) -> None:
-    """Publish an artifact without arrays, since DVC wants every output to exist.
+    """Publish an artifact without arrays: DVC requires every output to exist.
 
-    The sidecar stays, for the artifact that DVC may bring back from its cache. So does the partial folder of an interrupted run,
-    which continues when a method reads the artifact again.
+    The sidecar is kept, because DVC may restore the former artifact from its cache. The partial folder of an
+    interrupted run is kept too: the run resumes when a method reads the artifact again.
     """
     folder = target.parent / f".{target.stem}.empty.partial"
     attrs = {"stage": stage.name, "version": stage.version, "split": split, "empty": True}
@@ -122,7 +122,11 @@ def leave_empty(stage: Stage, split: str, target: Path) -> None:
 
 
 def check_split(project: Project, stage: Stage, split: str) -> None:
-    """Refuse a split that the index does not list, or that the stage is not run for."""
+    """Refuse a split that the stage does not run for.
+
+    Raises:
+        ParamsError: names the allowed splits.
+    """
     allowed = project.splits_of(stage.name)
     if split not in allowed:
         raise ParamsError(
@@ -132,7 +136,11 @@ def check_split(project: Project, stage: Stage, split: str) -> None:
 
 @contextmanager
 def locked(target: Path) -> Iterator[None]:
-    """Let one process at a time write an artifact; the lock ends with the process."""
+    """Lock an artifact for writing. The lock ends with the process.
+
+    Raises:
+        ArtifactError: another process holds the lock.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     with (target.parent / f".{target.stem}.lock").open("w") as stream:
         try:
@@ -143,7 +151,7 @@ def locked(target: Path) -> Iterator[None]:
 
 
 def partial_folder(target: Path, key: str) -> Path:
-    """The folder of work in progress; those of other params, inputs or code are removed."""
+    """Path of the partial folder of a run. Partial folders with other cache keys are removed."""
     folder = target.parent / f".{target.stem}.{key[:16]}.partial"
     for other in target.parent.glob(f".{target.stem}.*.partial"):
         if other != folder:
@@ -154,9 +162,12 @@ def partial_folder(target: Path, key: str) -> Path:
 def run_whole(
     stage: Stage, params: Params, inputs: Inputs, folder: Path, execution: Execution
 ) -> Mapping[str, str | bytes]:
-    """Run a stage that works on the whole split at once; returns the files it wants beside the artifact.
+    """Run a stage that works on the whole split, and write its arrays below `folder`.
 
-    It continues an interrupted run from its checkpoint only; other leftovers are removed.
+    An interrupted run resumes from its checkpoint. Everything else in the partial folder is removed.
+
+    Returns:
+        Path in the project -> content of the further files that the stage writes.
     """
     for name in ("data", "files"):
         shutil.rmtree(folder / name, ignore_errors=True)
@@ -203,7 +214,7 @@ def publish_run(
     started: float,
     execution: Execution,
 ) -> None:
-    """Write the files, publish the artifact and note how it came about."""
+    """Write the further files of a run, publish its artifact and write its sidecar."""
     import zarr
 
     params = project.params[stage.name]

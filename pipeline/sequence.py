@@ -24,7 +24,8 @@ def sequence_of(kind: type[M], parts: Sequence[tuple[str, M]], *, call: Callable
 
     Args:
         kind: the type of the entry.
-        parts: name and entry of each method, in order. A method may occur twice; both occurrences have the same options.
+        parts: name and entry of each method, in order. A method may occur twice; both occurrences have the same
+            options.
         call: calls the methods one after another. The attribute NAME of its options holds the options of method NAME.
         more: further fields of the entry.
     """

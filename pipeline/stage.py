@@ -74,9 +74,9 @@ def same_values(values: dict[str, Any]) -> dict[str, Any]:
 class Stage:
     """A step that turns artifacts into an artifact.
 
-    A stage with `sizes` works image by image: `run` gets a range of images and returns every array for these images, padded
-    to the largest of them. A stage without `sizes` works on the whole split: `run` is called once and returns whole
-    arrays.
+    A stage with `sizes` works image by image: `run` gets a range of images and returns every array for these images,
+    padded to the largest of them. A stage without `sizes` works on the whole split: `run` is called once and returns
+    whole arrays.
 
     Attributes:
         name: the name of its folder, of its section in params.yaml and of its artifacts.
@@ -85,8 +85,8 @@ class Stage:
         params: the model of its section.
         inputs: every artifact that the stage may read.
         arrays: the arrays of its artifact.
-        run: (params, inputs, images, execution) -> arrays by name. A stage without `sizes` may also return `files`: a dict
-            from paths in the project to the content of further files.
+        run: (params, inputs, images, execution) -> arrays by name. A stage without `sizes` may also return `files`: a
+            dict from paths in the project to the content of further files.
         sizes: (params, inputs) -> axis -> its length: an int, or int64 (image,) if images differ.
         scope: the stage runs for each split ("each"), for the fit split ("fit"), or once for all splits ("all").
         methods: returns the table of its methods. None: the stage has no methods.
@@ -96,8 +96,8 @@ class Stage:
         offers: the functions that later stages may call, by name. The first argument is the artifact.
         record: (params, split) -> the params that the artifact records.
         check: gets the params of every stage by name. It raises ParamsError if values contradict each other.
-        files: maps the params to the files that they name, relative to the project. The content of these files is a part
-            of the cache key; their names are not.
+        files: maps the params to the files that they name, relative to the project. The content of these files is a
+            part of the cache key; their names are not.
         gpu: (params, inputs) -> whether `run` uses the device of the execution, even if the method does not.
         moved: maps keys of earlier versions to their current place: `options.KEY` or `SECTION.KEY`.
         former: turns the values of a section of an earlier version into current values.

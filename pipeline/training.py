@@ -151,8 +151,8 @@ def train(
 ) -> F64:
     """Call `step` for every batch of every epoch.
 
-    Equal arguments give equal bits, even if the run is killed and resumes, and for any speed of the feed. The state of the
-    caller's random generators is restored at the end.
+    Equal arguments give equal bits, even if the run is killed and resumes, and for any speed of the feed. The state of
+    the caller's random generators is restored at the end.
 
     Args:
         step: trains on one batch and returns its loss: a number, or a tensor without axes. It owns the networks, the
@@ -164,14 +164,15 @@ def train(
         batch: items of a step; all items if there are fewer.
         epochs: number of passes over the items.
         steps: end after this number of steps, even within an epoch; None: after the last epoch.
-        ragged: whether the last batch of an epoch may be smaller. Otherwise the items of a smaller batch are left out of
-            this epoch.
+        ragged: whether the last batch of an epoch may be smaller. Otherwise the items of a smaller batch are left out
+            of this epoch.
         order: None, or a function that draws a permutation of the items, int64 (item,), from torch's generator. With
             `order`, torch is not seeded before each step and `seed` is not used: the generator continues from the
             caller's state.
         state: everything that a step changes, by name.
         checkpoint: saved state from which an interrupted run resumes.
-        progress: called at the start and after each step, with the number of finished items over all epochs and the total.
+        progress: called at the start and after each step, with the number of finished items over all epochs and the
+            total.
         watch: called after each epoch with the losses of all complete epochs, float64 (epoch,).
         mean: maps the losses of the steps of an epoch to the loss of the epoch.
 

@@ -16,7 +16,8 @@ from pydantic import Field, ValidationInfo, field_validator
 from usseg.pipeline.artifact import ArraySpec
 from usseg.pipeline.errors import ImageError, ParamsError
 from usseg.pipeline.execution import Execution
-from usseg.pipeline.images import Unread, check_header, file_checksum, image_size
+from usseg.pipeline.files import file_checksum
+from usseg.pipeline.images import Unread, check_header, image_size
 from usseg.pipeline.inputs import Inputs
 from usseg.pipeline.label_tally import LabelCounts, LabelTally
 from usseg.pipeline.label_values import LabelValues, label_table, raw_value

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from usseg.pipeline.errors import ImageError, ParamsError
-from usseg.pipeline.images import file_checksum
+from usseg.pipeline.files import file_checksum
 
 TRAIN = "index.splits"
 

@@ -9,9 +9,10 @@ from PIL import Image
 from scipy.io import savemat
 
 from usseg.pipeline.errors import ImageError, ParamsError
-from usseg.pipeline.images import file_checksum, matrix_size
+from usseg.pipeline.files import file_checksum
 from usseg.pipeline.inputs import Inputs
 from usseg.pipeline.label_values import LabelValues
+from usseg.pipeline.matlab import matrix_size
 from usseg.pipeline.truth import Truth, read_truth
 
 SIZE = (48, 64)

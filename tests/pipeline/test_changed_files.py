@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from usseg.pipeline import images
+from usseg.pipeline import files
 from usseg.pipeline.errors import ImageError
 
 
@@ -83,7 +83,7 @@ def test_a_replaced_file_of_coco(tiny_project) -> None:
         tiny_project.run(stage)
     shutil.rmtree(tiny_project.path / "artifacts/evaluate")
     replace(path, json.dumps(content).replace("30", "31").encode(), keep_time=True)
-    images.remembered_checksum.cache_clear()  # another process
+    files.remembered_checksum.cache_clear()  # another process
     with pytest.raises(ImageError, match=r"boxes\.json has changed since index; run: usseg stage index --split train$"):
         tiny_project.run("evaluate")
 
@@ -103,7 +103,7 @@ def test_a_new_time_alone_changes_nothing(tiny_project) -> None:
 
 def test_a_file_is_read_for_its_checksum_once(tiny_project, monkeypatch: pytest.MonkeyPatch) -> None:
     path, read = tiny_project.path / "data/images/train/photo1.png", []
-    monkeypatch.setattr(images, "file_checksum", lambda path: read.append(path) or "x")
-    assert [images.current_checksum(path) for _ in range(3)] == ["x"] * 3
+    monkeypatch.setattr(files, "file_checksum", lambda path: read.append(path) or "x")
+    assert [files.current_checksum(path) for _ in range(3)] == ["x"] * 3
     assert read == [path]
-    images.remembered_checksum.cache_clear()
+    files.remembered_checksum.cache_clear()
