@@ -1,6 +1,6 @@
 """Unlabelled images to semantic segmentations: a staged, cached, resumable pipeline.
 
-The names of `__all__` are promised: they stay as they are between versions. Everything else in the package may change.
+The names in `__all__` are stable between versions. Everything else in the package may change.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -12,18 +12,19 @@ __all__ = ["load", "open", "run"]
 
 
 def open(name: str, project: "str | PathLike[str]" = ".") -> Any:
-    """Open an artifact of a project as an xarray dataset. Arrays are read when they are used.
+    """Open an artifact of a project as an xarray dataset. An array is read when it is used.
 
     Args:
         name: stage and split, such as `refine@val`.
-        project: a folder of the project, or one below it.
+        project: the project folder, or a folder below it.
 
     Returns:
-        `xarray.Dataset`. Dimensions are the axes of the arrays, `image` has the ids as coordinates, strings are decoded, and
-        `attrs` holds stage, split and params. Arrays of pixels are flat, as they are stored: `load` gives maps of images.
+        `xarray.Dataset`. Its dimensions are the axes of the arrays, and the coordinates of `image` are the image ids.
+        Strings are decoded. `attrs` holds stage, split, params and content digest. Ragged arrays of pixels are flat, as
+        they are stored; use `load` for the maps of single images.
 
     Raises:
-        ParamsError, ArtifactError: there is no such project, stage, split or artifact, or it is damaged.
+        ParamsError, ArtifactError: the project, stage, split or artifact does not exist, or is damaged.
         ImportError: xarray is not installed (`pip install 'usseg[notebooks]'`).
     """
     from usseg.results.notebook import open_dataset
@@ -36,14 +37,14 @@ def load(name: str, project: "str | PathLike[str]" = ".") -> Any:
 
     Args:
         name: stage and split, such as `refine@val`.
-        project: a folder of the project, or one below it.
+        project: the project folder, or a folder below it.
 
     Returns:
-        `usseg.pipeline.artifact.Artifact`: `artifact["eigenvalues"][:]` is an array, `artifact["maps"][i]` the map of image `i`, (height,
-        width), and `artifact.params` what made it.
+        `usseg.pipeline.artifact.Artifact`. For example, `artifact["eigenvalues"][:]` is an array, `artifact["maps"][i]`
+        is the map of image `i` (height, width), and `artifact.params` are the params that it was made with.
 
     Raises:
-        ParamsError, ArtifactError: there is no such project, stage, split or artifact, or it is damaged.
+        ParamsError, ArtifactError: the project, stage, split or artifact does not exist, or is damaged.
     """
     from usseg.results.notebook import load_artifact
 
@@ -51,15 +52,15 @@ def load(name: str, project: "str | PathLike[str]" = ".") -> Any:
 
 
 def run(project: "str | PathLike[str]" = ".", *, device: str = "auto", workers: int = 0) -> None:
-    """Run the whole chain of a project, as `usseg run` does; what is up to date is not run again.
+    """Run the whole chain of a project, as `usseg run` does. Current artifacts are not computed again.
 
     Args:
-        project: a folder of the project, or one below it.
+        project: the project folder, or a folder below it.
         device: auto, cpu, cuda or cuda:N.
-        workers: processes; 0: one a core, or one where a stage runs on a GPU.
+        workers: number of processes. 0: one for each core; 1 for a stage that runs on a GPU.
 
     Raises:
-        ParamsError, ArtifactError, ImageError: the user's mistakes, each one line.
+        ParamsError, ArtifactError, ImageError: a mistake of the user, on one line.
     """
     from usseg.results.notebook import run_whole_chain
 

@@ -1,4 +1,4 @@
-"""The usseg command: parse, call, print one-line errors."""
+"""The command usseg: parse arguments, call functions, print errors on one line."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def say_version(wanted: bool) -> None:
-    """Print the version that is installed, and end."""
+    """Print the installed version and exit."""
     if wanted:
         from importlib.metadata import version
 
@@ -25,20 +25,20 @@ def say_version(wanted: bool) -> None:
 
 
 class StageGroup(TyperGroup):
-    """The commands of the stages; the stages are imported when one is asked for, so that `usseg --help` is quick."""
+    """The commands of the stages. Stages are imported when a command is requested: `usseg --help` stays fast."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """The names of the stages, in order."""
+        """Names of the stages, in order."""
         self.add_stages()
         return super().list_commands(ctx)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that the arguments name."""
+        """The command with the name in the arguments."""
         self.add_stages()
         return super().resolve_command(ctx, args)
 
     def add_stages(self) -> None:
-        """Import the stages and make a command of each; a former name is a hidden command."""
+        """Import the stages and add a command for each. The former name of a stage is a hidden command."""
         from usseg.stages import STAGES
 
         for name, stage in STAGES.items():
@@ -56,12 +56,14 @@ app.add_typer(stage_app, name="stage")
 app.add_typer(recipe_app, name="recipe")
 app.add_typer(dataset_app, name="dataset")
 
-FOLDER = "The folder that holds params.yaml; else the nearest one, here or above."
+FOLDER = "The folder with params.yaml. Default: the nearest one, from here upwards."
 FolderOption = Annotated[Path | None, typer.Option("--project", help=FOLDER)]
 LayoutOption = Annotated[str, typer.Option(help="A name of `usseg dataset list`.")]
 DeviceOption = Annotated[str, typer.Option(envvar="USSEG_DEVICE", help="auto, cpu, cuda or cuda:N.")]
-BatchOption = Annotated[int, typer.Option(envvar="USSEG_BATCH_SIZE", min=1, max=65536, help="Images a forward pass.")]
-WORKERS = "Processes; 0: one a core, 1 where a stage runs on a GPU."
+BatchOption = Annotated[
+    int, typer.Option(envvar="USSEG_BATCH_SIZE", min=1, max=65536, help="Images of a forward pass.")
+]
+WORKERS = "Number of processes. 0: one for each core; 1 for a stage that runs on a GPU."
 WorkersOption = Annotated[int, typer.Option(envvar="USSEG_WORKERS", min=0, max=1024, help=WORKERS)]
 SCHEDULER = "An existing Dask cluster: tcp://..."
 SchedulerOption = Annotated[str | None, typer.Option(envvar="USSEG_SCHEDULER", help=SCHEDULER)]
@@ -76,14 +78,14 @@ def usseg(version: VersionOption = False) -> None:
 
 
 def folder_of(project: Path | None) -> Path:
-    """The project folder: the one that was named, else the nearest one from here upwards."""
+    """The given project folder, or the nearest one from the working directory upwards."""
     from usseg.pipeline.project import find_root
 
     return find_root(Path()) if project is None else project.resolve()
 
 
 def open_project(project: Path | None) -> "Project":
-    """The project, with all of its params checked."""
+    """Open the project and check all of its params."""
     from usseg.pipeline.project import Project
     from usseg.stages import STAGES
 
@@ -91,7 +93,7 @@ def open_project(project: Path | None) -> "Project":
 
 
 def stage_command(stage: "Stage") -> Callable[..., None]:
-    """The command of one stage; the options are the same for all."""
+    """The command of one stage. All stages have the same options."""
     default_split: Any = ... if stage.scope == "each" else ""
 
     def command(
@@ -100,7 +102,9 @@ def stage_command(stage: "Stage") -> Callable[..., None]:
         batch_size: BatchOption = 8,
         workers: WorkersOption = 0,
         scheduler: SchedulerOption = None,
-        if_needed: Annotated[bool, typer.Option("--if-needed", hidden=True)] = False,  # the rule by now
+        if_needed: Annotated[
+            bool, typer.Option("--if-needed", hidden=True)
+        ] = False,  # kept for old scripts: it is always on
         project: FolderOption = None,
         debug: DebugOption = False,
     ) -> None:
@@ -135,7 +139,7 @@ def run(
     project: FolderOption = None,
     debug: DebugOption = False,
 ) -> None:
-    """Run the whole chain in one process; leaves what `dvc repro` leaves, dvc.lock too."""
+    """Run the whole chain in one process. The result is the same as of `dvc repro`, with dvc.lock."""
     from usseg.pipeline.chain import run_project
     from usseg.pipeline.machine import execution_of
     from usseg.pipeline.progress import progress_bar
@@ -148,7 +152,7 @@ def run(
 
 @app.command()
 def plan(project: FolderOption = None, debug: DebugOption = False) -> None:
-    """Write what decides each stage's result below artifacts/plan, for DVC."""
+    """Write the plan of each stage below artifacts/plan; DVC re-runs a stage when its plan changes."""
     from usseg.pipeline.plan import link_code, write_plans
 
     with one_line_errors(debug):
@@ -159,11 +163,11 @@ def plan(project: FolderOption = None, debug: DebugOption = False) -> None:
 
 @app.command()
 def params(
-    stage: Annotated[str, typer.Argument(help="One section only.")] = "",
+    stage: Annotated[str, typer.Argument(help="Show this section only.")] = "",
     project: FolderOption = None,
     debug: DebugOption = False,
 ) -> None:
-    """Show every param of the project: its value, whether params.yaml sets it, and what it means."""
+    """Show every param of the project: its value, whether params.yaml sets it, and its meaning."""
     from usseg.results.tables import params_tables, show
 
     with one_line_errors(debug):
@@ -172,10 +176,10 @@ def params(
 
 @app.command()
 def methods(
-    stage: Annotated[str, typer.Argument(help="One stage only.")] = "",
+    stage: Annotated[str, typer.Argument(help="Show this stage only.")] = "",
     debug: DebugOption = False,
 ) -> None:
-    """List the methods of every stage, those of installed packages too."""
+    """List the methods of every stage, including those of installed packages."""
     from usseg.results.tables import methods_tables, show
     from usseg.stages import STAGES
 
@@ -185,7 +189,7 @@ def methods(
 
 @recipe_app.command("list")
 def recipe_list() -> None:
-    """List the recipes with one line each."""
+    """List the recipes, one line for each."""
     from usseg.results.recipes import RECIPES
 
     width = max(map(len, RECIPES))
@@ -196,11 +200,14 @@ def recipe_list() -> None:
 @recipe_app.command("apply")
 def recipe_apply(
     name: str,
-    root: Annotated[str | None, typer.Option(help="Folder of the images; index.root.")] = None,
+    root: Annotated[str | None, typer.Option(help="The folder of the images: the value of index.root.")] = None,
     project: FolderOption = None,
     debug: DebugOption = False,
 ) -> None:
-    """Write a recipe into params.yaml: every section but index and report, seeds and weights aside; comments stay."""
+    """Write a recipe into params.yaml.
+
+    Kept are comments, seeds, paths of weights, and the sections index and report.
+    """
     from usseg.results.params_file import check_params
     from usseg.results.recipes import apply_recipe
     from usseg.stages import STAGES
@@ -212,7 +219,7 @@ def recipe_apply(
 
 @dataset_app.command("list")
 def dataset_list() -> None:
-    """List the known datasets with one line each."""
+    """List the known datasets, one line for each."""
     from usseg.results.datasets import SUMMARIES
 
     for name, summary in SUMMARIES.items():
@@ -221,15 +228,15 @@ def dataset_list() -> None:
 
 @dataset_app.command("check")
 def dataset_check(folder: Path, layout: LayoutOption, debug: DebugOption = False) -> None:
-    """Say what of a dataset is in a folder and what is missing; exit with 1 where something is."""
+    """Show which files of a dataset are in a folder. Exit with 1 if some are missing."""
     from usseg.results.datasets import find_layout
     from usseg.results.datasets.layouts import check
 
     with one_line_errors(debug):
-        found = list(check(find_layout(layout, folder), folder))
-        for line, _ in found:
+        checks = list(check(find_layout(layout, folder), folder))
+        for line, _ in checks:
             typer.echo(line)
-        if not all(fine for _, fine in found):
+        if not all(complete for _, complete in checks):
             raise typer.Exit(1)
 
 
@@ -245,7 +252,7 @@ def dataset_apply(folder: Path, layout: LayoutOption, project: FolderOption = No
 
 @app.command()
 def scores(project: FolderOption = None, debug: DebugOption = False) -> None:
-    """Show the scores of every evaluated split: one column a split."""
+    """Show the scores of every evaluated split, one column for each split."""
     from usseg.results.tables import scores_table, show
 
     with one_line_errors(debug):
@@ -255,8 +262,8 @@ def scores(project: FolderOption = None, debug: DebugOption = False) -> None:
 
 @app.command()
 def compare(
-    segments: Annotated[str, typer.Option(help="Values of segments.method, by commas.")],
-    cluster: Annotated[str, typer.Option(help="Values of cluster.method, by commas.")],
+    segments: Annotated[str, typer.Option(help="Values of segments.method, separated by commas.")],
+    cluster: Annotated[str, typer.Option(help="Values of cluster.method, separated by commas.")],
     split: Annotated[str, typer.Option(help="The split to compare on.")] = "val",
     device: DeviceOption = "auto",
     batch_size: BatchOption = 8,
@@ -265,7 +272,7 @@ def compare(
     project: FolderOption = None,
     debug: DebugOption = False,
 ) -> None:
-    """Run every pair of methods over one feature dump; write comparison/index.html and print the scores."""
+    """Run every pair of methods with the same features. Write comparison/index.html and print the scores."""
     with one_line_errors(debug):
         from usseg.pipeline.machine import execution_of
         from usseg.results.comparison import compare_methods
@@ -278,7 +285,7 @@ def compare(
 
 @app.command()
 def describe(path: Path, debug: DebugOption = False) -> None:
-    """Say what an artifact holds: arrays, axes, units and the params that made it."""
+    """Show the content of an artifact: its arrays, their axes and units, and its params."""
     from usseg.pipeline.artifact import open_artifact
     from usseg.results.tables import print_artifact
 
@@ -288,7 +295,7 @@ def describe(path: Path, debug: DebugOption = False) -> None:
 
 @app.command()
 def doctor(project: FolderOption = None, debug: DebugOption = False) -> None:
-    """Say what this machine can do and what is missing."""
+    """Show what this machine can do and what is missing."""
     with one_line_errors(debug):
         from usseg.results.doctor import findings
         from usseg.stages import STAGES

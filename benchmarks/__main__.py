@@ -1,4 +1,7 @@
-"""`python -m benchmarks`: both sides in alternation, one process and one thread each; the table goes to benchmarks/RESULTS.md."""
+"""`python -m benchmarks`: time usseg and the reference in turn, and write the table to benchmarks/RESULTS.md.
+
+Each side has its own process with one thread.
+"""
 
 import argparse
 import tempfile
@@ -16,24 +19,25 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 BEGIN, END = "<!-- measured -->", "<!-- end -->"
 
 
-def row(case: Case, found: dict[str, float], rate: float, bandwidth: float) -> str:
+def row(case: Case, results: dict[str, float], rate: float, bandwidth: float) -> str:
+    """A row of the table. `rate` is in FLOP/s and `bandwidth` in bytes/s: they give the floor of the time."""
     floor = case.flops / rate + case.bytes / bandwidth
     cells = [
         case.name,
-        f"{1000 * found['theirs']:.4g}",
-        f"{1000 * found['ours']:.4g}",
-        f"{found['ratio']:.3g}",
+        f"{1000 * results['theirs']:.4g}",
+        f"{1000 * results['ours']:.4g}",
+        f"{results['ratio']:.3g}",
         f"{1000 * floor:.3g}" if floor else "",
-        f"{found['ours'] / floor:.2g}" if floor else "",
-        f"{found['theirs MiB']:.0f}",
-        f"{found['ours MiB']:.0f}",
+        f"{results['ours'] / floor:.2g}" if floor else "",
+        f"{results['theirs MiB']:.0f}",
+        f"{results['ours MiB']:.0f}",
     ]
     return f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="", help="cases whose name holds this; the table is printed and not kept")
+    parser.add_argument("--only", default="", help="cases whose name contains this; the table is only printed")
     only = parser.parse_args().only
     threadpool_limits(limits=1)
     torch.set_num_threads(1)
@@ -49,11 +53,13 @@ def main() -> None:
         rate, bandwidth = machine.gemm_rate(), machine.bandwidth()
         say(f"Machine: {machine.description()}.")
         say(
-            f"One thread: {rate / 1e9:.0f} GFLOP/s in a float32 GEMM, {bandwidth / 1e9:.1f} GB/s reading a 23 MB matrix."
+            f"One thread: {rate / 1e9:.0f} GFLOP/s in a float32 GEMM, "
+            f"{bandwidth / 1e9:.1f} GB/s reading a 23 MB matrix."
         )
         say(f"Photos: {source}, {scenes.WIDTH} x {scenes.HEIGHT}. ViT-S with random weights. K = 15.\n")
         say(
-            "| step | reference, ms | usseg, ms | ratio | floor, ms | usseg / floor | peak MiB, reference | peak MiB, usseg |"
+            "| step | reference, ms | usseg, ms | ratio | floor, ms | usseg / floor "
+            "| peak MiB, reference | peak MiB, usseg |"
         )
         say("|---|---|---|---|---|---|---|---|")
         sides = both_sides(folder)

@@ -1,9 +1,9 @@
-"""`python -m benchmarks.backbone PHOTOS --out usseg_tiny.safetensors`: train a small transformer of our own on unlabelled photos.
+"""`python -m benchmarks.backbone PHOTOS --out usseg_tiny.safetensors`: train a small transformer on unlabelled photos.
 
-ViT-Ti with patches of 8 pixels. Self-distillation as in DINO (class tokens of several crops), with iBOT's loss on masked patches,
-Sinkhorn-Knopp targets and the KoLeo term of DINOv2. No label is read. All photos and every augmentation live on the device.
-Training lasts `--minutes`: the schedules follow the share of that time that is used up, and a checkpoint beside `--out` lets the
-same command continue after a kill.
+The network is a ViT-Ti with patches of 8 pixels. The losses are self-distillation as in DINO (class tokens of several
+crops), the loss of iBOT on masked patches, and the KoLeo term of DINOv2; the targets are by Sinkhorn-Knopp. No label is
+read. All photos are on the device, where they are also augmented. The training lasts `--minutes`, and its schedules
+follow the used share of this time. A checkpoint next to `--out` lets the same command resume after a kill.
 
 Letters: B photos a step, V views, N patches of a view, D channels, K prototypes.
 
@@ -16,147 +16,27 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from usseg.pipeline.images import read_image
+from benchmarks.views import Photos, crops, load_photos, masks, recoloured
 
-SIDE = 160  # pixels of the square that holds a photo
 PATCH, CHANNELS, DEPTH, HEADS = 8, 192, 12, 3
 GLOBAL, LOCAL = 112, 48  # sides of the views, pixels
 LOCALS = 6
-MASKED = 0.35  # share of the patches that are hidden in half of the large views
 PROTOTYPES = 2048
 STUDENT_TEMPERATURE = 0.1
 KOLEO = 0.1
 CHECKPOINT_SECONDS = 60.0
 
 
-@dataclass(frozen=True)
-class Photos:
-    """All photos on the device, each in the top left corner of a square."""
-
-    pixels: Tensor  # uint8 (photo, 3, SIDE, SIDE)
-    sizes: Tensor  # float32 (photo, 2): height and width, pixels
-
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-
-def load_photos(folder: Path, device: str, limit: int | None = None) -> Photos:
-    """Read the photos of a folder; a longer side above SIDE pixels is scaled down."""
-    import cv2
-
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))[:limit]
-    if not paths:
-        raise SystemExit(f"{folder}: no .jpg or .png photo")
-    square = np.zeros((len(paths), SIDE, SIDE, 3), np.uint8)
-    sizes = np.zeros((len(paths), 2), np.float32)
-
-    def read(number: int) -> None:
-        image = read_image(paths[number])
-        scale = SIDE / max(image.shape[:2])
-        if scale < 1:
-            width, height = (max(1, round(side * scale)) for side in (image.shape[1], image.shape[0]))
-            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-        square[number, : image.shape[0], : image.shape[1]] = image
-        sizes[number] = image.shape[:2]
-
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(read, range(len(paths))))
-    pixels = torch.from_numpy(square).to(device).permute(0, 3, 1, 2).contiguous()
-    return Photos(pixels, torch.from_numpy(sizes).to(device))
-
-
-def uniform(count: int, low: float, high: float, device: torch.device) -> Tensor:
-    """Random numbers (count,)."""
-    return torch.empty(count, device=device).uniform_(low, high)
-
-
-def crops(photos: Photos, chosen: Tensor, side: int, scale: tuple[float, float]) -> Tensor:
-    """Random resized and mirrored crops, float32 (B, 3, side, side) in [0, 1]; one a chosen photo."""
-    device, count = chosen.device, len(chosen)
-    sizes = photos.sizes[chosen]
-    area = sizes.prod(dim=1) * uniform(count, *scale, device)
-    ratio = uniform(count, math.log(3 / 4), math.log(4 / 3), device).exp()
-    height = torch.minimum((area / ratio).sqrt(), sizes[:, 0])
-    width = torch.minimum((area * ratio).sqrt(), sizes[:, 1])
-    top = torch.rand(count, device=device) * (sizes[:, 0] - height)
-    left = torch.rand(count, device=device) * (sizes[:, 1] - width)
-    mirror = (torch.rand(count, device=device) < 0.5).float() * -2 + 1
-    steps = (torch.arange(side, device=device) + 0.5) / side
-    ys = top[:, None] + steps * height[:, None]
-    xs = left[:, None] + (0.5 + (steps - 0.5) * mirror[:, None]) * width[:, None]
-    grid = torch.stack([xs[:, None, :].expand(-1, side, -1), ys[:, :, None].expand(-1, -1, side)], dim=3)
-    images = photos.pixels[chosen].float() / 255
-    return functional.grid_sample(images, grid * (2 / SIDE) - 1, align_corners=False, padding_mode="border")
-
-
-def recoloured(images: Tensor, *, blur: float, solarize: float) -> Tensor:
-    """Brightness, contrast, saturation and hue; sometimes grey, blurred or solarised; then ImageNet's normalisation."""
-    device, count = images.device, len(images)
-
-    def some(probability: float) -> Tensor:
-        return (torch.rand(count, 1, 1, 1, device=device) < probability).float()
-
-    def around_one(strength: float) -> Tensor:
-        return 1 + uniform(count, -strength, strength, device)[:, None, None, None]
-
-    weights = torch.tensor([0.299, 0.587, 0.114], device=device)[None, :, None, None]
-    jittered = images * around_one(0.4)
-    mean = (jittered * weights).sum(dim=1, keepdim=True).mean(dim=(2, 3), keepdim=True)
-    jittered = mean + (jittered - mean) * around_one(0.4)
-    grey = (jittered * weights).sum(dim=1, keepdim=True)
-    jittered = grey + (jittered - grey) * around_one(0.2)
-    angle = uniform(count, -0.1, 0.1, device) * 2 * math.pi
-    jittered = torch.einsum("bij,bjhw->bihw", hue_rotation(angle), jittered).clamp(0, 1)
-    jittered = torch.lerp(images, jittered, some(0.8))
-    jittered = torch.lerp(jittered, (jittered * weights).sum(dim=1, keepdim=True), some(0.1))
-    jittered = torch.lerp(jittered, blurred(jittered), some(blur))
-    jittered = torch.lerp(jittered, torch.where(jittered > 0.5, 1 - jittered, jittered), some(solarize))
-    mean = torch.tensor([0.485, 0.456, 0.406], device=device)[None, :, None, None]
-    spread = torch.tensor([0.229, 0.224, 0.225], device=device)[None, :, None, None]
-    return (jittered - mean) / spread
-
-
-def hue_rotation(angle: Tensor) -> Tensor:
-    """Rotations of RGB about the grey axis, (B, 3, 3)."""
-    cosine, sine = angle.cos(), angle.sin() / math.sqrt(3)
-    rest = (1 - cosine) / 3
-    rows = [rest + cosine, rest - sine, rest + sine]
-    return torch.stack([torch.stack(rows[-i:] + rows[:-i], dim=1) for i in range(3)], dim=1)
-
-
-def blurred(images: Tensor) -> Tensor:
-    """Each image blurred by its own Gaussian, of 0.1 to 1.2 pixels."""
-    count, _, height, width = images.shape
-    sigma = uniform(count, 0.1, 1.2, images.device)
-    offsets = torch.arange(-3, 4, device=images.device)
-    kernel = torch.exp(-(offsets**2) / (2 * sigma[:, None] ** 2))
-    kernel = (kernel / kernel.sum(dim=1, keepdim=True)).repeat_interleave(3, dim=0)
-    flat = functional.pad(images.reshape(1, count * 3, height, width), (3, 3, 3, 3), mode="reflect")
-    flat = functional.conv2d(flat, kernel[:, None, :, None], groups=count * 3)
-    return functional.conv2d(flat, kernel[:, None, None, :], groups=count * 3).reshape(images.shape)
-
-
-def masks(count: int, rows: int, device: torch.device) -> Tensor:
-    """Hidden patches in blobs: the same number in each view, bool (count, rows * rows)."""
-    coarse = torch.rand(count, 1, (rows + 1) // 2, (rows + 1) // 2, device=device)
-    smooth = functional.interpolate(coarse, size=(rows, rows), mode="bilinear", align_corners=False)
-    noise = (smooth[:, 0] + 0.1 * torch.rand(count, rows, rows, device=device)).flatten(1)
-    hidden = torch.zeros(count, rows * rows, dtype=torch.bool, device=device)
-    return hidden.scatter_(1, noise.topk(round(MASKED * rows * rows), dim=1).indices, True)
-
-
 class Network(nn.Module):
-    """A transformer in timm's layout and the two heads, of class tokens and of patches."""
+    """A transformer in timm's layout, with one head for class tokens and one for patches."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -175,7 +55,7 @@ class Network(nn.Module):
         self.class_head, self.patch_head = head(), head()
 
     def tokens(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
-        """Class token and patches after the final norm, (B, 1 + N, D); hidden patches (B', N) of the first B' images."""
+        """Class token and patches after the final norm, (B, 1 + N, D). `hidden` (B', N) masks the first B' images."""
         patches = self.vit.patch_embed.proj(images)
         rows = patches.shape[2]
         patches = patches.flatten(2).transpose(1, 2)
@@ -194,7 +74,7 @@ class Network(nn.Module):
 
 
 def head() -> nn.Module:
-    """Projection to prototypes: two layers, unit length, then one weight-normed layer (DINO)."""
+    """Projection to prototypes as in DINO: two layers, unit length, and one weight-normed layer."""
     last = nn.utils.parametrizations.weight_norm(nn.Linear(256, PROTOTYPES, bias=False))
     last.parametrizations.weight.original0.data.fill_(1)
     last.parametrizations.weight.original0.requires_grad = False
@@ -210,7 +90,7 @@ class UnitLength(nn.Module):
 
 @torch.no_grad()
 def assignments(scores: Tensor, temperature: float) -> Tensor:
-    """Sinkhorn-Knopp: targets (row, K) that use all prototypes alike."""
+    """Targets (row, K) by Sinkhorn-Knopp, which use all prototypes equally."""
     q = (scores.float() / temperature).exp().T
     q /= q.sum()
     for _ in range(3):
@@ -220,12 +100,12 @@ def assignments(scores: Tensor, temperature: float) -> Tensor:
 
 
 def cross_entropy(targets: Tensor, scores: Tensor) -> Tensor:
-    """Mean over rows, from targets (row, K) and the student's scores (row, K)."""
+    """Mean cross entropy over rows, of targets (row, K) and scores (row, K) of the student."""
     return -(targets * functional.log_softmax(scores.float() / STUDENT_TEMPERATURE, dim=-1)).sum(dim=-1).mean()
 
 
 def koleo(features: Tensor) -> Tensor:
-    """Minus the mean log distance of each row to its nearest other: it keeps the rows apart (DINOv2)."""
+    """KoLeo loss of DINOv2: minus the mean log distance of each row to its nearest row. It spreads the rows."""
     rows = functional.normalize(features.float(), dim=1)
     with torch.no_grad():
         nearest = (rows @ rows.T).fill_diagonal_(-1).argmax(dim=1)
@@ -234,7 +114,7 @@ def koleo(features: Tensor) -> Tensor:
 
 @dataclass
 class Training:
-    """Student, teacher, optimiser, and the seconds already spent."""
+    """Student, teacher, optimiser, and the seconds of training so far."""
 
     student: Network
     teacher: Network
@@ -243,13 +123,13 @@ class Training:
     steps: int = 0
 
     def state(self) -> dict[str, Any]:
-        """All that a continued training needs."""
+        """The content of a checkpoint."""
         parts = {name: getattr(self, name).state_dict() for name in ("student", "teacher", "optimizer")}
         return {**parts, "seconds": self.seconds, "steps": self.steps}
 
 
 def started(device: str, seed: int) -> Training:
-    """A new training: two equal networks."""
+    """Start a training: student and teacher are equal."""
     torch.manual_seed(seed)
     student = Network().to(device)
     teacher = copy.deepcopy(student).requires_grad_(False)
@@ -261,12 +141,12 @@ def started(device: str, seed: int) -> Training:
 
 
 def cosine(begin: float, end: float, share: float) -> float:
-    """From `begin` to `end` along half a cosine."""
+    """Value of a cosine schedule from `begin` to `end` at `share` (0 to 1)."""
     return end + (begin - end) * (1 + math.cos(math.pi * share)) / 2
 
 
 def batches(photos: Photos, batch: int) -> Iterator[Tensor]:
-    """Numbers of photos in random order, for ever."""
+    """Yield batches of photo numbers in random order, without end."""
     while True:
         order = torch.randperm(len(photos), device=photos.pixels.device)
         yield from order[: len(order) // batch * batch].split(batch) if len(order) >= batch else [order]
@@ -314,7 +194,7 @@ def train(
     save: Callable[[Training], None],
     most_steps: int | None = None,
 ) -> Iterator[dict[str, float]]:
-    """Train until `seconds` are used up in all; yields the mean losses now and then."""
+    """Train until `seconds` have been used over all starts. Yields the mean losses about every 10 seconds."""
     device = photos.pixels.device
     begun, before = time.monotonic(), training.seconds
     saved = shown = begun
@@ -364,22 +244,22 @@ def train(
 
 
 def official_layout(network: Network) -> dict[str, Tensor]:
-    """The transformer's weights by DINO's names, float16."""
+    """Weights of the transformer with the names of DINO, float16."""
     return {name: value.detach().half().cpu().contiguous() for name, value in network.vit.state_dict().items()}
 
 
 def main() -> None:
-    """Train, or continue, and write the teacher's weights."""
+    """Train, or resume, and write the weights of the teacher."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path, help="folder of .jpg or .png photos")
     parser.add_argument("--out", type=Path, required=True, help="weights to write, .safetensors")
-    parser.add_argument("--minutes", type=float, default=8.0, help="training time in all, over every start")
-    parser.add_argument("--batch", type=int, default=256, help="photos a step")
+    parser.add_argument("--minutes", type=float, default=8.0, help="training time over all starts")
+    parser.add_argument("--batch", type=int, default=256, help="photos of a step")
     parser.add_argument("--rate", type=float, default=1e-3, help="largest learning rate")
-    parser.add_argument("--limit", type=int, default=None, help="only so many photos")
-    parser.add_argument("--steps", type=int, default=None, help="stop after so many steps")
+    parser.add_argument("--limit", type=int, default=None, help="largest number of photos")
+    parser.add_argument("--steps", type=int, default=None, help="stop after this number of steps")
     parser.add_argument("--device", default="cuda:0")
-    parser.add_argument("--compile", action="store_true", help="fuse the blocks' kernels by torch.compile")
+    parser.add_argument("--compile", action="store_true", help="compile the blocks with torch.compile")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     from safetensors.torch import save_file

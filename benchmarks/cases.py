@@ -1,4 +1,4 @@
-"""What is measured: for each step of the pipeline our function, the reference, and the floor of the machine."""
+"""Cases of the benchmark: for each step of the pipeline the function of usseg, the reference, and the work to do."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,19 +26,22 @@ C, K = scenes.CHANNELS, 15
 
 @dataclass(frozen=True)
 class Case:
-    """One row of the table. Both sides take the number of an input; they are None in the process that only asks for times."""
+    """One row of the table.
+
+    `theirs` and `ours` get the number of an input. They are None in the process of the table.
+    """
 
     name: str
     theirs: Callable[[int], Any] | None
     ours: Callable[[int], Any] | None
-    inputs: int  # in a row, as in a block of images
-    rounds: int  # in which the sides take turns
-    flops: float = 0  # of the GEMMs that have to be done, an input
-    bytes: float = 0  # that have to be moved through memory, an input
+    inputs: int  # number of inputs that a call handles one after the other
+    rounds: int  # number of measurements of each side
+    flops: float = 0  # operations of the necessary GEMMs for an input
+    bytes: float = 0  # bytes that an input must move through memory
 
 
 def every_case(folder: Path, photos: Sequence[Path]) -> Iterator[Case]:
-    """All cases, in the order of the pipeline; each is prepared when it is asked for."""
+    """Yield all cases in the order of the pipeline. A case is prepared when it is requested."""
     for patch, count, rounds in ((16, 3, 5), (8, 1, 3)):
         yield from features(folder, photos[:count], patch, rounds)
     for grid, count in (((20, 30), 32), ((40, 60), 3)):
@@ -50,7 +53,7 @@ def every_case(folder: Path, photos: Sequence[Path]) -> Iterator[Case]:
 
 
 def vit_params(folder: Path, patch: int, **edits: Any) -> dict[str, Any]:
-    """Params of a ViT-S with random weights, written on first use."""
+    """Params of a ViT-S with random weights. The weights are written at the first call."""
     path = folder / f"vit{patch}.pth"
     if not path.exists():
         torch.save(scenes.vit_state(patch), path)
@@ -58,28 +61,29 @@ def vit_params(folder: Path, patch: int, **edits: Any) -> dict[str, Any]:
 
 
 def block_flops(tokens: int) -> float:
-    """Those of one transformer block: its four layers, and attention."""
+    """Operations of one transformer block: its four linear layers, and attention."""
     return 24 * C * C * tokens + 4 * tokens * tokens * C
 
 
 def vit_flops(tokens: int, patch: int) -> float:
-    """Those of a ViT-S up to the keys and values of its last block, which is all that has to be computed for every token."""
+    """Operations of a ViT-S up to the keys and values of its last block. The rest of that block is not needed."""
     return 11 * block_flops(tokens) + 4 * C * C * tokens + 2 * tokens * C * 3 * patch * patch
 
 
 def whole_patches(path: Path, patch: int) -> np.ndarray:
+    """Read an image and crop it to whole patches, uint8 (height, width, 3)."""
     image = read_image(path)
     return image[: image.shape[0] // patch * patch, : image.shape[1] // patch * patch]
 
 
 def described(params: dict[str, Any], image: np.ndarray, folder: Path, patch: int) -> Any:
-    """What the features stage stores of an image."""
+    """Features of an image, as the stage `features` stores them."""
     grid = (image.shape[0] // patch, image.shape[1] // patch)
     return backbone_of(params, folder, "cpu").describe([image], grid, "float32")
 
 
 def features(folder: Path, photos: Sequence[Path], patch: int, rounds: int) -> Iterator[Case]:
-    """Decode, normalise, forward; keys of the last block."""
+    """Decoding, normalisation and forward pass up to the keys of the last block."""
     state = scenes.vit_state(patch)
     tokens = (scenes.HEIGHT // patch) * (scenes.WIDTH // patch) + 1
 
@@ -99,7 +103,7 @@ def features(folder: Path, photos: Sequence[Path], patch: int, rounds: int) -> I
 
 
 def eigen(photos: Sequence[Path], grid: tuple[int, int], count: int) -> Iterator[Case]:
-    """Features to eigenpairs, without and with the colour graph."""
+    """Eigenpairs from features, without and with the colour graph."""
     nodes = grid[0] * grid[1]
     rows = [scenes.features(seed, grid) for seed in range(count)]
     colors = [grid_image(read_image(photos[i % len(photos)]), grid) for i in range(count)]
@@ -108,7 +112,7 @@ def eigen(photos: Sequence[Path], grid: tuple[int, int], count: int) -> Iterator
         weights = with_color(feature_affinity(rows[i]), knn_affinity(colors[i]), weight=10.0)
         return normalized_laplacian_eigenpairs(weights, k=K)
 
-    # The affinity is symmetric: half of a GEMM. It is written once and read once, then one triangle is read 2 K times.
+    # The affinity is symmetric: half of a GEMM. It is written once and read once. Then one triangle is read 2 K times.
     work = {"flops": nodes * nodes * C, "bytes": 4 * nodes * nodes * (2 + 2 * K / 2)}
     yield Case(
         f"eigen, {nodes} tokens",
@@ -142,7 +146,10 @@ def segments(grid: tuple[int, int]) -> Case:
 
 
 def crops(folder: Path, photos: Sequence[Path]) -> Iterator[Case]:
-    """Features of all segments of an image; boxes drawn, as both do, from 15 segments by 2 erosions and 5 dilations."""
+    """Features of all segments of an image.
+
+    Both sides use the boxes of 15 segments after 2 erosions and 5 dilations.
+    """
     state = scenes.vit_state(16)
     params = vit_params(folder, 16)
     model: Any = backbone_of(params, folder, "cpu").vit  # type: ignore[attr-defined]
@@ -165,8 +172,8 @@ def crops(folder: Path, photos: Sequence[Path]) -> Iterator[Case]:
             model, parts["patches"], parts["values"], parts["class_state"], labels, count=len(boxes[i])
         )
 
-    found = [np.abs(ours(i, "float32").numpy() - theirs(i)).max() for i in range(len(photos))]
-    assert max(found) < 1e-4, found
+    errors = [np.abs(ours(i, "float32").numpy() - theirs(i)).max() for i in range(len(photos))]
+    assert max(errors) < 1e-4, errors
     different = [np.unique(box, axis=0) for box in boxes]
     sides = [(box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1]) + 1 for box in different]
     flops = float(np.mean([sum(vit_flops(int(tokens), 16) for tokens in of_image) for of_image in sides]))
@@ -181,7 +188,7 @@ def crops(folder: Path, photos: Sequence[Path]) -> Iterator[Case]:
 
 
 def cluster(rows: int = 24_000) -> Case:
-    """Clusters of segment features; ours are 5 starts to convergence, the reference is one mini-batch run."""
+    """Clustering of segment features. usseg converges from 5 starts; the reference is one mini-batch run."""
     from usseg.stages.cluster.methods import kmeans
 
     rng = np.random.default_rng(0)

@@ -1,11 +1,12 @@
-"""`python -m benchmarks.clustering kmeans ot abc`: the cluster stage on as many segments as VOC 2012 has, 240,128 x 384.
+"""`python -m benchmarks.clustering kmeans ot abc`: time the stage `cluster` on 240,128 x 384 features, as of VOC 2012.
 
-Prints seconds and the highest memory above that of the resting process. `--rows 5000000 --folder DIR` writes 7.2 GiB of segment features to
-a temporary folder in DIR, and the stage as much again while it runs.
+It prints the seconds, and the peak of memory above the memory before the run. `--rows 5000000 --folder DIR` writes
+7.2 GiB of segment features to a temporary folder in DIR. The stage writes the same amount while it runs.
 """
 
 import argparse
 import ctypes
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,7 +42,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 def crops_artifact(folder: Path, images: int) -> Artifact:
-    """Segment features around 40 means, as the crops stage stores them."""
+    """Random segment features around 40 means, as the stage `crops` stores them."""
     rng = np.random.default_rng(0)
     means = rng.standard_normal((40, CHANNELS), np.float32)
     shapes = {"features": (images, SEGMENTS, CHANNELS), "area": (images, SEGMENTS), "num_segments": (images,)}
@@ -62,9 +63,9 @@ def main() -> None:
     parser.add_argument("cases", nargs="+", choices=CASES)
     parser.add_argument("--rows", type=int, default=240_128, help="segments, rounded up to whole blocks of images")
     parser.add_argument("--workers", type=int, default=1, help="threads")
-    parser.add_argument("--folder", type=Path, help="where the artifact and the scaled copy lie meanwhile")
+    parser.add_argument("--folder", type=Path, help="parent of the temporary folder with all artifacts")
     options = parser.parse_args()
-    images = -(-options.rows // (SEGMENTS * BLOCK)) * BLOCK
+    images = math.ceil(options.rows / (SEGMENTS * BLOCK)) * BLOCK
     with TemporaryDirectory(dir=options.folder) as name, threadpool_limits(limits=1):
         folder = Path(name)
         artifact = crops_artifact(folder / "crops.zarr", images)
@@ -73,7 +74,7 @@ def main() -> None:
             ctypes.CDLL(None).malloc_trim(0)
             Path("/proc/self/clear_refs").write_text("5")
             before, started = memory("VmRSS"), time.perf_counter()
-            found = run(
+            result = run(
                 params,
                 Inputs("train", {"crops": artifact}, {}, folder),
                 range(images),
@@ -81,8 +82,8 @@ def main() -> None:
             )
             print(
                 f"{case}: {time.perf_counter() - started:.1f} s with {options.workers} threads, "
-                f"{memory('VmHWM') - before:.0f} MiB above the process before; {len(found['history'])} steps over all "
-                f"{images * SEGMENTS} rows, objective {found['history'][-1]:.5f}",
+                f"{memory('VmHWM') - before:.0f} MiB above the process before; {len(result['history'])} steps over all "
+                f"{images * SEGMENTS} rows, objective {result['history'][-1]:.5f}",
                 flush=True,
             )
 

@@ -1,6 +1,9 @@
-"""`python -m benchmarks.gpu`: each step that computes on a GPU, alone and as a whole stage, with the share of the card's own rates.
+"""`python -m benchmarks.gpu`:
 
-Prints tables for benchmarks/RESULTS.md, "GPU"; `--out FILE` keeps the rows as JSON. `--device cpu --small` checks the command.
+time each step that computes on a GPU, alone and as a stage, and compare with the GEMM rate.
+
+It prints tables for the section "GPU" of benchmarks/RESULTS.md. `--out FILE` also writes the rows as JSON.
+`--device cpu --small` checks the command.
 """
 
 import argparse
@@ -35,36 +38,39 @@ from usseg.stages.features.class_tokens import crop_class_features, image_featur
 from usseg.stages.features.loaded import backbone_of
 from usseg.stages.features.precision import arithmetic
 
-ROUNDS, LONGEST = 7, 4.0  # calls of a measurement, and the seconds after which no further call begins
+ROUNDS, LONGEST = 7, 4.0  # most calls of a measurement; seconds after which no further call begins
 ROWS: list[dict[str, Any]] = []
 
 
 def seconds(function: Callable[[], object], device: str) -> float:
-    """Median of a few calls after one to warm up, until the device has finished; a slow call is made once."""
-    found: list[float] = []
-    while len(found) <= ROUNDS and sum(found) < LONGEST:
+    """Median seconds of a few calls, each until the device has finished. The first call warms up and does not count,
+    unless it is so slow that it is the only one.
+    """
+    durations: list[float] = []
+    while len(durations) <= ROUNDS and sum(durations) < LONGEST:
         started = time.perf_counter()
         function()
         if device != "cpu":
             torch.cuda.synchronize(device)
-        found.append(time.perf_counter() - started)
-    return float(np.median(found[1:] or found))
+        durations.append(time.perf_counter() - started)
+    return float(np.median(durations[1:] or durations))
 
 
 def gemm_rate(dtype: torch.dtype, device: str, side: int) -> float:
-    """Operations a second of a large square GEMM."""
+    """Operations per second of a square GEMM."""
     first, second = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
     return 2 * side**3 / seconds(lambda: first @ second, device)
 
 
 def copy_rate(device: str, size: int) -> float:
-    """Bytes a second, read and written, of a copy on the device."""
+    """Bytes per second, read and written, of a copy on the device."""
     source = torch.randn(size // 4, device=device)
     target = torch.empty_like(source)
     return 2 * size / seconds(lambda: target.copy_(source), device)
 
 
 def say(name: str, per_image: float, flops: float = 0, rate: float = 0, error: float | None = None) -> None:
+    """Print a row of the table and keep it in ROWS. `per_image` is in seconds, `rate` in operations per second."""
     share = f"{100 * flops / per_image / rate:.0f} %" if flops else ""
     shown = "" if error is None else f"{error:.1e}"
     ROWS.append({"step": name, "ms": 1000 * per_image, "share": share, "error": shown})
@@ -72,17 +78,19 @@ def say(name: str, per_image: float, flops: float = 0, rate: float = 0, error: f
 
 
 def table(title: str) -> None:
+    """Print the title and the head of a table."""
     print(
         f"\n{title}\n\n| step | ms an image | images/s | of the GEMM rate | error |\n|---|---|---|---|---|", flush=True
     )
 
 
-def relative(found: torch.Tensor, wanted: torch.Tensor) -> float:
-    return float((found.cpu().double() - wanted).norm() / wanted.norm())
+def relative(values: torch.Tensor, exact: torch.Tensor) -> float:
+    """Relative error in the Frobenius norm."""
+    return float((values.cpu().double() - exact).norm() / exact.norm())
 
 
 def forward_passes(folder: Path, device: str, batches: tuple[int, ...], side: int) -> None:
-    """Features in batches, and the crops of one image; errors beside float64 on the CPU."""
+    """Forward passes in batches, and the crops of one image. Errors are relative to float64 on the CPU."""
     boxes = np.array([[x, y, x + 12, y + 10] for x in (0, 6, 12, 18) for y in (0, 4, 8)])
     models = {patch: backbone_of(vit_params(folder, patch), folder, device).vit for patch in (16, 8)}
     image = torch.randn(1, 3, 320, 480, generator=torch.Generator().manual_seed(0))
@@ -99,8 +107,8 @@ def forward_passes(folder: Path, device: str, batches: tuple[int, ...], side: in
         for patch in (16, 8):
             tokens = (scenes.HEIGHT // patch) * (scenes.WIDTH // patch) + 1
             with arithmetic(precision, device):
-                found = image_features(models[patch], image.to(device), "k")["patches"]
-            error = relative(found, wanted[patch])
+                patches = image_features(models[patch], image.to(device), "k")["patches"]
+            error = relative(patches, wanted[patch])
             for batch in batches:
                 images = torch.randn(
                     batch, 3, scenes.HEIGHT // patch * patch, scenes.WIDTH // patch * patch, device=device
@@ -117,9 +125,9 @@ def forward_passes(folder: Path, device: str, batches: tuple[int, ...], side: in
 
 
 def eigenpairs(device: str, grids: tuple[tuple[int, int], ...], batches: tuple[int, ...], side: int) -> None:
-    """Features to eigenpairs on the device, by either solver, beside our solver on one core of the host."""
+    """Eigenpairs from features by both solvers on the device, and by the CPU solver on one core of the host."""
     rate = gemm_rate(torch.float32, device, side)
-    table("Eigenpairs; the error is that of the eigenvalues beside float64, at most.")
+    table("Eigenpairs; the error is the largest difference of an eigenvalue from float64.")
     for grid in grids:
         nodes = grid[0] * grid[1]
         rows = np.stack([scenes.features(seed, grid) for seed in range(max(batches))])
@@ -127,30 +135,30 @@ def eigenpairs(device: str, grids: tuple[tuple[int, int], ...], batches: tuple[i
         flops = 2 * nodes * nodes * (C + 2 * K)  # the affinity, and 2 K products with a vector
         exact = normalized_laplacian_eigenpairs(feature_affinity(rows[0]), k=K, solver="dense").values
 
-        def there(solver: str, batch: int, colors: Sequence[np.ndarray] = (), rows: np.ndarray = rows) -> Any:
+        def on_device(solver: str, batch: int, colors: Sequence[np.ndarray] = (), rows: np.ndarray = rows) -> Any:
             graphs = affinity_batch(torch.from_numpy(rows[:batch]).to(device))
             for row, small in enumerate(colors):
                 graphs[row] += 10 * knn_affinity_on(device, small)
             return normalized_laplacian_batch(graphs, k=K, solver=solver, device=device)
 
         @threadpool_limits.wrap(limits=1)
-        def here(rows: np.ndarray = rows) -> object:
+        def on_host(rows: np.ndarray = rows) -> object:
             return [normalized_laplacian_eigenpairs(feature_affinity(part), k=K, solver="lanczos") for part in rows[:2]]
 
         for batch in batches:
             for solver in ("batched", "block_lanczos"):
                 if solver == "batched" and (nodes > 1000 or batch != batches[0]):
                     continue
-                error = float(np.abs(there(solver, batch)[0].values - exact).max())
-                used = seconds(partial(there, solver, batch), device)
+                error = float(np.abs(on_device(solver, batch)[0].values - exact).max())
+                used = seconds(partial(on_device, solver, batch), device)
                 say(f"eigen, {nodes} tokens, {solver}, batch {batch}", used / batch, flops, rate, error)
-            used = seconds(partial(there, "block_lanczos", batch, smalls[:batch]), device)
+            used = seconds(partial(on_device, "block_lanczos", batch, smalls[:batch]), device)
             say(f"eigen, {nodes} tokens, block_lanczos with colours, batch {batch}", used / batch, flops, rate)
-        say(f"eigen, {nodes} tokens, lanczos on one core of the host", seconds(here, "cpu") / 2)
+        say(f"eigen, {nodes} tokens, lanczos on one core of the host", seconds(on_host, "cpu") / 2)
 
 
 def write_project(folder: Path, edits: dict[str, Any], images: int) -> None:
-    """A project of one split of synthetic photos of 481 x 321."""
+    """Write a project with one split of synthetic photos of 481 x 321."""
     (folder / "photos").mkdir(parents=True)
     for seed in range(images):
         Image.fromarray(scenes.scene(seed % 16)).save(folder / f"photos/{seed:04d}.jpg", quality=92)
@@ -166,7 +174,7 @@ def write_project(folder: Path, edits: dict[str, Any], images: int) -> None:
 
 
 def stage_seconds(project: Path, name: str, device: str, batch: int) -> float:
-    """Seconds of one stage, begun anew."""
+    """Seconds of a stage that is computed again."""
     note = artifact_path(project, name, "train").with_suffix(".run.json")
     note.unlink(missing_ok=True)
     started = time.perf_counter()
@@ -175,7 +183,7 @@ def stage_seconds(project: Path, name: str, device: str, batch: int) -> float:
 
 
 def whole_stages(folder: Path, device: str, images: int, patches: tuple[int, ...], epochs: int) -> None:
-    """Stages as `usseg stage` runs them: reading, computing, writing. The first run loads the libraries and is not shown."""
+    """Stages as `usseg stage` runs them, with reading and writing. The first run loads libraries and is not shown."""
     for patch in patches:
         project = folder / f"project{patch}"
         vit_params(folder, patch)
@@ -190,7 +198,8 @@ def whole_stages(folder: Path, device: str, images: int, patches: tuple[int, ...
         write_project(project, edits, images)
         stage_seconds(project, "index", "cpu", 8)
         table(
-            f"Stages, {images} photos of 481 x 321, ViT-S/{patch} in bfloat16; features alone resized to 28 x 28 tokens."
+            f"Stages, {images} photos of 481 x 321, ViT-S/{patch} in bfloat16; "
+            "features alone resized to 28 x 28 tokens."
         )
         photos = sorted((project / "photos").iterdir())
         with thread_map(4) as ordered:
@@ -221,7 +230,7 @@ def whole_stages(folder: Path, device: str, images: int, patches: tuple[int, ...
 
 
 def clusters(device: str, rows: int) -> None:
-    """k-means of segments by faiss."""
+    """k-means of segments with faiss."""
     from usseg.stages.cluster.methods import kmeans
 
     if device != "cpu" and kmeans.gpu_of(device) is None:
@@ -237,7 +246,7 @@ def clusters(device: str, rows: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cuda:0")
-    parser.add_argument("--small", action="store_true", help="small sizes, to see that it runs")
+    parser.add_argument("--small", action="store_true", help="small sizes, to check the command")
     parser.add_argument("--only", default="forward,eigen,stages,cluster", help="parts to run, comma-separated")
     parser.add_argument("--out", type=Path, help="JSON file for the rows")
     options = parser.parse_args()

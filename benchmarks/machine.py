@@ -1,4 +1,4 @@
-"""What the machine can do, measured: the rate of a GEMM and the bandwidth of memory, with one thread."""
+"""Measured rates of the machine with one thread: a GEMM, and the bandwidth of memory."""
 
 import os
 import platform
@@ -13,7 +13,7 @@ PACKAGES = ("numpy", "scipy", "torch", "timm", "scikit-learn", "zarr")
 
 
 def fastest(function, repeats: int = 7) -> float:
-    """Seconds of the fastest of a few calls: what the machine can do when nothing else runs."""
+    """Seconds of the fastest of a few calls, which other processes disturb least."""
     seconds = []
     for _ in range(repeats):
         started = time.perf_counter()
@@ -23,7 +23,7 @@ def fastest(function, repeats: int = 7) -> float:
 
 
 def gemm_rate() -> float:
-    """Float32 operations a second of a large matrix product: the faster of numpy's BLAS and torch's."""
+    """Float32 operations per second of a large matrix product: the faster one of numpy and torch."""
     side = 1536
     first, second = (np.random.default_rng(seed).random((side, side), np.float32) for seed in (0, 1))
     out, tensors = np.empty_like(first), (torch.from_numpy(first), torch.from_numpy(second))
@@ -35,13 +35,13 @@ def gemm_rate() -> float:
 
 
 def bandwidth(size: int = 2400) -> float:
-    """Bytes a second of reading a float32 matrix of the size of a graph once."""
+    """Bytes per second of reading a float32 matrix of `size` x `size`, as large as a graph."""
     matrix, vector = np.ones((size, size), np.float32), np.ones(size, np.float32)
     return matrix.nbytes / fastest(lambda: matrix @ vector, 15)
 
 
 def description() -> str:
-    """CPU, cores and versions, without names of hosts."""
+    """CPU, cores and versions of packages, without the name of the host."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -1,7 +1,8 @@
-"""Segments methods on BSDS500: `python -m benchmarks.partitions ../shared/data/bsds500`; `--page docs/results/segments.md` writes the table.
+"""`python -m benchmarks.partitions ../shared/data/bsds500`: compare the segments methods on BSDS500.
 
-Every method cuts the same images by the default backbone (the params of the repository, full size, no refinement) and is held
-against the segmentations of several people. Two trivial partitions stand beside them.
+`--page docs/results/segments.md` writes the table. Every method segments the same images with the default backbone (the
+params of the repository, full size, no refinement). The segments are compared with the segmentations of several people.
+The table also has two trivial partitions.
 """
 
 import argparse
@@ -25,18 +26,19 @@ from usseg.stages.evaluate.partitions import partition_scores
 from usseg.stages.segments.methods import METHODS
 
 ROOT = Path(__file__).resolve().parents[1]
-COUNTS = {"spectral", "kmeans"}  # methods that are told how many segments to find
-FIT = "train"  # what a method that is trained is trained on
+COUNTS = {"spectral", "kmeans"}  # methods that get the number of segments
+FIT = "train"  # split on which methods are trained
 TRAINING = {"batch": 2, "epochs": 10}  # 1,000 steps: ten minutes
-VARIANTS = {"spectral": {"num_eigenvectors": "segments"}}  # shown beside a method's defaults
+VARIANTS = {"spectral": {"num_eigenvectors": "segments"}}  # options of an additional row
 PAGE = """# Segments methods on BSDS500
 
-Written by `python -m benchmarks.partitions ../shared/data/bsds500 --page docs/results/segments.md`: {images} images of `{split}`, backbone
-`{backbone}` with patches of {stride} pixels, the other params as in `params.yaml`, `segments.options: {{}}` where none are named, no
-refinement, nothing tuned on these images. Means over images of covering and probabilistic Rand index (1 is best) and variation of
-information in bits (0 is best), each the mean over the people who segmented the image. `grid` is a regular grid of about that many segments.
-`acg` was trained on the images of `{fit}`, briefly: `segmenter.options: {training}`.
-One segment has a VoI equal to the entropy of the truth, which few partitions into many segments go below.
+Written by `python -m benchmarks.partitions ../shared/data/bsds500 --page docs/results/segments.md`: {images} images of
+`{split}`, backbone `{backbone}` with patches of {stride} pixels, the other params as in `params.yaml`,
+`segments.options: {{}}` where none are named, no refinement, nothing tuned on these images. Means over images of
+covering and probabilistic Rand index (1 is best) and variation of information in bits (0 is best), each the mean over
+the people who segmented the image. `grid` is a regular grid of about that many segments. `acg` was trained on the
+images of `{fit}`, briefly: `segmenter.options: {training}`. One segment has a VoI equal to the entropy of the truth,
+which few partitions into many segments go below.
 
 | method | segments asked | segments found | covering | PRI | VoI |
 |---|---|---|---|---|---|
@@ -45,7 +47,7 @@ One segment has a VoI equal to the entropy of the truth, which few partitions in
 
 
 def regular_grid(size: tuple[int, int], count: int) -> np.ndarray:
-    """About `count` cells of like sides."""
+    """A regular grid of about `count` cells, int (height, width)."""
     height, width = size
     rows = max(1, round(math.sqrt(count * height / width)))
     columns = max(1, round(count / rows))
@@ -53,7 +55,7 @@ def regular_grid(size: tuple[int, int], count: int) -> np.ndarray:
 
 
 def write_params(project: Path, edits: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """The repository's params with edits by section."""
+    """Write the params of the repository with edits by section; returns them."""
     yaml = YAML(typ="safe")
     content = yaml.load((ROOT / "params.yaml").read_text())
     for section, values in edits.items():
@@ -64,23 +66,23 @@ def write_params(project: Path, edits: dict[str, dict[str, Any]]) -> dict[str, A
 
 
 def full_size(project: Path, split: str) -> Iterator[np.ndarray]:
-    """The segments of every image, each pixel that of its token."""
+    """Yield the segments of every image at full size, int (height, width)."""
     yield from open_artifact(artifact_path(project, "refine", split))["maps"]
 
 
 def row(name: str, asked: str, maps: Sequence[np.ndarray], truths: Sequence[Sequence[np.ndarray]]) -> str:
     """A row of the table."""
-    scores = [partition_scores(found, people) for found, people in zip(maps, truths, strict=True)]
+    scores = [partition_scores(segments, people) for segments, people in zip(maps, truths, strict=True)]
     means = [float(np.mean([score[key] for score in scores])) for key in ("covering", "pri", "voi")]
-    found = np.mean([len(np.unique(part)) for part in maps])
-    return f"| {name} | {asked} | {found:.1f} | {means[0]:.3f} | {means[1]:.3f} | {means[2]:.2f} |"
+    segments = np.mean([len(np.unique(labels)) for labels in maps])
+    return f"| {name} | {asked} | {segments:.1f} | {means[0]:.3f} | {means[1]:.3f} | {means[2]:.2f} |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="BSDS500: images/<split>/*.jpg, groundTruth/<split>/*.mat")
     parser.add_argument("--split", default="val")
-    parser.add_argument("--pattern", default="*", help="of the images' names")
+    parser.add_argument("--pattern", default="*", help="glob of the image names, without suffix")
     parser.add_argument("--counts", type=int, nargs="+", default=[3, 5, 10, 20])
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--page", type=Path)

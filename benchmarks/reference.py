@@ -1,7 +1,7 @@
-"""The reference algorithm (deep spectral methods) restated plainly, at the sizes and with the calls it uses.
+"""The reference algorithm: deep spectral methods, written from its description, with the same sizes and calls.
 
-Written from its description: one image or one crop a forward with explicit attention, shift-invert about a singular matrix,
-scikit-learn's k-means, one .pth file an image.
+One forward pass per image or crop with explicit attention, shift-invert about a singular matrix, k-means of
+scikit-learn, and one .pth file per image.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ def norm(state: Mapping[str, torch.Tensor], name: str, rows: torch.Tensor) -> to
 
 
 def positions(state: Mapping[str, torch.Tensor], rows: int, cols: int) -> torch.Tensor:
-    """DINO's rule: bicubic by the factor (grid + 0.1) / side."""
+    """Position embeddings for a grid, by DINO's rule: bicubic interpolation with the factor (grid + 0.1) / side."""
     stored = state["pos_embed"]
     side = round((stored.shape[1] - 1) ** 0.5)
     grid = stored[:, 1:].reshape(1, side, side, -1).permute(0, 3, 1, 2)
@@ -59,12 +59,12 @@ def forward(state: Mapping[str, torch.Tensor], images: torch.Tensor) -> tuple[to
 
 
 def crop_features(state: Mapping[str, torch.Tensor], image: torch.Tensor, boxes: np.ndarray) -> np.ndarray:
-    """One forward a crop, (segment, channel); boxes in pixels."""
+    """Class token of each crop, float32 (segment, channel), by one forward pass per crop. Boxes are in pixels."""
     return np.concatenate([forward(state, image[:, :, y0:y1, x0:x1])[0].numpy() for x0, y0, x1, y1 in boxes.tolist()])
 
 
 def knn_affinity(image_hw3: np.ndarray) -> sparse.csr_matrix:
-    """Counts of nearest neighbours in colour and position."""
+    """Sparse affinity (token, token): counts of nearest neighbours in colour and position."""
     rows, cols = image_hw3.shape[:2]
     count = rows * cols
     x, y = np.tile(np.linspace(0, 1, cols), rows), np.repeat(np.linspace(0, 1, rows), cols)
@@ -90,7 +90,7 @@ def eigenpairs(features: np.ndarray, *, k: int, image_hw3: np.ndarray | None = N
     degrees = np.diag(weights @ np.ones(len(weights), weights.dtype))
     try:
         values, vectors = eigsh(degrees - weights, k=k, sigma=0, which="LM", M=degrees)
-    except Exception:  # as the original: a singular factorisation, and no word about it
+    except Exception:  # as the original: a singular factorisation is ignored silently
         values, vectors = eigsh(degrees - weights, k=k, which="SM", M=degrees)
     rows_kn = vectors.T
     for row in range(k):
@@ -100,7 +100,7 @@ def eigenpairs(features: np.ndarray, *, k: int, image_hw3: np.ndarray | None = N
 
 
 def segments(vectors_kn: np.ndarray, *, count: int) -> np.ndarray:
-    """k-means on all eigenvectors but the first."""
+    """k-means on all eigenvectors except the first."""
     from sklearn.cluster import KMeans
 
     return KMeans(n_clusters=count, n_init=10).fit_predict(vectors_kn[1:].T)
@@ -116,5 +116,5 @@ def cluster(rows: np.ndarray, *, count: int) -> np.ndarray:
 
 
 def save(path: Path, content: dict[str, Any]) -> None:
-    """One file an image."""
+    """Write one .pth file."""
     torch.save(content, path)

@@ -1,7 +1,9 @@
-"""`python -m benchmarks.scale workers`: how the stages scale over processes. `... tracking`: `dvc add` of many images' artifacts.
+"""`python -m benchmarks.scale workers`:
 
-`workers` runs the commands themselves, so that starting the workers counts, on images of 481 x 321.
-The machine must be quiet: an efficiency is the time with one worker over n times that with n.
+time stages with several processes. `... tracking`: time `dvc add` of artifacts.
+
+`workers` runs the commands on images of 481 x 321, so the start of the workers counts. Run it on an idle machine.
+The efficiency of n workers is the time with one worker divided by n times the time with n workers.
 """
 
 import argparse
@@ -25,13 +27,14 @@ from usseg.pipeline.artifact import ArraySpec
 from usseg.pipeline.publication import seal
 
 ROOT = Path(__file__).resolve().parents[1]
-# A ViT for its own forward pass; the embedded descriptor with 4,240 tokens for what follows: work that outweighs the start.
+# A ViT for its forward pass, and the embedded descriptor with 4,240 tokens for the later stages.
+# Both give enough work: the start of the workers takes a small part of the time.
 CHAINS = {"checkpoint": ("features",), "lowlevel": ("features", "eigen", "segments", "crops", "assign", "refine")}
 FEATURES, EIGENVECTORS = (600, scenes.CHANNELS), (15, 600)
 
 
 def usseg(project: Path, stage: str, workers: int) -> float:
-    """Seconds of `usseg stage`, its artifact removed before."""
+    """Seconds of `usseg stage` after its artifact has been removed."""
     shutil.rmtree(project / "artifacts" / stage, ignore_errors=True)
     command = [sys.executable, str(ROOT / "cli.py"), "stage", stage, "--split", "train", "--workers", str(workers)]
     started = time.perf_counter()
@@ -48,7 +51,7 @@ def write_images(project: Path, images: int) -> None:
 
 
 def write_params(project: Path, backbone: str) -> None:
-    """The params of the repository on these images."""
+    """Write the params of the repository, for these images."""
     content: dict[str, Any] = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
     content["index"] |= {"root": ".", "splits": {"train": {"images": "images/*", "labels": None}}, "classes": []}
     content["features"] |= {
@@ -102,7 +105,8 @@ def tracking(images: int) -> None:
                 subprocess.run(["dvc", "add", "-q", folder.name], cwd=project, check=True)
                 seconds = time.perf_counter() - started
                 print(
-                    f"| {array}, {dtype}, {images} images | {side} | {len(files)} files | {size / 2**30:.2f} GiB | {seconds:.1f} s |",
+                    f"| {array}, {dtype}, {images} images | {side} | {len(files)} files "
+                    f"| {size / 2**30:.2f} GiB | {seconds:.1f} s |",
                     flush=True,
                 )
                 shutil.rmtree(folder)
@@ -110,7 +114,7 @@ def tracking(images: int) -> None:
 
 
 def write_both(theirs: Path, ours: Path, name: str, values: np.ndarray, images: int) -> None:
-    """The same values as .pth files and as an artifact; noise makes every image another."""
+    """Write the same values as .pth files and as an artifact. Noise makes the images different."""
     rng = np.random.default_rng(0)
     theirs.mkdir()
     create_arrays(

@@ -1,7 +1,7 @@
-"""What the benchmarks run on: photos, features like those of a ViT, and ViTs with random weights.
+"""Inputs of the benchmarks: photos, features that resemble those of a ViT, and ViTs with random weights.
 
-The time of a forward pass does not depend on the weights; the time of an eigensolver does depend on the spectrum, so that the
-features are drawn to have regions, slow changes and noise.
+The time of a forward pass does not depend on the weights. The time of an eigensolver depends on the spectrum, so the
+random features have regions, slow changes and noise.
 """
 
 from pathlib import Path
@@ -17,16 +17,16 @@ PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "data" / "bsds500" / "
 
 
 def photo_files(count: int, folder: Path) -> tuple[list[Path], str]:
-    """Landscape photos of BSDS500 where it is at hand, else synthetic scenes written as JPEG; and what they are."""
+    """Landscape photos of BSDS500 if present, otherwise synthetic scenes as JPEG files; and the name of the source."""
     from PIL import Image
 
-    found = []
+    photos = []
     for path in sorted(PHOTOS.rglob("*.jpg")):
         with Image.open(path, formats=["JPEG"]) as image:
             if image.size == (WIDTH, HEIGHT):
-                found.append(path)
-        if len(found) == count:
-            return found, "BSDS500"
+                photos.append(path)
+        if len(photos) == count:
+            return photos, "BSDS500"
     paths = [folder / f"scene{seed}.jpg" for seed in range(count)]
     for seed, path in enumerate(paths):
         Image.fromarray(scene(seed)).save(path, quality=92)
@@ -38,9 +38,8 @@ def scene(seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     labels = regions(rng, (27, 41), 10)
     large = zoom(labels, (HEIGHT / 27, WIDTH / 41), order=0)[:HEIGHT, :WIDTH]
-    return np.clip(rng.integers(30, 220, (10, 3))[large] + rng.normal(0, 15, (HEIGHT, WIDTH, 3)), 0, 255).astype(
-        np.uint8
-    )
+    colors = rng.integers(30, 220, (10, 3))[large]
+    return np.clip(colors + rng.normal(0, 15, (HEIGHT, WIDTH, 3)), 0, 255).astype(np.uint8)
 
 
 def regions(rng: np.random.Generator, grid: tuple[int, int], count: int) -> np.ndarray:
@@ -91,7 +90,7 @@ def vit_state(patch: int) -> dict[str, Any]:
 
 
 def segment_map(path: Path, grid: tuple[int, int], count: int = 15) -> np.ndarray:
-    """Segments of a photo as the pipeline cuts them, by the embedded features, int64 (row, column), background 0."""
+    """Segments of a photo by spectral clustering of the embedded features, int64 (row, column); 0 is the background."""
     from usseg.stages.eigen.graph import feature_affinity
     from usseg.stages.eigen.laplacian import normalized_laplacian_eigenpairs
     from usseg.stages.features import descriptors

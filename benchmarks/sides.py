@@ -1,4 +1,4 @@
-"""A process for each side of the comparison, with its own memory and caches, as each has in use; one waits while the other runs."""
+"""Processes of the two sides of the comparison. Each has its own memory and caches, and waits while the other runs."""
 
 import ctypes
 import time
@@ -20,13 +20,13 @@ SIDES = ("theirs", "ours")
 
 
 def memory(kind: str) -> float:
-    """MiB of this process: VmRSS now, or VmHWM, the highest since the mark was reset."""
+    """Memory of this process in MiB: VmRSS is the present value, VmHWM the peak since the last reset."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition(f"{kind}:")[2].split()[0]) / 1024
 
 
 def peak_of(function, i: int) -> float:
-    """MiB above the resting process that a call takes at most."""
+    """Peak of the memory that a call adds to the process, in MiB."""
     ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")
     before = memory("VmRSS")
@@ -35,7 +35,7 @@ def peak_of(function, i: int) -> float:
 
 
 def serve(side: str, folder: Path, connection: Connection) -> None:
-    """Prepare the cases one by one and run this side of them, as often as asked: `peak`, `time`, `next`."""
+    """Prepare one case after the other, and answer the requests `peak`, `time` and `next` about it."""
     threadpool_limits(limits=1)
     torch.set_num_threads(1)
     if side == "ours":
@@ -49,7 +49,7 @@ def serve(side: str, folder: Path, connection: Connection) -> None:
 
 
 def seconds_of(function, inputs: int) -> float:
-    """Seconds an input, of all inputs one after the other as in a block of images."""
+    """Seconds per input, over all inputs one after the other."""
     started = time.perf_counter()
     for i in range(inputs):
         function(i)
@@ -57,14 +57,14 @@ def seconds_of(function, inputs: int) -> float:
 
 
 def measured(case: Case, sides: dict[str, Connection]) -> dict[str, float]:
-    """Medians of both sides over rounds, in turn, and their peaks of memory."""
+    """Median seconds of both sides, measured in turn over all rounds, and their peaks of memory."""
 
     def ask(side: str, what: str) -> float:
         sides[side].send(what)
         return sides[side].recv()
 
     for side in SIDES:
-        ask(side, "time")  # imports what it needs
+        ask(side, "time")  # the first call imports modules
     peaks = {f"{side} MiB": ask(side, "peak") for side in SIDES}
     seconds = np.array([[ask(side, "time") for side in SIDES] for _ in range(case.rounds)])
     theirs, ours = np.median(seconds, axis=0)
@@ -72,7 +72,7 @@ def measured(case: Case, sides: dict[str, Connection]) -> dict[str, float]:
 
 
 def both_sides(folder: Path) -> dict[str, Connection]:
-    """Start both processes, each with a folder of its own to write photos and weights to; the connection to each."""
+    """Start both processes, each with its own folder for photos and weights. Returns a connection to each."""
     context = get_context("spawn")
     sides = {}
     for side in SIDES:
@@ -83,7 +83,7 @@ def both_sides(folder: Path) -> dict[str, Connection]:
 
 
 def prepared_cases(sides: dict[str, Connection]) -> Iterator[Case]:
-    """The cases that both processes have prepared; what is not asked of one before the next is left out."""
+    """Yield the cases that both processes have prepared. A case that gets no request is skipped."""
     while True:
         case, same = (connection.recv() for connection in sides.values())
         assert case == same, (case, same)

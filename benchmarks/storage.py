@@ -1,4 +1,4 @@
-"""Bytes and seconds on disk: our artifacts beside one .pth file an image."""
+"""Bytes and seconds on disk: artifacts of usseg against one .pth file per image."""
 
 import shutil
 import time
@@ -20,7 +20,10 @@ def folder_bytes(folder: Path) -> int:
 
 
 def rows_of_storage(folder: Path, values: dict[str, np.ndarray]) -> Iterator[tuple[str, str, str]]:
-    """A line of the table for each array and precision: name, theirs, ours. One image is stored BLOCK times with small changes."""
+    """Yield a row (name, theirs, ours) for each array and precision.
+
+    One image is stored BLOCK times with small changes.
+    """
     for name, image in values.items():
         for dtype in ("float32", "float16") if name == "patches" else ("float32",):
             noise = np.random.default_rng(0).normal(0, 1e-3, (BLOCK, 1, image.shape[1]))

@@ -1,1 +1,1 @@
-"""What is done with a finished project. `pipeline` and `stages` never import it, so it is in no cache key."""
+"""Tools for a finished project. `pipeline` and `stages` never import this package, so its code is in no cache key."""

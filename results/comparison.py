@@ -1,4 +1,4 @@
-"""Compare methods: every pair over one feature dump, their scores, and one page."""
+"""Comparison of methods: run every pair with the same features, and write one page with their scores."""
 
 from collections.abc import Iterator, Sequence
 
@@ -14,9 +14,17 @@ from usseg.stages.evaluate.method import main_scores
 def compare_methods(
     project: Project, segments: Sequence[str], clusters: Sequence[str], split: str, execution: Execution
 ) -> Iterator[str]:
-    """Bring every pair up to date below comparison/ of the project and write comparison/index.html.
+    """Bring every pair up to date below `comparison/` of the project, and write `comparison/index.html`.
 
-    Yields a line with the scores of each pair when it is done, then a line with the path of the page.
+    Args:
+        project: the project.
+        segments: values of `segments.method`.
+        clusters: values of `cluster.method`.
+        split: the split of the scores.
+        execution: how to run.
+
+    Yields:
+        One line with the scores of each finished pair, then one line with the path of the page.
 
     Raises:
         ParamsError, ArtifactError, ImageError: as `run_pairs`.
@@ -25,8 +33,8 @@ def compare_methods(
     pairs = []
     for pair in run_pairs(project, folder, segments, clusters, execution):
         pairs.append(pair)
-        found = main_scores(read_metrics(pair.project.root, split))
-        line = ", ".join(f"{name} {shown(value)}" for name, value in found.items()) or "done"
+        scores = main_scores(read_metrics(pair.project.root, split))
+        line = ", ".join(f"{name} {shown(value)}" for name, value in scores.items()) or "done"
         yield f"{pair.segments:<12} {pair.cluster:<8} {line}"
     write_file(folder / "index.html", comparison_page(pairs, split=split).encode())
     yield f"page: {folder / 'index.html'}"

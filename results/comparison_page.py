@@ -1,4 +1,4 @@
-"""The page of a comparison: a table of scores, and the predictions of all pairs side by side."""
+"""Page of a comparison: a table of scores, and the predictions of all pairs side by side."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,14 +11,14 @@ from usseg.stages.report import stage as report
 from usseg.stages.report.pictures import color_map, data_uri, fit_within, nearest_within, palette
 from usseg.stages.report.stage import colors_of_labels, spread, truth_picture
 
-SIDE = 200  # pixels of a picture on the page
+SIDE = 200  # pixels; longest side of a picture on the page
 
 
 def comparison_page(pairs: Sequence[Pair], *, split: str, max_images: int = 6) -> str:
-    """HTML of the comparison on one split; self-contained."""
+    """The comparison on one split as a self-contained HTML page. `max_images` limits the images that are shown."""
     from jinja2 import Environment, FileSystemLoader
 
-    found = {(p.segments, p.cluster): main_scores(read_metrics(p.project.root, split)) for p in pairs}
+    scores = {(p.segments, p.cluster): main_scores(read_metrics(p.project.root, split)) for p in pairs}
     opened = [open_inputs(p.project, "report", "all") for p in pairs]
     first = opened[0]
     names = list(first.index_params["classes"])
@@ -35,14 +35,14 @@ def comparison_page(pairs: Sequence[Pair], *, split: str, max_images: int = 6) -
             picture = data_uri(prediction, kind="PNG")
             figures.append((f"{pair.segments} · {pair.cluster}", picture))
         images.append({"id": index["id"][i], "figures": figures})
-    folders = (Path(__file__).parent, Path(report.__file__).parent)  # the page, and the style sheet of the report
+    folders = (Path(__file__).parent, Path(report.__file__).parent)  # of the page, and of the style sheet of the report
     page = Environment(loader=FileSystemLoader(folders), autoescape=True, trim_blocks=True)
     return page.get_template("comparison.html.j2").render(
         split=split,
         segments=list(dict.fromkeys(p.segments for p in pairs)),
         clusters=list(dict.fromkeys(p.cluster for p in pairs)),
-        names=list(dict.fromkeys(name for scores in found.values() for name in scores)),
-        scores={pair: [shown(value) for value in scores.values()] for pair, scores in found.items()},
-        shades={pair: round(100 * (next(iter(scores.values()), 0) or 0)) for pair, scores in found.items()},
+        names=list(dict.fromkeys(name for values in scores.values() for name in values)),
+        scores={pair: [shown(value) for value in values.values()] for pair, values in scores.items()},
+        shades={pair: round(100 * (next(iter(values.values()), 0) or 0)) for pair, values in scores.items()},
         images=images,
     )

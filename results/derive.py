@@ -1,4 +1,4 @@
-"""A project that is made from another: params with edits, and artifacts that both share."""
+"""Derived projects: edited params of a source project, and artifacts that both projects share."""
 
 import json
 import os
@@ -14,19 +14,19 @@ Edits = Mapping[str, Mapping[str, Any]]
 
 
 def derive(source: Project, folder: Path, edits: Edits, *, share: Mapping[str, Path]) -> Project:
-    """Make a project in a folder, or bring one that was made there up to date.
+    """Create a derived project in a folder, or update the one that is already in it.
 
     Args:
-        source: the project whose params are edited. Its relative `index.root` becomes absolute.
-        folder: of the new project; made where it is missing.
-        edits: by section, the values that differ. A section whose method changes gets default options for what is not named.
-        share: the stages whose artifacts are links, and the root of the project that each links to.
+        source: the project whose params are edited. A relative `index.root` becomes absolute.
+        folder: the folder of the derived project; it is created if missing.
+        edits: section -> changed values. If the method of a section changes, options that are not named have defaults.
+        share: stages whose artifacts are links -> the root of the project that owns the artifacts.
 
     Raises:
-        ParamsError: the edited params are not valid; nothing is written.
+        ParamsError: the edited params are not valid. Nothing is written then.
     """
     content = edited_params(source, edits)
-    params = Project.of(source.stages, folder, content)
+    project = Project.of(source.stages, folder, content)
     (folder / "artifacts").mkdir(parents=True, exist_ok=True)
     write_file(folder / PARAMS_FILE, json.dumps(content, indent=1).encode())  # JSON is YAML
     for name, owner in share.items():
@@ -35,11 +35,11 @@ def derive(source: Project, folder: Path, edits: Edits, *, share: Mapping[str, P
             link.unlink()
         if not link.is_symlink():
             link.symlink_to(target)
-    return params
+    return project
 
 
 def edited_params(source: Project, edits: Edits) -> dict[str, Any]:
-    """The complete params of a project with edits, as the content of params.yaml."""
+    """The complete params of a project with edits, in the form of params.yaml."""
     content = {name: params.model_dump(mode="json") for name, params in source.params.items()}
     root = Path(os.path.expanduser(content[INDEX]["root"]))
     content[INDEX]["root"] = str((source.root / root).resolve())

@@ -1,4 +1,4 @@
-"""What `usseg doctor` says: what this machine can do, and what is missing."""
+"""`usseg doctor`: packages, devices, memory and params.yaml of this machine."""
 
 import importlib.metadata
 import shutil
@@ -12,7 +12,7 @@ from usseg.pipeline.stage import Stage
 
 
 def findings(stages: Mapping[str, Stage], project: Path) -> Iterator[tuple[str, str]]:
-    """Name and finding, line by line."""
+    """Yield one finding after the other, as (name, finding)."""
     import psutil
     from dask.system import CPU_COUNT
 

@@ -1,7 +1,7 @@
-"""Run every pair of a segments method and a cluster method over one feature dump.
+"""Run every pair of a segments method and a cluster method with the same features.
 
-Each pair is a small project of its own below one folder, derived from the project. The runner's rules hold in it: what is current is
-not run again, and what was interrupted continues.
+Each pair is a project of its own, which is derived from the source project. As in every project, a current artifact is
+not computed again and an interrupted run resumes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,12 +14,12 @@ from usseg.pipeline.params import refused
 from usseg.pipeline.project import Project
 from usseg.results.derive import derive, edited_params
 
-SHARED = ("features", "eigen", "segmenter")  # with the project that is compared
+SHARED = ("features", "eigen", "segmenter")  # stages whose artifacts stay in the source project
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One finished combination: its methods and its project."""
+    """A finished pair: its two methods and its project."""
 
     segments: str
     cluster: str
@@ -29,13 +29,13 @@ class Pair:
 def run_pairs(
     source: Project, folder: Path, segments: Sequence[str], clusters: Sequence[str], execution: Execution
 ) -> Iterator[Pair]:
-    """Bring every pair up to date, in order; yields each when it is done.
+    """Bring every pair up to date, in order, and yield each finished pair.
 
-    A method other than that of params.yaml has its default options.
+    A method that params.yaml does not choose has its default options.
 
     Args:
-        source: the project; it keeps the features that all pairs share.
-        folder: where the projects of the pairs stand.
+        source: the source project. It holds the artifacts that all pairs share.
+        folder: the parent folder of the projects of the pairs.
         segments: values of `segments.method`.
         clusters: values of `cluster.method`.
         execution: how to run.
@@ -49,22 +49,22 @@ def run_pairs(
     if weights and not Path(weights).is_absolute():
         raise refused("features.options.weights", weights, "to compare methods, an absolute path is needed")
     needed = {name for pair in pairs for name in pair.needed}
-    for pair in pairs:  # the stages that a pair shares are run for those that need them
+    for pair in pairs:  # run the shared stages that this pair needs
         run_chain(with_params_of(source, pair), execution, needed & {"index", *SHARED} & pair.needed)
     base = derive(source, folder, {}, share={})
     run_chain(base, execution, ["index"])
     shared = {"index": folder, **dict.fromkeys(SHARED, source.root)}
     for method in segments:
-        cut = derive(source, folder / method, {"segments": {"method": method}}, share=shared)
-        run_chain(cut, execution, {"segments", "crops"} & cut.needed)
+        segmented = derive(source, folder / method, {"segments": {"method": method}}, share=shared)
+        run_chain(segmented, execution, {"segments", "crops"} & segmented.needed)
         for cluster in clusters:
-            of_cut = {**shared, "segments": cut.root, "crops": cut.root}
-            pair = derive(cut, cut.root / cluster, {"cluster": {"method": cluster}}, share=of_cut)
+            share = {**shared, "segments": segmented.root, "crops": segmented.root}
+            pair = derive(segmented, segmented.root / cluster, {"cluster": {"method": cluster}}, share=share)
             run_chain(pair, execution, {"cluster", "assign", "refine", "evaluate"} & pair.needed)
             yield Pair(method, cluster, pair)
 
 
 def with_params_of(source: Project, pair: Project) -> Project:
-    """The project with the methods of a pair, to see what these need of it."""
+    """The source project with the methods of a pair. Its `needed` tells which stages the pair needs."""
     changed = {name: pair.params[name] for name in ("segments", "cluster")}
     return Project(source.root, source.stages, {**source.params, **changed})

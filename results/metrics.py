@@ -1,4 +1,4 @@
-"""The scores that stage evaluate writes for each split."""
+"""Scores that the stage `evaluate` writes for each split."""
 
 import json
 from pathlib import Path
@@ -9,12 +9,12 @@ from usseg.stages.evaluate.method import main_scores
 
 
 def metrics_path(project: Path, split: str) -> Path:
-    """Where the scores of a split stand."""
+    """Path of the scores of a split."""
     return project / "metrics" / f"{split}.json"
 
 
 def read_metrics(project: Path, split: str) -> dict[str, Any]:
-    """The scores of a split; `labelled` says whether there are any.
+    """Read the scores of a split. The key `labelled` says whether the split has labels, and so scores.
 
     Raises:
         ArtifactError: the file is damaged.
@@ -31,5 +31,5 @@ def read_metrics(project: Path, split: str) -> dict[str, Any]:
 
 
 def shown(value: float | None) -> str:
-    """A score with three digits, or a dash."""
+    """A score with three decimals; a dash for None."""
     return "-" if value is None else f"{value:.3f}"

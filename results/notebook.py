@@ -1,4 +1,4 @@
-"""Projects in a notebook: open artifacts, run the chain. `usseg.open`, `usseg.load` and `usseg.run` are these functions."""
+"""Projects in a notebook: the implementation of `usseg.open`, `usseg.load` and `usseg.run`."""
 
 from os import PathLike
 from pathlib import Path
@@ -16,19 +16,19 @@ Folder = str | PathLike[str]
 
 
 def opened(project: Folder) -> Project:
-    """The project that a folder belongs to."""
+    """Open the project of a folder."""
     from usseg.stages import STAGES
 
     return Project.open(STAGES, find_root(Path(project)))
 
 
 def load_artifact(name: str, project: Folder) -> Artifact:
-    """The artifact `stage@split` of a project, see `usseg.load`."""
+    """Open the artifact `stage@split` of a project; see `usseg.load`."""
     return artifact_of(opened(project), name)
 
 
 def artifact_of(project: Project, name: str) -> Artifact:
-    """The artifact `stage@split` of an opened project.
+    """Open the artifact `stage@split` of an opened project. Without a split, the first one is used.
 
     Raises:
         ParamsError: no such stage or split.
@@ -48,7 +48,7 @@ def artifact_of(project: Project, name: str) -> Artifact:
 
 
 def open_dataset(name: str, project: Folder) -> "xarray.Dataset":
-    """The artifact `stage@split` of a project as a dataset, see `usseg.open`."""
+    """Open the artifact `stage@split` of a project as a dataset; see `usseg.open`."""
     import dask.array
     import xarray
 
@@ -70,7 +70,7 @@ def open_dataset(name: str, project: Folder) -> "xarray.Dataset":
 
 
 def run_whole_chain(project: Folder, *, device: str, workers: int) -> None:
-    """Run the chain of a project, see `usseg.run`."""
+    """Run the chain of a project; see `usseg.run`."""
     from usseg.pipeline.chain import run_project
     from usseg.pipeline.execution import Execution
     from usseg.pipeline.machine import resolve_device

@@ -1,4 +1,4 @@
-"""Settings -> params.yaml, comments and other keys kept."""
+"""Write settings into params.yaml. Comments and other keys are kept."""
 
 import io
 from collections.abc import Callable, Collection, Mapping, MutableMapping
@@ -13,10 +13,10 @@ Check = Callable[[Mapping[str, Any]], object]
 
 
 def check_params(content: Mapping[str, Any]) -> None:
-    """Refuse what does not go together, and say where there would be fewer labels than classes.
+    """Check the content of params.yaml. A warning is logged if there would be fewer clusters than classes.
 
     Raises:
-        ParamsError: names the key.
+        ParamsError: values are invalid or contradict each other; names the key.
     """
     from usseg.pipeline.project import resolved_params
     from usseg.stages import STAGES
@@ -26,32 +26,40 @@ def check_params(content: Mapping[str, Any]) -> None:
 
 
 def laid_out(value: Any) -> Any:
-    """Lists and mappings of scalars as YAML on one line."""
+    """Copy lists and mappings for ruamel.yaml. A list or mapping of scalars is written on one line."""
     from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
     if not isinstance(value, list | Mapping):
         return value
-    items = value if isinstance(value, list) else list(value.values())
-    seq_or_map: Any = (
-        CommentedSeq(map(laid_out, value))
-        if isinstance(value, list)
-        else CommentedMap({key: laid_out(item) for key, item in value.items()})
-    )
+    node: Any
+    if isinstance(value, list):
+        items, node = value, CommentedSeq(map(laid_out, value))
+    else:
+        items, node = list(value.values()), CommentedMap({key: laid_out(item) for key, item in value.items()})
     if not any(isinstance(item, list | Mapping) for item in items):
-        seq_or_map.fa.set_flow_style()
-    return seq_or_map
+        node.fa.set_flow_style()
+    return node
 
 
 def write_settings(
     project: Path, settings: Settings, *, whole: Collection[str] = (), check: Check | None = None
 ) -> list[str]:
-    """Write settings by section into params.yaml, comments kept; returns a line per changed key.
+    """Write settings into params.yaml. Comments are kept.
 
-    Keys that the settings do not name stay, but not in the sections of `whole`, and not the options of another method. A section
-    without keys is left out.
+    Keys that the settings do not name are kept, with two exceptions: the sections in `whole` get exactly the keys of
+    the settings, and the options of a replaced method are removed. An empty section is removed.
+
+    Args:
+        project: the project folder.
+        settings: section -> keys and values.
+        whole: the sections that get exactly the keys of the settings.
+        check: gets the new content before it is written, and raises ParamsError to refuse it.
+
+    Returns:
+        One line for each changed key.
 
     Raises:
-        ParamsError: no usable params.yaml, or what `check` refuses of the new content; nothing is written.
+        ParamsError: params.yaml is missing or unusable, or `check` refuses the new content. Nothing is written then.
     """
     from ruamel.yaml import YAML
 
@@ -71,9 +79,9 @@ def write_settings(
             raise refused(section, present, "a section with keys is needed")
         for key in [key for key in present if section in whole and key not in keys]:
             changes.append(f"{section}.{key}: {present.pop(key)!r} -> its default")
-        another = present.get("method") != keys.get("method", present.get("method"))
-        if another and "options" not in keys and (left := present.pop("options", None)):
-            changes.append(f"{section}.options: {dict(left)!r} -> those of {keys['method']}")
+        method_changes = present.get("method") != keys.get("method", present.get("method"))
+        if method_changes and "options" not in keys and (options := present.pop("options", None)):
+            changes.append(f"{section}.options: {dict(options)!r} -> those of {keys['method']}")
         for key, value in keys.items():
             before = present.get(key)
             if before != value or key not in present:

@@ -1,4 +1,4 @@
-"""Tables for the terminal: scores, and what an artifact holds."""
+"""Tables for the terminal: scores, artifacts, params and methods."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 def scores_table(project: Path, splits: Sequence[str]) -> "Table":
-    """The scores of a project, one column a split: those of the split as a whole, then the IoU of every class.
+    """Table of the scores of a project: one column for each split; first the main scores, then the IoU of each class.
 
     Raises:
-        ArtifactError: no split has scores.
+        ArtifactError: no split has scores, or a file of scores is damaged.
     """
     from rich.table import Table
     from rich.text import Text
 
-    found = {split: read_metrics(project, split) for split in splits if metrics_path(project, split).exists()}
-    scored = {split: metrics for split, metrics in found.items() if metrics["labelled"]}
+    evaluated = {split: read_metrics(project, split) for split in splits if metrics_path(project, split).exists()}
+    scored = {split: metrics for split, metrics in evaluated.items() if metrics["labelled"]}
     if not scored:
         raise ArtifactError(f"{project / 'metrics'}: no scores; run dvc repro on a split with labels")
     table = Table("", *scored)
@@ -49,7 +49,7 @@ def show(tables: Iterable["Table"]) -> None:
 
 
 def print_artifact(artifact: Artifact) -> None:
-    """Print what an artifact holds: its name, its arrays, and the params that made it."""
+    """Print the name of an artifact, its arrays, and the params that it was made with."""
     from rich.console import Console
     from rich.text import Text
 
@@ -62,7 +62,7 @@ def print_artifact(artifact: Artifact) -> None:
 
 
 def arrays_table(artifact: Artifact) -> "Table":
-    """The arrays of an artifact, a row each."""
+    """Table of the arrays of an artifact, one row for each."""
     from rich.table import Table
     from rich.text import Text
 
@@ -74,7 +74,7 @@ def arrays_table(artifact: Artifact) -> "Table":
 
 
 def stored_shape(path: Path) -> list[int]:
-    """The shape in an array's metadata.
+    """The shape of an array, from its metadata.
 
     Raises:
         ArtifactError: the array is missing or damaged.
@@ -87,10 +87,14 @@ def stored_shape(path: Path) -> list[int]:
 
 
 def params_tables(project: Project, stage: str) -> Iterator["Table"]:
-    """Every param of a project, a table for each section: its value, where it stands, its meaning.
+    """Yield one table for each section: every param with its value, the source of the value, and its meaning.
+
+    Args:
+        project: the project.
+        stage: one section; empty: all sections.
 
     Raises:
-        ParamsError: there is no such section.
+        ParamsError: no stage has this name.
     """
     from rich.table import Table
     from rich.text import Text
@@ -99,26 +103,30 @@ def params_tables(project: Project, stage: str) -> Iterator["Table"]:
     for name in known(project.stages, stage):
         params: Any = project.params[name]
         table = Table(name, "value", "", "meaning", title_justify="left")
-        chosen = written.get(name) or {}
+        section = written.get(name) or {}
         for key, field in type(params).model_fields.items():
             if key != "options" or project.stages[name].methods is None:
-                source = "params.yaml" if key in chosen else "default"
+                source = "params.yaml" if key in section else "default"
                 shown = json.dumps(params.model_dump(mode="json")[key], ensure_ascii=False)
                 table.add_row(*map(Text, (key, shown, source, field.description or "")))
         options = getattr(params, "options", None)
         if project.stages[name].methods is not None and options is not None:
             for key, field in type(options).model_fields.items():
-                source = "params.yaml" if key in chosen.get("options", {}) else "default"
+                source = "params.yaml" if key in section.get("options", {}) else "default"
                 shown = json.dumps(options.model_dump(mode="json")[key], ensure_ascii=False)
                 table.add_row(*map(Text, (f"options.{key}", shown, source, field.description or "")))
         yield table
 
 
 def methods_tables(stages: Mapping[str, Stage], stage: str) -> Iterator["Table"]:
-    """The methods of every stage that has a choice, a table for each.
+    """Yield one table for each stage with methods: every method with its summary, source and options.
+
+    Args:
+        stages: the table of stages.
+        stage: one stage; empty: all stages.
 
     Raises:
-        ParamsError: there is no such stage.
+        ParamsError: no stage has this name.
     """
     from rich.table import Table
     from rich.text import Text
@@ -133,10 +141,10 @@ def methods_tables(stages: Mapping[str, Stage], stage: str) -> Iterator["Table"]
 
 
 def known(stages: Mapping[str, Stage], name: str) -> list[str]:
-    """The stage that was named, or all of them.
+    """[name], or the names of all stages if `name` is empty.
 
     Raises:
-        ParamsError: there is no such stage.
+        ParamsError: no stage has this name.
     """
     if name and name not in stages:
         raise ParamsError(f"no stage {name!r}{nearest(name, stages)} (known: {', '.join(stages)})")

@@ -1,4 +1,4 @@
-"""Small projects to run stages in. `Execution(workers=1)` everywhere: no Dask in here."""
+"""Small projects in which tests run stages. Every run has one worker, so Dask is not used."""
 
 import os
 import shutil
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-# Before the libraries that read them: tests run side by side, and a thread that waits for a busy core is slow.
+# Set before the import of the libraries that read them. Tests run in parallel: more threads than cores are slow.
 os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
 
 import numpy as np
@@ -46,34 +46,36 @@ SMALL = {
 
 
 def write_params(project: Path, edits: dict[str, Any]) -> None:
-    """Write params.yaml: that of the project, or the repository's, with the edits (keys like `eigen.k`, `cluster.options.n_init`).
+    """Edit params.yaml of a project. A project without one gets a copy of the repository's.
 
-    A new method begins with default options.
+    Args:
+        project: the project folder.
+        edits: key -> value; keys like `eigen.k` or `cluster.options.n_init`. A changed method gets default options.
     """
     yaml = YAML(typ="safe")
     source = project / "params.yaml"
     content = yaml.load((source if source.exists() else ROOT / "params.yaml").read_text())
     for dotted, value in edits.items():
         section, *parents, key = dotted.split(".")
-        place = content.setdefault(section, {})
-        if key in ("method", "backbone", "affinity") and place.get(key) != value:
-            place.pop("options", None)
+        values = content.setdefault(section, {})
+        if key in ("method", "backbone", "affinity") and values.get(key) != value:
+            values.pop("options", None)
         for parent in parents:
-            place = place.setdefault(parent, {})
-        place[key] = value
+            values = values.setdefault(parent, {})
+        values[key] = value
     with source.open("w") as stream:
         yaml.dump(content, stream)
 
 
 def photo(seed: int, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
-    """Two noisy halves of different colours, uint8 RGB."""
+    """Two noisy halves of different colours, RGB uint8 (height, width, 3)."""
     rng = np.random.default_rng(seed)
     image = np.where(np.arange(width)[None, :, None] < width // 2, [200, 120, 40], [40, 90, 160])
     return np.clip(image + rng.normal(0, 12, (height, width, 3)), 0, 255).astype(np.uint8)
 
 
 def halves(height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
-    """The labels of `photo`: 0 left, 1 right, 255 along the cut."""
+    """The label image of `photo`, uint8 (height, width): 0 left, 1 right, 255 along the border between them."""
     labels = np.tile((np.arange(width) >= width // 2).astype(np.uint8), (height, 1))
     labels[:, width // 2] = 255
     return labels
@@ -87,7 +89,7 @@ def save(path: Path, pixels: np.ndarray) -> Path:
 
 
 def small_project(folder: Path) -> Path:
-    """Write six images of 48 x 64 in two splits, their labels, and params for the lowlevel backbone."""
+    """Write six images of 48 x 64 in two splits, their label images, and params with the lowlevel backbone."""
     for split, count in (("train", 4), ("val", 2)):
         for i in range(count):
             save(folder / f"data/images/{split}/photo{i}.png", photo(i + 10 * (split == "val")))
@@ -97,7 +99,7 @@ def small_project(folder: Path) -> Path:
 
 
 class Memory(Checkpoint):
-    """Keeps every checkpoint, whatever it costs; or ends the run after so many."""
+    """Checkpoint in memory: it saves every state. With `limit` it interrupts the run after this number of states."""
 
     def __init__(self, last: bytes | None = None, limit: int | None = None) -> None:
         super().__init__()
@@ -125,14 +127,14 @@ class Project:
         return open_artifact(run_stage(Opened.open(STAGES, self.path), stage, split, Execution(**options)))
 
     def run_all(self, *names: str) -> None:
-        """Run stages in order, each for every split it has."""
+        """Run stages in order, each for all of its splits."""
         for name in names:
             scope = STAGES[name].scope
             for split in {"each": ["train", "val"], "fit": ["train"], "all": ["all"]}[scope]:
                 self.run(name, split)
 
     def train_segmenter(self) -> None:
-        """Run the stage segmenter, which the methods of params.yaml may not need."""
+        """Run the stage segmenter, even if the methods of params.yaml do not need it."""
         before = (self.path / "params.yaml").read_text()
         self.set({"segments.method": "acg"})
         self.run("segmenter")
@@ -141,15 +143,15 @@ class Project:
     def artifact(self, stage: str, split: str = "train") -> Artifact:
         return open_artifact(artifact_path(self.path, stage, split))
 
-    def files(self, below: str = "artifacts") -> dict[str, bytes]:
-        """Every file below a folder, by path, without locks."""
-        found = sorted(p for p in (self.path / below).rglob("*") if p.is_file() and p.suffix != ".lock")
-        return {p.relative_to(self.path).as_posix(): p.read_bytes() for p in found}
+    def files(self, folder: str = "artifacts") -> dict[str, bytes]:
+        """Path -> content of every file below a folder, without lock files."""
+        paths = sorted(p for p in (self.path / folder).rglob("*") if p.is_file() and p.suffix != ".lock")
+        return {p.relative_to(self.path).as_posix(): p.read_bytes() for p in paths}
 
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> Iterator[None]:
-    """One BLAS thread a test, as in a stage: threads that wait for a busy core make small matrices slow."""
+    """Use one BLAS thread, as in a stage. Tests run in parallel, and more threads than cores are slow."""
     with threadpool_limits(limits=1):
         yield
 
@@ -162,13 +164,18 @@ def edit() -> Callable[[Path, dict[str, Any]], None]:
 
 @pytest.fixture
 def tiny_project(tmp_path: Path) -> Project:
-    """Six images of 48 x 64 in two splits with labels; nothing has been run."""
+    """A project with six images of 48 x 64 in two splits, with labels. No stage has been run."""
     return Project(small_project(tmp_path))
 
 
 @pytest.fixture(scope="session")
 def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny project with a constant, a one-token and a wide image in train, up to segmenter; copy it, never write to it."""
+    """The tiny project with three more images in train:
+
+    constant, one token, wide. Stages up to segmenter have been run.
+
+    Copy the project; never write to it.
+    """
     project = Project(small_project(tmp_path_factory.mktemp("odd")))
     images = {"constant": np.full((HEIGHT, WIDTH, 3), 128, np.uint8), "dot": photo(1, 5, 5), "wide": photo(2, 50, 90)}
     for name, pixels in images.items():
@@ -181,7 +188,7 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny project with all stages run; copy it, never write to it."""
+    """The tiny project after all stages. Copy it; never write to it."""
     project = Project(small_project(tmp_path_factory.mktemp("finished")))
     project.run_all(*STAGES)
     return project.path
@@ -206,7 +213,7 @@ def odd_project(odd: Path, tmp_path: Path, copied: Callable[[Path, Path], Projec
 
 @pytest.fixture
 def finished_project(finished: Path, tmp_path: Path, copied: Callable[[Path, Path], Project]) -> Project:
-    """A copy of the tiny project with all stages run."""
+    """A copy of the tiny project after all stages."""
     return copied(finished, tmp_path)
 
 
@@ -226,7 +233,10 @@ def draw_photo() -> Callable[..., np.ndarray]:
 
 
 def random_dino_state() -> "dict[str, torch.Tensor]":
-    """A random ViT in the official DINO layout: 24 channels, 2 blocks, patches of 8, positions of a 4 x 4 grid."""
+    """Weights of a random ViT in the official DINO layout.
+
+    24 channels, 2 blocks, patches of 8, positions of a 4 x 4 grid.
+    """
     import torch
 
     channels, depth, patch, side = 24, 2, 8, 4
@@ -256,11 +266,11 @@ def random_dino_state() -> "dict[str, torch.Tensor]":
 
 @pytest.fixture
 def dino_state() -> "dict[str, torch.Tensor]":
-    """A random ViT in the official DINO layout, see `random_dino_state`."""
+    """Weights of a random ViT; see `random_dino_state`."""
     return random_dino_state()
 
 
 @pytest.fixture(scope="session")
 def draw_dino_state() -> "Callable[[], dict[str, torch.Tensor]]":
-    """What draws the state of `dino_state`, for fixtures of a wider scope."""
+    """The function `random_dino_state`, for fixtures of a wider scope."""
     return random_dino_state

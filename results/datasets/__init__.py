@@ -1,4 +1,4 @@
-"""Datasets that usseg knows by name: those that are published, and the folders that annotation tools export."""
+"""Datasets that usseg knows by name: published datasets, and the exports of annotation tools."""
 
 from pathlib import Path
 
@@ -14,10 +14,14 @@ SUMMARIES = {**{layout.name: layout.summary for layout in LAYOUTS.values()}, **C
 
 
 def find_layout(name: str, root: Path | None = None) -> Layout:
-    """A layout by name; one whose classes the folder itself tells needs the folder.
+    """The layout of a dataset.
+
+    Args:
+        name: a key of SUMMARIES.
+        root: the folder of the dataset; needed for an export, whose classes are read from the folder.
 
     Raises:
-        ParamsError: no such layout, or the folder does not tell.
+        ParamsError: no dataset has this name, or the folder does not hold such an export.
     """
     if name in CVAT and root is not None:
         return cvat_layout(root)
@@ -27,15 +31,23 @@ def find_layout(name: str, root: Path | None = None) -> Layout:
 
 
 def apply_dataset(project: Path, folder: Path, layout: str) -> list[str]:
-    """Write what params.yaml says of the dataset in a folder; returns a line per changed key.
+    """Write the settings of a dataset into params.yaml.
+
+    Args:
+        project: the project folder.
+        folder: the folder of the dataset. A path that is relative to the project is written as it is.
+        layout: a key of SUMMARIES.
+
+    Returns:
+        One line for each changed key.
 
     Raises:
-        ParamsError: no such folder or layout, no usable params.yaml, or settings that do not go together.
-            Nothing is written then.
+        ParamsError: the folder, the dataset or params.yaml is missing, or settings contradict each other. Nothing is
+            written then.
     """
     if not folder.is_dir():
         raise ParamsError(f"no folder {folder}; name the one that holds the dataset")
-    # What params.yaml says is relative to the project, not to where the command is given.
+    # A path in params.yaml is relative to the project, not to the working directory.
     root = folder if (project / folder).resolve() == folder.resolve() else folder.resolve()
     settings = settings_of(find_layout(layout, root), root, read_params(project.resolve()))
     return write_settings(project.resolve(), settings, check=check_params)

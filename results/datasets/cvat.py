@@ -1,6 +1,6 @@
-"""An export of CVAT as segmentation masks.
+"""Exports of CVAT in the format "segmentation masks".
 
-Classes and colours come from its labelmap.txt, splits from the lists in ImageSets/Segmentation.
+Classes and colours are read from labelmap.txt, splits from the lists in ImageSets/Segmentation.
 """
 
 import re
@@ -10,7 +10,7 @@ from usseg.pipeline.errors import ParamsError
 from usseg.results.datasets.layouts import Layout
 
 LISTS = "ImageSets/Segmentation"
-NAMES = {"default": "train", "train": "train", "validation": "val", "val": "val", "test": "test"}  # of the lists
+NAMES = {"default": "train", "train": "train", "validation": "val", "val": "val", "test": "test"}  # list -> split
 NUMBER = re.compile(r" *[0-9]{1,3} *")
 
 
@@ -18,7 +18,7 @@ def cvat_layout(root: Path) -> Layout:
     """The layout of an export below root.
 
     Raises:
-        ParamsError: no labelmap.txt, or none of CVAT, or two lists of one split.
+        ParamsError: labelmap.txt is missing or has another format, or two lists have the same split.
     """
     lists: dict[str, str | None] = {}
     for path in sorted((root / LISTS).glob("*.txt")):
@@ -35,12 +35,12 @@ def cvat_layout(root: Path) -> Layout:
 
 
 def labelmap_classes(path: Path) -> dict[str, str]:
-    """Class -> colour such as #804080, of a file whose lines are `name:red,green,blue:parts:actions`.
+    """Read class -> colour such as #804080 from a labelmap.txt.
 
-    A line that begins with # is a comment.
+    A line is `name:red,green,blue:parts:actions`, or a comment that begins with #.
 
     Raises:
-        ParamsError: unreadable, another line, or a name or colour that stands there twice.
+        ParamsError: the file is unreadable, a line has another format, or a name or colour occurs twice.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()

@@ -1,4 +1,4 @@
-"""A dataset as it is distributed: which files belong together, and what params.yaml says of them."""
+"""Layout of a dataset as it is distributed: its files, and the settings for params.yaml."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from usseg.stages.index.list_file import listed
 from usseg.stages.index.listing import files_of, truth_files
 
 Splits = Mapping[str, Mapping[str, str | None]]
-# How a dataset is scored, and what that asks of the stages before.
+# The kinds of scores, each with the settings that it requires.
 CLASSES: Settings = {"refine": {"source": "assign"}, "evaluate": {"method": "classes"}}
 OBJECTS: Settings = {
     "segments": {"background": "border"},
@@ -19,23 +19,32 @@ OBJECTS: Settings = {
     "evaluate": {"method": "objects"},
 }
 PARTITIONS: Settings = {"refine": {"source": "segments"}, "evaluate": {"method": "partitions"}}
-OBJECT = {"background": "0-127", "object": "128-255"}  # masks are grey at their edges
+OBJECT = {"background": "0-127", "object": "128-255"}  # ranges, because masks have grey edges
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A dataset below one folder. `places` are the file trees it is found in; the first with images is taken."""
+    """The layout of a dataset below one folder.
+
+    Attributes:
+        name: the name for `usseg dataset`.
+        summary: one line.
+        places: alternative file trees; the first one whose images exist is used.
+        classes: class -> its raw label values, as `label_table` reads them.
+        published: split -> the published number of images.
+        scoring: settings of the kind of score.
+    """
 
     name: str
     summary: str
     places: tuple[Splits, ...]
-    classes: Mapping[str, str] = field(default_factory=dict)  # raw label values of each, see `label_table`
-    published: Mapping[str, int] = field(default_factory=dict)  # images a split
+    classes: Mapping[str, str] = field(default_factory=dict)
+    published: Mapping[str, int] = field(default_factory=dict)
     scoring: Settings = field(default_factory=lambda: CLASSES)
 
 
 def has_files(root: Path, glob: str) -> bool:
-    """Whether a glob matches anything."""
+    """Whether a glob below root matches a file."""
     try:
         files_of(root, glob, "")
     except ParamsError:
@@ -44,7 +53,7 @@ def has_files(root: Path, glob: str) -> bool:
 
 
 def splits_at(layout: Layout, root: Path) -> Splits:
-    """The file tree of a layout that has images below root, or the first."""
+    """The first file tree of a layout whose images exist below root; the first one if none does."""
     for splits in layout.places:
         if all(has_files(root, str(split["images"])) for split in splits.values()):
             return splits
@@ -52,11 +61,16 @@ def splits_at(layout: Layout, root: Path) -> Splits:
 
 
 def settings_of(layout: Layout, root: Path, content: Settings | None = None) -> dict[str, dict[str, Any]]:
-    """What params.yaml says of a dataset at root: the index section, how it is scored, and what is clustered.
+    """The settings of a dataset at root: the section `index`, the kind of score, and `cluster.k`.
 
-    The split to fit on is the one without labels, else `train`, else the first. Where classes are scored there is a
-    cluster for each. The class `background` has none where, by the content of params.yaml, the background of an image
-    has a label of its own.
+    The fit split is the first split without labels, or `train`, or the first split. If classes are scored, `cluster.k`
+    is their number. It does not count the class `background` if, by the other params, background pixels have a label of
+    their own.
+
+    Args:
+        layout: the layout of the dataset.
+        root: the folder of the dataset.
+        content: the present content of params.yaml.
     """
     splits = {name: dict(split) for name, split in splits_at(layout, root).items()}
     colors = any(values.startswith("#") for values in layout.classes.values())
@@ -67,21 +81,22 @@ def settings_of(layout: Layout, root: Path, content: Settings | None = None) -> 
         "label_values": list(layout.classes.values()),
         "ignore": [] if layout.classes == OBJECT or colors else [255],
     }
-    bare = [name for name, split in splits.items() if not split["labels"]]
-    index["fit_split"] = [*bare, *(name for name in splits if name == "train"), *splits][0]
+    unlabelled = [name for name, split in splits.items() if not split["labels"]]
+    train = [name for name in splits if name == "train"]
+    index["fit_split"] = [*unlabelled, *train, *splits][0]
     cluster: dict[str, Any] = {}
     if layout.scoring is CLASSES:
-        found = {section: keys for section, keys in (content or {}).items() if isinstance(keys, Mapping)}
-        own_label = found.get("segments", {}).get("background") == "border"
-        own_label &= not found.get("assign", {}).get("background_collision", False)
-        own_label &= found.get("cluster", {}).get("rows") != "tokens"
+        present = {section: keys for section, keys in (content or {}).items() if isinstance(keys, Mapping)}
+        own_label = present.get("segments", {}).get("background") == "border"
+        own_label &= not present.get("assign", {}).get("background_collision", False)
+        own_label &= present.get("cluster", {}).get("rows") != "tokens"
         cluster["k"] = len(layout.classes) - (own_label and "background" in layout.classes)
     settings = {"index": index, **{section: dict(keys) for section, keys in layout.scoring.items()}}
     return {**settings, "cluster": cluster} if cluster else settings
 
 
 def check(layout: Layout, root: Path) -> Iterator[tuple[str, bool]]:
-    """What is there and what is missing, a line a split, and whether all is well with it."""
+    """Yield for each split one line about its files, and whether all of them exist."""
     for name, split in splits_at(layout, root).items():
         try:
             images = files_of(root, str(split["images"]), name).files
@@ -90,12 +105,12 @@ def check(layout: Layout, root: Path) -> Iterator[tuple[str, bool]]:
         except (ParamsError, ImageError) as error:
             yield f"{error}", False
             continue
-        wanted, lost = (selection.ids, selection.absent) if selection else (list(images), [])
-        bare = [i for i in wanted if i not in labels] if split["labels"] else []
+        wanted, absent = (selection.ids, selection.absent) if selection else (list(images), [])
+        unlabelled = [i for i in wanted if i not in labels] if split["labels"] else []
         number = layout.published.get(name)
         parts = [f"{name}: {len(wanted)} images" + (f", published {number}" if number else "")]
-        if lost:
-            parts.append(f"{len(lost)} of {split['ids']} are missing, such as {lost[0]!r}")
-        if bare:
-            parts.append(f"{len(bare)} have no file in {split['labels']}, such as {bare[0]!r}")
-        yield "; ".join(parts), not lost and not bare
+        if absent:
+            parts.append(f"{len(absent)} of {split['ids']} are missing, such as {absent[0]!r}")
+        if unlabelled:
+            parts.append(f"{len(unlabelled)} have no file in {split['labels']}, such as {unlabelled[0]!r}")
+        yield "; ".join(parts), not absent and not unlabelled

@@ -1,4 +1,4 @@
-"""Public datasets: the layout of each, the classes that papers score, and the number of images that papers state."""
+"""Layouts of public datasets, with the classes and the numbers of images that papers state."""
 
 from collections.abc import Iterable, Mapping
 
@@ -35,12 +35,12 @@ POTSDAM = {"road": "0", "building": "1", "low vegetation": "2", "tree": "3", "ca
 
 
 def numbered(names: Iterable[str], *, first: int = 0) -> dict[str, str]:
-    """Classes with one label value each, from `first` on."""
+    """Class -> its single label value; the values count from `first`."""
     return {name: str(value) for value, name in enumerate(names, start=first)}
 
 
 def coco(images_list: str) -> tuple[Splits, ...]:
-    """COCO-Stuff's two splits by the lists that papers use."""
+    """The two splits of COCO-Stuff, with the image lists that papers use."""
     return (
         {
             split: {
@@ -62,14 +62,14 @@ POTSDAM_PLACES: tuple[Splits, ...] = (
 
 
 def pairs(**folders: tuple[str, str]) -> Splits:
-    """Splits with one folder of JPEG images and one of PNG masks each."""
+    """Splits that each have one folder of JPEG images and one folder of PNG masks."""
     return {
         split: {"images": f"{images}/*.jpg", "labels": f"{masks}/*.png"} for split, (images, masks) in folders.items()
     }
 
 
 def bsds(split: str, folder: str = "") -> Mapping[str, str | None]:
-    """A split of BSDS500."""
+    """A split of BSDS500 below a folder."""
     return {"images": f"{folder}images/{split}/*.jpg", "labels": f"{folder}groundTruth/{split}/*.mat"}
 
 

@@ -1,8 +1,8 @@
-"""Recipes: named sets of params that reproduce one published system, written into params.yaml with comments kept.
+"""Recipes: named sets of params that reproduce one published system.
 
-A recipe is a file of this folder, `<name>.toml`. Its first lines say what it is (`summary`), where its numbers are from
-(`source`) and which scores the source states (`claims`). One table for each section holds params, on top of those of
-the recipe that `based_on` names.
+A recipe is a file `<name>.toml` in this folder. Its first keys are `summary`, `source` (of the numbers) and `claims`
+(the scores that the source states). Each table holds the params of one section. They are added to the params of the
+recipe that `based_on` names.
 """
 
 import tomllib
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from usseg.pipeline.stage import Stage
 
 FOLDER = Path(__file__).parent
-USERS = ("seed",)  # keys that no recipe touches, and options: they belong to the machine
+USERS = ("seed",)  # keys, options and sections that belong to the user: no recipe changes them
 USERS_OPTIONS = ("weights",)
 USERS_SECTIONS = ("index", "report")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A published system: its settings by section; params that it does not name have their defaults."""
+    """A published system. Params that its settings do not name have their defaults."""
 
     name: str
     summary: str
@@ -39,7 +39,7 @@ class Recipe:
 
 @cache
 def read_recipe(name: str) -> Recipe:
-    """Read a recipe's file, and those that it is based on."""
+    """Read the file of a recipe, and the files of the recipes that it is based on."""
     content = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
     own = {section: keys for section, keys in content.items() if isinstance(keys, dict)}
     base: Settings = read_recipe(content["based_on"]).settings if "based_on" in content else {}
@@ -48,7 +48,10 @@ def read_recipe(name: str) -> Recipe:
 
 
 def over(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a section on top of those it is based on. Options of the same method are put together."""
+    """Merge the settings of a section with the settings that it is based on.
+
+    Options are merged if the method is the same.
+    """
     same = all(own.get(key, base.get(key)) == base.get(key) for key in ("method", "backbone", "affinity"))
     options = {**(base.get("options", {}) if same else {}), **own.get("options", {})}
     merged = {**base, **own, "options": options}
@@ -61,12 +64,22 @@ RECIPES: dict[str, Recipe] = {name: read_recipe(name) for name in sorted(path.st
 def apply_recipe(
     stages: "Mapping[str, Stage]", project: Path, name: str, *, root: str | None = None, check: Check | None = None
 ) -> Iterator[str]:
-    """Write a recipe into params.yaml, and where the images are if `root` is given; yields a line per changed key.
+    """Write a recipe into params.yaml.
 
-    Whatever was there before, the sections but `index` and `report` are then those of the recipe, seeds and weights aside.
+    Every section except `index` and `report` is replaced. Seeds and the paths of weights are kept.
+
+    Args:
+        stages: the table of stages.
+        project: the project folder.
+        name: the name of the recipe.
+        root: the new value of `index.root`; None: unchanged.
+        check: see `write_settings`.
+
+    Yields:
+        One line for each changed key.
 
     Raises:
-        ParamsError: no such recipe, or no usable params.yaml.
+        ParamsError: no recipe has this name, or params.yaml is missing or unusable.
     """
     if name not in RECIPES:
         raise ParamsError(f"no recipe {name!r}{nearest(name, RECIPES)} (known: {', '.join(RECIPES)})")
