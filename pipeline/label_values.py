@@ -131,7 +131,9 @@ def label_table(label_values: Sequence[str]) -> dict[int, int]:
         for part in map(str.strip, entry.split(",")):
             if colors:
                 if not COLOR.fullmatch(part):
-                    raise ValueError(f"{entry!r}: beside colours, colours such as '#804080, #111111' are allowed")
+                    raise ValueError(
+                        f"{entry!r}: other entries are colours, so only colours such as '#804080, #111111' are allowed"
+                    )
                 first = last = int(part[1:], 16)
             else:
                 numbers = NUMBERS.fullmatch(part)

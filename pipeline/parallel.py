@@ -90,7 +90,7 @@ def map_blocks(
                 raise
             reason = " ".join(str(error).split())[:200]
             raise WorkersError(
-                f"--scheduler: {scheduler} cannot read the tasks ({reason}); install there what is installed here"
+                f"--scheduler: {scheduler} cannot read the tasks ({reason}); install the same packages on its workers"
             ) from error
 
 

@@ -32,12 +32,12 @@ class Params(BaseModel):
 class MethodParams(Params):
     """Base of the params of a stage with methods. `options` is an instance of the model of the chosen method."""
 
-    options: SerializeAsAny[Params] = Field(Params(), description="of the method")
+    options: SerializeAsAny[Params] = Field(Params(), description="options of the chosen method")
 
 
 P = TypeVar("P", bound=Params)
 # The bound is below 2**32: libraries take seeds of 32 bits, and add to them.
-Seed = Annotated[int, Field(ge=0, le=1_000_000_000, description="of every random number that is drawn")]
+Seed = Annotated[int, Field(ge=0, le=1_000_000_000, description="seed of all random numbers")]
 
 
 def read_params(project: Path) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def read_params(project: Path) -> dict[str, Any]:
     except OSError as error:
         raise ParamsError(f"{path}: {error.strerror or error}; a text file that you may read is needed") from None
     if len(text) > LARGEST_FILE:
-        raise ParamsError(f"{PARAMS_FILE}: found more than {LARGEST_FILE >> 10} KiB; at most that is allowed")
+        raise ParamsError(f"{PARAMS_FILE}: found more than {LARGEST_FILE >> 10} KiB, which is the largest size allowed")
     try:
         check_extent(YAML(typ="safe").parse(text.decode("utf-8")))
         content = YAML(typ="safe").load(text.decode("utf-8"))
@@ -192,9 +192,9 @@ def model_at(model: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseMo
     return annotation
 
 
-def refused(key: str, found: object, allowed: str) -> ParamsError:
+def refused(key: str, value: object, allowed: str) -> ParamsError:
     """The error about the value of a key. `allowed` says what is allowed, or what to do."""
-    return ParamsError(f"{PARAMS_FILE}: {key}: found {short_repr(found)}; {allowed}")
+    return ParamsError(f"{PARAMS_FILE}: {key}: found {short_repr(value)}; {allowed}")
 
 
 def short_repr(value: object) -> str:

@@ -219,6 +219,6 @@ def move_keys(stage: Stage, sections: dict[str, Any]) -> None:
         else:
             target, shown = sections.setdefault(place, {}), f"{place}.{new}"
         if new in target:
-            raise ParamsError(f"{where}: found beside {shown}, which is its name now; remove the first")
+            raise ParamsError(f"{where}: found together with {shown}, its current name; remove the first")
         target[new] = values.pop(key)
         say_once(f"{where} is {shown} now")

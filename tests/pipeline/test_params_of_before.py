@@ -53,7 +53,9 @@ def test_the_same_key_among_the_options_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_key_at_both_places_is_refused(tmp_path: Path) -> None:
-    line = r"params\.yaml: segments\.num_segments: found beside segments\.options\.num_segments, which is its name now"
+    line = (
+        r"params\.yaml: segments\.num_segments: found together with segments\.options\.num_segments, its current name"
+    )
     with pytest.raises(ParamsError, match=line):
         opened(tmp_path, segments={"num_segments": 4, "options": {"num_segments": 5}})
 
