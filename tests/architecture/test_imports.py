@@ -78,7 +78,7 @@ def test_there_is_no_circle_of_imports() -> None:
 
 
 NO_NUMERICS = {  # what a module of pipeline may import in its functions
-    "images.py": {"scipy"},  # reads MATLAB files
+    "matlab.py": {"scipy"},  # reads MATLAB files
     "machine.py": {"torch"},  # asks for GPUs
     # The training loop and its parts move tensors, seed torch and store its state; they compute no loss and no network.
     **{name: {"torch"} for name in ("feed.py", "seeding.py", "training.py", "weights.py")},
