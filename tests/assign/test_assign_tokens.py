@@ -1,4 +1,4 @@
-"""Labels of tokens, over several blocks of images: resumed, and by several workers, with the same bytes."""
+"""Labels of tokens over several blocks: a resumed run and several workers give the same bytes."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Every mistake a user can make: exit code 1, one line that begins with usseg:, nothing published, nothing lost."""
+"""Mistakes of the user: exit code 1, one line that begins with `usseg:`, and no artifact is changed."""
 
 import json
 import re
@@ -88,7 +88,7 @@ def no_download(project) -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """What is spoilt, what is run, and the line it must end in."""
+    """A function that makes the mistake, the command, and the expected line."""
 
     spoil: Callable[[Any], None] | None
     command: str
@@ -128,7 +128,7 @@ def case_name(case: Case) -> str:
 
 
 def kept(project) -> dict[str, bytes]:
-    """What must not change: all that is published."""
+    """All published files, which must not change."""
     files = {**project.files(), **project.files("metrics"), **project.files("plots"), **project.files("report")}
     return {name: content for name, content in files.items() if ".partial/" not in name}
 

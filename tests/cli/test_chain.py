@@ -1,4 +1,4 @@
-"""The whole chain by one command, its plans, and the names that commands had in earlier versions."""
+"""The whole chain by one command, its plans, and the former names of commands."""
 
 import json
 import re
@@ -12,7 +12,7 @@ LINKS = ("stages", "format.py")
 
 
 def made(stderr: str) -> set[str]:
-    """The stages that a run has made anew."""
+    """The stages that a run has computed."""
     return set(re.findall(r"^(\w+@\w+): \d+ images in", stderr, re.MULTILINE))
 
 

@@ -1,4 +1,4 @@
-"""What the command prints when all is well."""
+"""Output of commands that succeed."""
 
 import json
 import re

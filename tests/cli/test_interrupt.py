@@ -1,4 +1,4 @@
-"""Ctrl-C is no mistake: one line says that the same command continues."""
+"""Ctrl-C: one line says that the same command continues."""
 
 import pytest
 from typer.testing import CliRunner

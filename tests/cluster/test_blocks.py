@@ -1,4 +1,4 @@
-"""Methods over many small blocks: against plain float64 NumPy over all rows, and the same bytes wherever the rows lie."""
+"""Methods over many small blocks, compared with float64 NumPy over all rows; the bytes do not depend on the blocks."""
 
 import warnings
 from pathlib import Path

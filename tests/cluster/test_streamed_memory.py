@@ -1,4 +1,4 @@
-"""The cluster stage holds blocks, not rows: four times the segments, or tokens, need little more memory."""
+"""The stage cluster holds blocks, not all rows: four times the segments or tokens need little more memory."""
 
 import json
 import subprocess

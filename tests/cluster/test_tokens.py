@@ -1,4 +1,4 @@
-"""`cluster.rows: tokens`: which tokens are taken, and that k-means on them and their labels are those of plain NumPy."""
+"""`cluster.rows: tokens`: the choice of tokens, and k-means and labels compared with plain NumPy."""
 
 import logging
 

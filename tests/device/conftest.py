@@ -1,7 +1,7 @@
 """The GPU of this machine, where it has one, and a GPU that is simulated on the CPU.
 
-Tensors of the simulated GPU refuse to meet those of the CPU, and do not become arrays unasked. The simulation knows nothing of a
-GPU's speed, rounding or own kernels. It finds tensors on the wrong device.
+Tensors of the simulated GPU refuse to meet those of the CPU, and do not become arrays unasked. The simulation knows
+nothing of a GPU's speed, rounding or own kernels. It finds tensors on the wrong device.
 """
 
 from collections.abc import Callable, Iterator, Mapping

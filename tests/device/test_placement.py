@@ -1,4 +1,4 @@
-"""Which stages compute on the device that is asked for, with how many workers."""
+"""The stages that compute on the requested device, and their number of workers."""
 
 import json
 

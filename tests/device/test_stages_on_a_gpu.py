@@ -1,4 +1,4 @@
-"""Every stage that computes on a GPU, on a simulated one and on the machine's own, beside the CPU."""
+"""Every stage that computes on a GPU, on a simulated and on a real GPU, compared with the CPU."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,7 @@
-"""The solver for GPUs, here on torch's CPU, beside LAPACK in float64: graphs of photos, and graphs that have little to iterate on."""
+"""The solver for GPUs, run on the CPU by torch, compared with LAPACK in float64.
+
+The graphs are those of photos, and graphs on which the iteration is hard.
+"""
 
 import logging
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Section `eigen`: what goes together, what other sections ask of it, and files of before."""
+"""Section `eigen`: constraints inside it and from other sections, and files of earlier versions."""
 
 from pathlib import Path
 from typing import Any

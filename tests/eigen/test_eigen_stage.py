@@ -43,7 +43,8 @@ def test_every_affinity_on_odd_images(odd_project, affinity: str, laplacian_: st
         assert not vectors[row, :, nodes:].any()
         ordered = np.diff(values[row, :found])
         assert (ordered <= 1e-6).all() if not METHODS[affinity].laplacian else (ordered >= -1e-6).all()
-    # One token, photo, alike, zeros, hole, two tones. (To lowlevel the tokens of a constant image differ a little by position.)
+    # One token, photo, alike, zeros, hole, two tones. (To lowlevel the tokens of a constant image differ a little by
+    # position.)
     assert first["degenerate"].tolist()[1:] == [True, False, True, True, False, False]
 
 

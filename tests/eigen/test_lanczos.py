@@ -1,4 +1,4 @@
-"""The float32 solver beside LAPACK in float64, on graphs of images and on graphs that it has to hand on."""
+"""The float32 solver compared with LAPACK in float64, on graphs of images and on graphs that need the dense solver."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""SimSAM's heads: values of the specification (section 7), and that images trained together do not meet."""
+"""SimSAM's heads: values of the specification (section 7); images in one batch do not influence each other."""
 
 import numpy as np
 import pytest
@@ -135,7 +135,10 @@ def test_trained_heads_still_tell_the_tokens_apart() -> None:
 
 
 def test_untrained_heads_raise_the_offset() -> None:
-    """P P^T of a random linear layer is (1 + cosine) / 3 on average: about 0.66 on the diagonal, positive between unlike tokens."""
+    """P P^T of a random linear layer is (1 + cosine) / 3 on average:
+
+    about 0.66 on the diagonal, positive between unlike tokens.
+    """
     tokens = unit_rows(np.random.default_rng(0).normal(size=(20, 384)) + 0.9)
     predicted = random_heads(list(range(32)), 384).predict(torch.from_numpy(tokens).expand(32, -1, -1))
     gram = (predicted @ predicted.transpose(1, 2)).mean(dim=0).numpy()

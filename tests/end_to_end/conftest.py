@@ -184,8 +184,8 @@ def repro(command: Command) -> Callable[..., set[str]]:
 def reruns(command: Command) -> Callable[[Path], set[str]]:
     """What `dvc repro` would run after an edit.
 
-    The stages are brought up to date in this process, and dvc.lock stays as it was. DVC then names those of which a dependency or
-    the command is not what dvc.lock says, and they are what it would have run.
+    The stages are brought up to date in this process, and dvc.lock stays as it was. DVC then names those of which a
+    dependency or the command is not what dvc.lock says, and they are what it would have run.
     """
 
     def run(project: Path) -> set[str]:

@@ -25,9 +25,10 @@ def stages(*names: str) -> set[str]:
 SCORING = stages("index", "evaluate", "report")
 AFTER_CROPS = stages("cluster", "assign", "refine", "evaluate", "report")
 AFTER_SEGMENTS = AFTER_CROPS | stages("crops")
-# `plan` runs after every edit. A stage whose plan and inputs turn out the same does not run: an edit of `segmenter`, which no
-# chosen method reads, changes no plan; eigen.options.color is recorded in the artifact of eigen, but its eigenvectors stay (the
-# colours have no weight), so segments runs, gives the same bytes, and nothing after it runs but the report, which prints the params.
+# `plan` runs after every edit. A stage whose plan and inputs turn out the same does not run: an edit of `segmenter`,
+# which no chosen method reads, changes no plan; eigen.options.color is recorded in the artifact of eigen, but its
+# eigenvectors stay (the colours have no weight), so segments runs, gives the same bytes, and nothing after it runs but
+# the report, which prints the params.
 EDITS: dict[str, tuple[Any, set[str]]] = {
     "index.classes": (["air", "water", "grass", "sand", "foliage", "brick"], SCORING),
     "index.ignore": ([254, 255], SCORING),

@@ -1,4 +1,7 @@
-"""`FORMAT` stands for the plumbing in every cache key: what the plumbing decodes and writes is held against a digest of it."""
+"""`FORMAT` stands for the plumbing in every cache key:
+
+what the plumbing decodes and writes is held against a digest of it.
+"""
 
 import hashlib
 import json

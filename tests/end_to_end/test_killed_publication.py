@@ -1,4 +1,7 @@
-"""A process that dies at any call that moves or removes a file from `seal` on: the same command ends with the same bytes and leaves nothing behind."""
+"""A process that dies at any call that moves or removes a file from `seal` on:
+
+the same command ends with the same bytes and leaves nothing behind.
+"""
 
 import subprocess
 import sys

@@ -1,4 +1,7 @@
-"""Local workers that are killed while their cluster starts: the stage ends as if nothing had happened, or in one line."""
+"""Local workers that are killed while their cluster starts:
+
+the stage ends as if nothing had happened, or in one line.
+"""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""The peak memory of a stage is bounded by its blocks and workers, not by how many images there are, nor by the largest of them."""
+"""The peak memory of a stage depends on blocks and workers, not on the number of images or the largest image."""
 
 import subprocess
 import sys

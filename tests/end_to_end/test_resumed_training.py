@@ -1,4 +1,7 @@
-"""`kill -9` in the middle of a training, then the same command: it goes on from its checkpoint, and ends with the same bytes."""
+"""`kill -9` in the middle of a training, then the same command:
+
+it goes on from its checkpoint, and ends with the same bytes.
+"""
 
 import os
 import shutil

@@ -45,7 +45,10 @@ def write_truth(path: Path, truth: Any) -> str:
 
 @pytest.fixture
 def evaluate(tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    """Score maps: evaluate(maps, truths, soft=..., classes=..., method="objects") -> metrics, with `files` and `arrays` beside."""
+    """Score maps:
+
+    evaluate(maps, truths, soft=..., classes=..., method="objects") -> metrics, with `files` and `arrays` beside.
+    """
 
     def run(
         maps: Sequence[np.ndarray],

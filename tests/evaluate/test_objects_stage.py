@@ -1,4 +1,4 @@
-"""Scoring of object masks and boxes as the stage does it."""
+"""Scores of object masks and boxes by the stage."""
 
 import numpy as np
 import pytest
@@ -103,7 +103,10 @@ def test_the_crop_leaves_out_the_ends(evaluate) -> None:
 
 
 def test_boxes(evaluate) -> None:
-    """An L of 19 pixels in a box of 10 x 10 beside a square of 25: paper and FOUND pick differently; IoU of exactly 0.5 counts."""
+    """An L of 19 pixels in a box of 10 x 10 beside a square of 25:
+
+    paper and FOUND pick differently; IoU of exactly 0.5 counts.
+    """
     map_ = np.zeros((24, 24), int)
     map_[0:10, 0] = map_[9, 0:10] = map_[12:17, 12:17] = 1
     truths = [[(0, 0, 10, 20), (20, 20, 24, 24)]]

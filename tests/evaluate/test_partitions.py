@@ -1,4 +1,4 @@
-"""Scores of partitions, by hand and against their definitions over pairs of pixels."""
+"""Scores of partitions: values worked out by hand, and the definitions over pairs of pixels."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,10 @@ HALVES, QUARTER = np.array([[0, 0], [1, 1]]), np.array([[0, 1], [1, 1]])
 
 
 def frobenius_distance(table: np.ndarray) -> float:
-    """SimSAM's metric of a graph against ground truth: ||C - C'||_F, C_ij = 1 where i and j share a label. No stage computes it."""
+    """SimSAM's metric of a graph against ground truth:
+
+    ||C - C'||_F, C_ij = 1 where i and j share a label. No stage computes it.
+    """
     squares = (table.sum(axis=0) ** 2).sum() + (table.sum(axis=1) ** 2).sum() - 2 * (table**2).sum()
     return float(np.sqrt(max(0.0, squares)))
 

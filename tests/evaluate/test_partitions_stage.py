@@ -1,4 +1,4 @@
-"""Scoring of partitions as the stage does it, and on BSDS500 as it is distributed."""
+"""Scores of partitions by the stage, and on BSDS500 as it is distributed."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the stage scores of raw label values, what it draws of class names, and what it says where nothing is scored."""
+"""Raw label values in the stage evaluate: scores, class names in pictures, and the line if nothing is scored."""
 
 import io
 import logging

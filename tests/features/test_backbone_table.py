@@ -1,4 +1,4 @@
-"""The table of backbones: one file makes a new one, and sections of earlier versions still work."""
+"""The table of backbones: one file adds a backbone, and sections of earlier versions still work."""
 
 import sys
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Class tokens computed together, beside the same ones computed one by one."""
+"""Class tokens computed together, compared with class tokens computed one by one."""
 
 import numpy as np
 import pytest

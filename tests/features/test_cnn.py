@@ -1,4 +1,4 @@
-"""Convolutional networks by the map of one layer; weights are random and from a file, nothing is downloaded."""
+"""Features of a layer of convolutional networks. Weights are random or from a file; nothing is downloaded."""
 
 from pathlib import Path
 from typing import Any

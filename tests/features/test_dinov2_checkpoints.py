@@ -1,4 +1,4 @@
-"""Checkpoints of DINOv2, official and of Hugging Face, with registers and with SwiGLU."""
+"""DINOv2 checkpoints in the official and the Hugging Face layout, with registers and with SwiGLU."""
 
 from pathlib import Path
 

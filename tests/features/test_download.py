@@ -1,4 +1,4 @@
-"""What the hub, the network and the readers raise while weights are fetched: each one line, by stage and name."""
+"""Errors of the hub, the network and the readers during a download: one line with stage and name."""
 
 import errno
 import importlib

@@ -1,4 +1,4 @@
-"""How images meet whole patches: features.fit, and what is read of it."""
+"""features.fit: how images are brought to whole patches."""
 
 import numpy as np
 import pytest

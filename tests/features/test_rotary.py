@@ -1,4 +1,4 @@
-"""Transformers that turn their tokens by place: they run themselves, also with a position embedding beside."""
+"""Transformers with rotary positions run their own forward pass, also with an additional position embedding."""
 
 from pathlib import Path
 from typing import Any

@@ -1,6 +1,7 @@
 """Finished projects to spoil, and what may come of it: one line that names the place, or a right result.
 
-A case is a seed. It draws one mutation, which a failure tells; `pytest tests/fuzz/test_images.py -k "[17]"` runs it alone.
+A case is a seed. It draws one mutation, which a failure tells; `pytest tests/fuzz/test_images.py -k "[17]"` runs it
+alone.
 """
 
 from collections.abc import Callable

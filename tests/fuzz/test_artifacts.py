@@ -1,4 +1,4 @@
-"""Artifacts that were damaged, swapped or left half done: refused by their name, or made anew with the same bytes."""
+"""Damaged, swapped or half-written artifacts are refused by name, or computed again with the same bytes."""
 
 import logging
 import os
@@ -33,7 +33,7 @@ def another(folder: Path, kind: str, rng: np.random.Generator) -> Path:
 def damage(
     project: Any, stage: str, split: str, spoil: Callable[..., tuple[bytes, str]], rng: np.random.Generator
 ) -> str:
-    """Damage the artifact of a stage, or a file beside it; returns what was done."""
+    """Damage the artifact of a stage, or a file next to it. Returns a description of the damage."""
     folder = project.path / "artifacts" / stage
     target = folder / f"{split}.zarr"
     files = sorted(path for path in target.rglob("*") if path.is_file())
@@ -79,7 +79,7 @@ def damage(
 
 
 def published(project: Any) -> dict[str, bytes]:
-    """All bytes of the results, without notes on how they came about."""
+    """All bytes of the results, without provenance files."""
     files = {**project.files(), **project.files("metrics"), **project.files("report")}
     return {name: content for name, content in files.items() if not name.endswith(".run.json")}
 
@@ -88,7 +88,7 @@ def published(project: Any) -> dict[str, bytes]:
 def right(
     class_project: Path, tmp_path_factory: pytest.TempPathFactory, copied: Callable[[Path, Path], Any]
 ) -> dict[str, bytes]:
-    """What an undamaged project has published."""
+    """The published files of an undamaged project."""
     return published(copied(class_project, tmp_path_factory.mktemp("right") / "p"))
 
 
@@ -141,7 +141,10 @@ def test_a_damaged_artifact(
 def interrupted(
     class_project: Path, tmp_path_factory: pytest.TempPathFactory, copied: Callable[[Path, Path], Any]
 ) -> tuple[Path, dict[str, bytes]]:
-    """A project whose features were interrupted after one block of 32, and whose training after its first checkpoint; the right bytes."""
+    """A project with two interrupted runs, and the right bytes.
+
+    The features were interrupted after one block of 32 images, the training after its first checkpoint.
+    """
     from PIL import Image
 
     from usseg.pipeline import blocks

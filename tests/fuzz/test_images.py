@@ -1,4 +1,4 @@
-"""A photo that was damaged or replaced: refused by its name, or its pixels are used whole."""
+"""A damaged or replaced photo is refused by its name, or its pixels are used completely."""
 
 import io
 from collections.abc import Callable

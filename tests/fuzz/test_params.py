@@ -1,4 +1,4 @@
-"""A params.yaml that was damaged or mistyped: refused by its key, or used as it says."""
+"""A damaged or mistyped params.yaml is refused by its key, or used as it is written."""
 
 import logging
 from collections.abc import Callable

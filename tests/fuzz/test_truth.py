@@ -1,4 +1,4 @@
-"""Labels, boxes and outlines that were damaged: refused by their file, or scored as they say."""
+"""Damaged labels, boxes and outlines are refused by their file, or scored as they are written."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Weights of a transformer that were damaged, or are no weights: refused by the file or key, or used whole and finite."""
+"""Damaged weights of a transformer, or other content: refused by file or key, or used completely and finite."""
 
 from collections.abc import Callable
 from pathlib import Path

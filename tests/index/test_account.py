@@ -1,4 +1,4 @@
-"""What the index says of every file that it found: taken, left out, unreadable."""
+"""The line of the index about all files: taken, left out, unreadable."""
 
 import json
 import os

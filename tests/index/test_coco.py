@@ -1,4 +1,4 @@
-"""COCO files: which image is meant, what is refused, and label images drawn from outlines."""
+"""COCO files: matching of images, refused content, and label images drawn from outlines."""
 
 import json
 import time

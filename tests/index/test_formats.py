@@ -1,4 +1,4 @@
-"""What is read of unusual image files: deep greys, several pages, large sizes, and files that are none."""
+"""Unusual image files: deep greys, several pages, large sizes, and files that are no images."""
 
 import os
 import socket

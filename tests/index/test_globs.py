@@ -1,4 +1,4 @@
-"""Which files a folder, a glob or a list of those means."""
+"""The files that a folder, a glob, or a list of both selects."""
 
 import os
 import unicodedata

@@ -1,4 +1,4 @@
-"""Label images: raw values of every mode, what they mean, and what is said of a split."""
+"""Label images: raw values of every mode, their meaning, and the lines about a split."""
 
 import time
 from pathlib import Path

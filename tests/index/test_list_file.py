@@ -1,4 +1,4 @@
-"""Which images a list file names."""
+"""The images that a list file selects."""
 
 import os
 import unicodedata

@@ -1,4 +1,4 @@
-"""Truth of photos that EXIF turns upright."""
+"""Ground truth of photos that EXIF turns upright."""
 
 import json
 from pathlib import Path

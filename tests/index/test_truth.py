@@ -1,4 +1,4 @@
-"""What files say to be true of an image: boxes and segmentations, and how the index checks them."""
+"""Ground truth files: boxes and segmentations, and the checks of the index."""
 
 import json
 from pathlib import Path

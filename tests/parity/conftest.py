@@ -1,6 +1,7 @@
 """Golden vectors of the original implementations, and the page that says how close this one comes.
 
-`pytest tests/parity --golden DIR` runs on another set of vectors with the same keys; `make parity` writes docs/results/parity.md.
+`pytest tests/parity --golden DIR` runs on another set of vectors with the same keys; `make parity` writes
+docs/results/parity.md.
 """
 
 import ast

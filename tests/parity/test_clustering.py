@@ -1,6 +1,7 @@
 """Clustering, against float64 NumPy written from the formulas.
 
-The original code of these (BMehron/Unsupervised-Segmentation) has no golden vectors; hand-computed values are in tests/cluster.
+The original code of these (BMehron/Unsupervised-Segmentation) has no golden vectors; hand-computed values are in
+tests/cluster.
 """
 
 import numpy as np

@@ -140,7 +140,8 @@ def test_primaps(golden, parity, image: str) -> None:
         check("median", np.abs(median - expected["masks_median"]).max(), 1e-4)
         logits = primaps.mask_logits(median)
         winner = logits.argmax(axis=0)
-        # Where there is a single mask, the original adds up rows: the columns that hold a part of it have no background.
+        # Where there is a single mask, the original adds up rows: the columns that hold a part of it have no
+        # background.
         alike = np.ones((height, width), np.bool_) if len(masks) > 1 else (median[0] > 0) | ~(median[0] > 0).any(axis=0)
         check("logits", np.abs(logits - expected["logits"])[:, alike].max(), 1e-4)
         labels = np.where(winner == 0, int(file["ignore_id"]), winner)

@@ -1,8 +1,9 @@
 """Parity that needs no golden vectors: numbers that original code returned, and float64 restatements of its steps.
 
-The confusion tables and scores come from `uss_metrics.npz` of the golden vectors: what `UnsupervisedMetrics` of STEGO (mhamilton723/STEGO,
-commit eb4d6b5) and of PriMaPs (visinf/primaps, commit 7ca7757) returned. The inputs of the other vectors are too large to state, so
-features are drawn from a seed here, and what is expected is the original's steps, written out plainly in float64 below.
+The confusion tables and scores come from `uss_metrics.npz` of the golden vectors: what `UnsupervisedMetrics` of STEGO
+(mhamilton723/STEGO, commit eb4d6b5) and of PriMaPs (visinf/primaps, commit 7ca7757) returned. The inputs of the other
+vectors are too large to state, so features are drawn from a seed here, and what is expected is the original's steps,
+written out plainly in float64 below.
 """
 
 import numpy as np
@@ -49,7 +50,10 @@ SEEDS = (
 
 
 def objects_on_a_ground(seed: int) -> np.ndarray:
-    """Features (token, channel), float32: two rectangles on a ground, noise on all of them. No corner is in a rectangle."""
+    """Features (token, channel), float32:
+
+    two rectangles on a ground, noise on all of them. No corner is in a rectangle.
+    """
     rng = np.random.default_rng(seed)
     kinds = np.zeros(GRID, np.int64)
     kinds[2:6, 1:5] = 1
@@ -174,7 +178,10 @@ def test_first_mask_of_maskcut(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_first_mask_of_primaps(seed: int) -> None:
-    """`PriMaPs._get_pseudo`: the token nearest to the first principal direction, similarities to it, those below psi are 0."""
+    """`PriMaPs._get_pseudo`:
+
+    the token nearest to the first principal direction, similarities to it, those below psi are 0.
+    """
     features = objects_on_a_ground(seed).astype(np.float64)
     direction = np.linalg.svd(features - features.mean(axis=0), full_matrices=False)[2][0]
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""What decides a result is in its cache key, and nothing else is."""
+"""The cache key of a result holds everything that decides the result, and nothing else."""
 
 import shutil
 from collections.abc import Callable
@@ -30,7 +30,7 @@ def notes(finished_project) -> Notes:
 
 @pytest.fixture
 def rerun(finished_project, notes: Notes) -> Callable[[], set[str]]:
-    """Bring all but train up to date and name the stages that ran."""
+    """Bring all stages of the split val up to date. Returns the names of the stages that ran."""
 
     def run() -> set[str]:
         before = notes()
@@ -44,7 +44,7 @@ def rerun(finished_project, notes: Notes) -> Callable[[], set[str]]:
 
 @pytest.fixture
 def tree(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the sources, which the cache keys look at from now on."""
+    """A copy of the sources. Cache keys are computed from the copy."""
     root = Path(plan.__file__).parents[1]
     copy = tmp_path_factory.mktemp("sources")
     for folder in ("pipeline", "stages", "results"):
@@ -109,7 +109,7 @@ def test_a_raised_format_runs_everything(monkeypatch: pytest.MonkeyPatch, rerun,
 
 
 def test_params_of_an_input_count_where_its_arrays_stay(finished_project, rerun) -> None:
-    """The report prints them."""
+    """The report shows the class names."""
     finished_project.set({"eigen.options.legacy_double_scale": True})  # of colours, which have no weight here
     finished_project.run("eigen", "train")
     assert {"eigen", "report"} <= rerun()

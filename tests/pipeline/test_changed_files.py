@@ -1,4 +1,4 @@
-"""An image or label that was replaced after `index` is refused where it is read, whatever its size and time say."""
+"""An image or label file that has changed since `index` is refused, even if its size and time are the same."""
 
 import json
 import os
@@ -21,7 +21,7 @@ def replace(path: Path, content: bytes, *, keep_time: bool = False) -> None:
 
 
 def same_size(path: Path) -> bytes:
-    """The file with one byte of its end changed, still an image."""
+    """Change one byte near the end of an image file; it stays readable."""
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     return bytes(content)

@@ -1,4 +1,4 @@
-"""What a stage that works on the whole split keeps to go on from."""
+"""Checkpoints: saved state from which an interrupted whole-split stage resumes."""
 
 import pickle
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How items come to the device: read ahead, or kept there."""
+"""Feeds: items are read in advance, or kept on the device."""
 
 import time
 from typing import Any
@@ -16,7 +16,7 @@ PARTS = [np.array([2, 0]), np.array([4]), np.array([3]), np.array([1])]
 
 
 def spied(asked: list[tuple[list[int], int]], *, labels: bool = False, **settings: Any) -> Feed:
-    """The tokens, with their labels perhaps, and who asked for them."""
+    """A reader of tokens, and of labels if given, that records its calls."""
 
     def read(items: np.ndarray, epoch: int) -> Any:
         asked.append((items.tolist(), epoch))

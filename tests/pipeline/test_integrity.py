@@ -1,4 +1,4 @@
-"""Damage of an artifact is one line that names artifact, file and cure; an intact one is read for its digests once."""
+"""A damaged artifact gives one line with artifact, file and remedy. The files of an intact one are hashed once."""
 
 import json
 import logging
@@ -184,7 +184,7 @@ def test_what_was_compared_is_not_read_again(project: Path, monkeypatch: pytest.
 
 
 def test_links_and_hidden_files_are_fine(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """DVC may check artifacts out as links; a Mac leaves .DS_Store."""
+    """DVC may check out artifacts as links, and macOS writes .DS_Store."""
     path = project / "artifacts/noise/val.zarr/noise/c/1/0"
     path.rename(project / "cached")
     path.symlink_to(project / "cached")

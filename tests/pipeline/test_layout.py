@@ -1,4 +1,4 @@
-"""Where rows and pixels lie: blocks own their files, parts are bounded, large images fill no chunk of a small one."""
+"""Layout of rows and pixels: blocks own their files, the size of a part is bounded, chunks fit small images."""
 
 from pathlib import Path
 
@@ -80,7 +80,10 @@ def test_chunks_are_small_whatever_the_largest_image(tokens: int) -> None:
 
 
 def test_padding_is_not_stored(tmp_path: Path) -> None:
-    """A small image beside one of 750,000 tokens: its shard is small, and what lies beyond reads as the fill value."""
+    """A small and a large image (750,000 tokens):
+
+    the small one has a small shard, and its padding is the fill value.
+    """
     whole = layout_of(40, {"token": np.array([10] * 39 + [750_000]), "channel": 46})
     create_arrays(tmp_path, {"patches": PATCHES}, {"patches": "float32"}, {"patches": whole.stored_shape(PATCHES)})
     first = whole.blocks()[0]

@@ -1,4 +1,4 @@
-"""What no chosen method reads is left empty, and computed when a method reads it."""
+"""An artifact that no chosen method reads is left empty. It is computed when a method reads it."""
 
 import shutil
 from pathlib import Path

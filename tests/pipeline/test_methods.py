@@ -1,4 +1,4 @@
-"""Tables of methods: what they hold, and how an installed package adds to them."""
+"""Tables of methods: their entries, and the entries of installed packages."""
 
 import sys
 from collections.abc import Iterator
@@ -60,7 +60,7 @@ def test_every_option_has_a_meaning_and_bounds(stage: str, name: str) -> None:
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A package with an entry point for stage segments, as pip would install it."""
+    """An installed package with an entry point for the stage segments."""
     file = tmp_path / "their_methods.py"
     file.write_text(PLUGIN)
     monkeypatch.syspath_prepend(str(tmp_path))

@@ -103,7 +103,7 @@ def test_memory_of_freed_arrays_is_used_again() -> None:
 
 
 def listening(_: int) -> list[str]:
-    """The addresses at which the processes of this run wait for others."""
+    """The addresses on which the processes of this run listen."""
     import psutil
 
     run = psutil.Process().parents()[0]
@@ -125,7 +125,7 @@ def test_local_workers_listen_on_this_machine_only_by_tls() -> None:
 def test_workers_that_do_not_start_are_started_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With a cluster that is none; tests/end_to_end/test_killed_start.py kills real workers while they start."""
+    """The cluster is a fake. tests/end_to_end/test_killed_start.py kills real workers while they start."""
     calls = []
 
     def fails_twice(workers: int, device: str) -> Any:

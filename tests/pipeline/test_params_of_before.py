@@ -1,4 +1,4 @@
-"""params.yaml files of earlier versions still work: keys that have moved are read at their old place, with a line."""
+"""params.yaml files of earlier versions still work: moved keys are read at their old place, and a line says so."""
 
 import logging
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Plans: what decides a result besides inputs, written for DVC."""
+"""Plans: everything besides inputs that decides a result, as DVC reads it."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Progress counts images as they are done, not blocks of them."""
+"""Progress counts finished images, not finished blocks."""
 
 import threading
 from pathlib import Path

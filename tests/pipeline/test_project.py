@@ -1,4 +1,4 @@
-"""What sections of params.yaml ask of each other, and that every command checks all of them first."""
+"""Constraints between the sections of params.yaml. Every command checks all sections first."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What stands in place of an artifact when one is published."""
+"""Publication of an artifact over whatever is at its path."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The runner on a two-stage table of its own: resume, staleness, schema, bad splits, a full disk."""
+"""The runner on a table of two stages: resume, staleness, schema, bad splits, a full disk."""
 
 import errno
 import json
@@ -217,7 +217,7 @@ def test_a_kill_while_publishing_loses_nothing(project: Path, monkeypatch: pytes
 
 
 def test_an_artifact_removed_after_a_kill_is_made_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """DVC removes a stage's outs before it runs the stage again."""
+    """DVC removes the outputs of a stage before it runs the stage again."""
     run(project, "index")
     whole = tree(run(project, "power"))
     real = runner.publish

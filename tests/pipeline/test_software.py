@@ -1,4 +1,4 @@
-"""A worker that runs other software than the command computes nothing."""
+"""A worker with other software than the command refuses to compute."""
 
 import pytest
 

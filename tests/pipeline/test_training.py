@@ -1,4 +1,7 @@
-"""The training loop, by a toy method that uses all of it: two optimisers, a schedule, a teacher, dropout, batch norm, random crops."""
+"""The training loop, with a toy method that uses all of its features.
+
+The method has two optimisers, a schedule, a teacher, dropout, batch norm and random crops.
+"""
 
 import copy
 from collections.abc import Callable
@@ -23,7 +26,7 @@ IMAGES = np.random.default_rng(0).normal(size=(ITEMS, 8, 4)).astype(np.float32)
 
 
 def toy(*, seed: int = 0, lr: float = 0.1, epochs: int = EPOCHS, batch: int = 4, **run) -> dict[str, np.ndarray]:
-    """A method: what it returns is all that a stage would keep."""
+    """Run the toy method. It returns everything that a stage would store."""
 
     def crops(items: np.ndarray, epoch: int) -> np.ndarray:
         starts = [np.random.default_rng([seed, epoch, item]).integers(4) for item in items]
@@ -70,7 +73,7 @@ def check_equal(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -
 
 
 def batches_of(*, items: int = ITEMS, draw: int = 0, **run) -> list[Batch]:
-    """What a step gets, which draws `draw` numbers from torch."""
+    """The arguments of each step; a step draws `draw` numbers from torch."""
     given: list[Batch] = []
 
     def step(one: Batch) -> float:
@@ -123,7 +126,7 @@ def test_progress_counts_the_items_of_batches(run: dict[str, int], lengths: list
 
 @pytest.mark.parametrize("killed", [[1], [2], [3], [4], [8], [9], [2, 1, 3], [1] * 9])
 def test_a_killed_training_ends_with_the_same_bytes(killed: list[int], checkpoints) -> None:
-    """Killed after so many steps, and after so many more."""
+    """The run is killed after some steps, and killed again after some more."""
     last, shown = None, []
     for limit in killed:
         interrupted = checkpoints(last, limit=limit + (last is not None))
@@ -138,7 +141,7 @@ def test_a_killed_training_ends_with_the_same_bytes(killed: list[int], checkpoin
 
 @pytest.mark.parametrize("kill", range(1, 9))
 def test_killed_between_a_step_and_its_checkpoint(kill: int, tmp_path: Path, monkeypatch) -> None:
-    """What was done after the last checkpoint is done again."""
+    """Steps after the last checkpoint are repeated."""
     path, saves = tmp_path / "checkpoint", []
     save = Checkpoint.save
 
@@ -158,7 +161,7 @@ def test_killed_between_a_step_and_its_checkpoint(kill: int, tmp_path: Path, mon
 
 
 def drawing(checkpoint: Checkpoint, seed: int = 0) -> tuple[list[list[int]], list[float]]:
-    """The order and a number of each step, all drawn from one generator."""
+    """The order of the items and one random number of each step, from a single generator."""
     items, numbers = Record(np.full((6, 4), -1)), Record(np.zeros(6))
 
     def step(one: Batch) -> float:

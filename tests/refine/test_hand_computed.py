@@ -226,7 +226,10 @@ def test_without_kernels_nothing_changes() -> None:
 
 @pytest.mark.parametrize(("labels", "share"), [(2, 0.7310586), (5, 0.4046), (10, 0.2320)])
 def test_a_floor_of_one_over_e_is_the_softmax_of_a_map(labels: int, share: float) -> None:
-    """What CutLER (two labels) and PriMaPs (background and K masks) give their CRF: e / (e + K) for the map's own label."""
+    """What CutLER (two labels) and PriMaPs (background and K masks) give their CRF:
+
+    e / (e + K) for the map's own label.
+    """
     given = np.where(np.arange(12)[:, None] % labels == np.arange(labels), 1.0, np.exp(-1.0))
     found = dense_crf(given, np.zeros((3, 4, 3), np.uint8), bilateral_weight=0, gaussian_weight=0)
     np.testing.assert_allclose(found.max(axis=1), share, atol=5e-5)
@@ -235,7 +238,10 @@ def test_a_floor_of_one_over_e_is_the_softmax_of_a_map(labels: int, share: float
 
 @pytest.mark.parametrize(("floor", "left"), [(1e-6, 9), (1e-5, 0)])
 def test_a_one_hot_map_is_cut_at_the_floor(floor: float, left: int) -> None:
-    """DSM's probabilities are 0 and 1, and log 0 is cut at 1e-5: 11.5 against weights of at most 10 + 3, so that labels may move."""
+    """DSM's probabilities are 0 and 1, and log 0 is cut at 1e-5:
+
+    11.5 against weights of at most 10 + 3, so that labels may move.
+    """
     image, right = halves()
     labels = np.where(right, 4, 0).astype(np.int16)
     labels[3:6, 3:6] = 2  # wrong, in a flat half of 600 pixels

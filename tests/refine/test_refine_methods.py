@@ -1,4 +1,4 @@
-"""What every refinement method must do, over the table."""
+"""Requirements for every refine method of the table."""
 
 import shutil
 

@@ -1,4 +1,4 @@
-"""Filters one after another: what the next one gets, options by name, and what params may say."""
+"""Sequences of filters: the input of the next filter, options by name, and allowed params."""
 
 import itertools
 import pickle
@@ -36,7 +36,7 @@ def given() -> LabelMap:
 
 
 def after(given: LabelMap, found: Refined) -> LabelMap:
-    """What the next filter gets."""
+    """The input of the next filter."""
     return LabelMap(found.labels, SIZE, None, given.image, masks=found.masks)
 
 

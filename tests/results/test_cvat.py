@@ -1,4 +1,4 @@
-"""CVAT's export of segmentation masks: found, applied and read."""
+"""Exports of CVAT: the layout is detected, applied, and its masks are read."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Public datasets: tiny trees in the real layouts, indexed and read back."""
+"""Public datasets: tiny file trees in the real layouts are indexed and read back."""
 
 import json
 from pathlib import Path
@@ -31,7 +31,7 @@ def write_image(path: Path) -> None:
 
 
 def write_people(path: Path) -> None:
-    """Two segmentations as BSDS500 stores them: cells with a struct each."""
+    """Two segmentations in the format of BSDS500: cells with one struct each."""
     maps = [np.arange(SIZE[1])[None] * parts // SIZE[1] + np.ones(SIZE, np.uint16) for parts in (2, 3)]
     cells = np.empty((1, 2), object)
     for place, found in enumerate(maps):
@@ -74,7 +74,7 @@ def write_label(path: Path, value: int, name: str) -> None:
 
 
 def write_tree(root: Path, layout: Layout, value: int, place: int = 0) -> None:
-    """Two images a split, and one that no list names where the layout has lists."""
+    """Two images for each split. If the layout has lists, there is one more image that no list names."""
     for split, files in layout.places[place].items():
         names = [f"{split}_1", f"{split}_2"]
         if files.get("ids"):

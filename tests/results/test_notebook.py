@@ -1,4 +1,4 @@
-"""`usseg.open`, `usseg.load` and `usseg.run`: the names that are promised."""
+"""The stable functions `usseg.open`, `usseg.load` and `usseg.run`."""
 
 import numpy as np
 import pytest

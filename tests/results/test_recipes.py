@@ -1,4 +1,4 @@
-"""Recipes: valid, complete, independent of each other, with the numbers of their sources."""
+"""Recipes are valid, complete and independent of each other, and have the numbers of their sources."""
 
 import itertools
 import json
@@ -36,19 +36,19 @@ def project(tmp_path: Path) -> Path:
 
 
 def resolved(content: dict[str, Any]) -> dict[str, Any]:
-    """The complete params that recipes set."""
+    """The complete params after a recipe."""
     params = Project.of(STAGES, ROOT, content).params
     return {name: params[name].model_dump(mode="json") for name in params if name not in USERS_SECTIONS}
 
 
 def alone(name: str) -> dict[str, Any]:
-    """The complete params of a recipe by itself."""
+    """The complete params of a single recipe."""
     settings = {section: keys for section, keys in RECIPES[name].settings.items() if section != "index"}
     return resolved({"index": {**INDEX, "classes": ["a"]}, **settings})
 
 
 def apply(project: Path, *names: str) -> dict[str, Any]:
-    """The complete params after these recipes."""
+    """The complete params after several recipes."""
     for name in names:
         list(apply_recipe(STAGES, project, name))
     return resolved(read_params(project))

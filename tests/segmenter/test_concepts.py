@@ -1,4 +1,4 @@
-"""The concept generator against torch's own attention, and on odd images."""
+"""The concept generator compared with torch's attention, and on unusual images."""
 
 import math
 

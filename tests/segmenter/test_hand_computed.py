@@ -1,4 +1,4 @@
-"""The modularity loss by hand, and against a restatement that holds everything at once."""
+"""The modularity loss: values worked out by hand, and a dense restatement of the formula."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The stage: training from the artifact, its memory, its history, its warnings; and the segments that come of it."""
+"""The stage segmenter: training, memory, history and warnings, and the segments from its weights."""
 
 import csv
 import logging

@@ -1,4 +1,4 @@
-"""TokenCut and MaskCut: values of the specification (section 8) worked out by hand, and what their cuts promise."""
+"""TokenCut and MaskCut: values of the specification (section 8) worked out by hand, and properties of their cuts."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Values of spec section 3.1 worked out by hand, and what the k-means search promises."""
+"""Values of the specification (section 3.1) worked out by hand, and properties of the k-means search."""
 
 import numpy as np
 import pytest

@@ -149,7 +149,8 @@ def test_the_median_wants_five_of_nine() -> None:
     np.testing.assert_array_equal(np.argwhere(median_masks(cross)), [[0, 2, 2]])
     cross[0, 3, 2] = 0
     assert not median_masks(cross).any()
-    # Mirrored at the border without repeating it: a corner sees itself once, its neighbours twice, the diagonal four times.
+    # Mirrored at the border without repeating it: a corner sees itself once, its neighbours twice, the diagonal four
+    # times.
     for cells, stays in (
         ([(1, 1)], False),
         ([(1, 1), (0, 0)], True),

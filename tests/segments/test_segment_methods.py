@@ -1,4 +1,4 @@
-"""What every segmentation method must do, over the table."""
+"""Requirements for every segments method of the table."""
 
 from collections.abc import Callable
 from dataclasses import replace
