@@ -66,7 +66,7 @@ def seal_artifact(path: Path, specs: dict[str, ArraySpec], arrays: dict[str, np.
 
 @pytest.fixture(scope="module")
 def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
-    """Number of images -> a folder with a crops artifact of so many, 63 and 252 MB, and one of as many tokens as those have segments."""
+    """Number of images -> a folder with two artifacts: crops of 63 or 252 MB, and features with as many tokens."""
     folders = {}
     for images in (FEW, MANY):
         folders[images] = tmp_path_factory.mktemp("streamed")

@@ -108,8 +108,10 @@ class Factories(TorchDispatchMode):
 
 
 class Kernels(TorchFunctionMode):
-    """Computes attention where the tensors are, since torch would look for a GPU's own kernels, and lets no operation be one of
-    inference mode, which does without the versions of tensors that views of remote ones need.
+    """Compute attention where the tensors are: torch would look for the kernels of a GPU.
+
+    It also leaves inference mode for every operation. Views of remote tensors need the version counters that inference
+    mode does not keep.
     """
 
     def __torch_function__(

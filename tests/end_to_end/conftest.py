@@ -58,7 +58,7 @@ Edit = Callable[[Path, dict[str, Any]], None]
 
 
 def command_environment(home: Path) -> dict[str, str]:
-    """The environment of a user with `usseg` and `dvc` installed, and nothing of this machine's git and dvc settings."""
+    """Environment of a user with `usseg` and `dvc`, without the git and dvc settings of this machine."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "DVC_"))}
     return {
         **kept,
@@ -200,7 +200,7 @@ def reruns(command: Command) -> Callable[[Path], set[str]]:
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory, command: Command, edit: Edit) -> Path:
-    """The demo with three images a split after `usseg run`, in a folder without the sources; copy it, never write to it."""
+    """The demo with three images for each split after `usseg run`, without the sources. Copy it; never write to it."""
     project = tmp_path_factory.mktemp("demo") / "p"
     for kind, split in product(("images", "labels"), ("train", "val")):
         folder = Path("data/demo") / kind / split

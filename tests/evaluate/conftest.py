@@ -25,7 +25,7 @@ class Held(dict):
 
 
 def write_truth(path: Path, truth: Any) -> str:
-    """A truth file of a label map (array), segmentations (a list of arrays) or boxes (a list of corners, counted from 0)."""
+    """Write a ground truth file: a label map (array), segmentations (list of arrays) or boxes (list of corners, from 0)."""
     if isinstance(truth, np.ndarray):
         Image.fromarray(truth.astype(np.uint8)).save(path.with_suffix(".png"))
         return f"{path.stem}.png"

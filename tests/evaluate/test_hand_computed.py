@@ -1,4 +1,4 @@
-"""Values of the specification worked out by hand (learned methods 6.5, spectral methods 3.8), and invariances of the scores."""
+"""Values of the specification (learned methods 6.5, spectral methods 3.8) worked out by hand, and invariances."""
 
 import numpy as np
 import pytest

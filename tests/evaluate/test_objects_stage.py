@@ -15,7 +15,7 @@ def scores(metrics: dict, *names: str) -> tuple:
 
 
 def test_hand_computed_images_through_the_stage(evaluate) -> None:
-    """Images A and B of the specification, whose soft values are brought to steps of 1 / 255; both maps are above 0.5."""
+    """Images A and B of the specification. Soft values are rounded to steps of 1 / 255; both maps are above 0.5."""
     soft = [np.ceil(255 * np.array(image)) for image in ([[0.9, 0.6], [0.4, 0.1]], [[0.3, 0.2], [0.2, 0.2]])]
     truths = [np.array([[1, 0], [1, 0]]), np.array([[1, 0], [0, 0]])]
     found = evaluate([part > 128 for part in soft], truths, soft=soft, method="objects")

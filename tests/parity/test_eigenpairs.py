@@ -41,7 +41,7 @@ def number_in(variant: str, key: str) -> int:
 
 
 def resampled_tokens(features_NC: np.ndarray, *, grid: tuple[int, int], new_grid: tuple[int, int]) -> np.ndarray:
-    """Unit-length features on another grid, bilinear, not scaled again (DSM's `image_downsample_factor`, which no param here reaches)."""
+    """Unit-length features, resized bilinearly and not scaled again: DSM's `image_downsample_factor`, not a param here."""
     tokens = torch.from_numpy(unit_rows(features_NC)).T.unflatten(1, grid)[None]
     resampled = torch.nn.functional.interpolate(tokens, size=new_grid, mode="bilinear", align_corners=False)
     return resampled[0].flatten(1).T.contiguous().numpy()

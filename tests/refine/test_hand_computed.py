@@ -1,4 +1,4 @@
-"""Values of the specification (guided filter and bilateral solver) worked out by hand; the CRF against its exact kernels."""
+"""Guided filter and bilateral solver: values worked out by hand. CRF: a comparison with its exact kernels."""
 
 import numpy as np
 import pytest

@@ -97,7 +97,7 @@ def test_labels_follow_the_colours(method) -> None:
 
 
 def test_the_foreground_is_all_but_the_background(method, competes: bool) -> None:
-    """In a map with several objects it is the share that is left of the background's; without background, everywhere."""
+    """With several objects the share of foreground is 1 minus that of the background; without background it is 1."""
     image, truth = slanted()
     objects = np.where(truth > 0, np.where(np.arange(64)[:, None] < 32, 1, 2), 0)
     found, foreground = refined(method, coarse(objects[4::8, 4::8], image))

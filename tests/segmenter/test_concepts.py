@@ -50,7 +50,7 @@ def test_the_order_of_operations() -> None:
 
 
 def test_what_is_dropped_while_training() -> None:
-    """After each attention, and in the MLP between the activation and the second layer, as in the semester report's code."""
+    """Dropout follows each attention, and the activation in the MLP, as in the semester report's code."""
     update = network(channels=600, hidden=500).updates[0].train()
     hidden = update.mlp[:3](torch.randn(1, 1, 600, dtype=torch.float64))
     dropped = float((hidden == 0).double().mean())
