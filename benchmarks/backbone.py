@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.views import Photos, crops, load_photos, masks, recoloured
+from benchmarks.views import Photos, batches, crops, load_photos, masks, recoloured
 
 PATCH, CHANNELS, DEPTH, HEADS = 8, 192, 12, 3
 GLOBAL, LOCAL = 112, 48  # sides of the views, pixels
@@ -143,13 +143,6 @@ def started(device: str, seed: int) -> Training:
 def cosine(begin: float, end: float, share: float) -> float:
     """Value of a cosine schedule from `begin` to `end` at `share` (0 to 1)."""
     return end + (begin - end) * (1 + math.cos(math.pi * share)) / 2
-
-
-def batches(photos: Photos, batch: int) -> Iterator[Tensor]:
-    """Yield batches of photo numbers in random order, without end."""
-    while True:
-        order = torch.randperm(len(photos), device=photos.pixels.device)
-        yield from order[: len(order) // batch * batch].split(batch) if len(order) >= batch else [order]
 
 
 def losses(training: Training, photos: Photos, chosen: Tensor, share: float, dtype: torch.dtype) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ Letters: B photos of a step.
 """
 
 import math
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,3 +137,10 @@ def masks(count: int, rows: int, device: torch.device) -> Tensor:
     noise = (smooth[:, 0] + 0.1 * torch.rand(count, rows, rows, device=device)).flatten(1)
     hidden = torch.zeros(count, rows * rows, dtype=torch.bool, device=device)
     return hidden.scatter_(1, noise.topk(round(MASKED * rows * rows), dim=1).indices, True)
+
+
+def batches(photos: Photos, batch: int) -> Iterator[Tensor]:
+    """Yield batches of photo numbers in random order, without end."""
+    while True:
+        order = torch.randperm(len(photos), device=photos.pixels.device)
+        yield from order[: len(order) // batch * batch].split(batch) if len(order) >= batch else [order]
