@@ -56,8 +56,7 @@ app.add_typer(stage_app, name="stage")
 app.add_typer(recipe_app, name="recipe")
 app.add_typer(dataset_app, name="dataset")
 
-FOLDER = "The folder with params.yaml. Default: the nearest one, from here upwards."
-FolderOption = Annotated[Path | None, typer.Option("--project", help=FOLDER)]
+FolderOption = Annotated[Path | None, typer.Option("--project", help="Folder of params.yaml; default: here or above.")]
 LayoutOption = Annotated[str, typer.Option(help="A name of `usseg dataset list`.")]
 DeviceOption = Annotated[str, typer.Option(envvar="USSEG_DEVICE", help="auto, cpu, cuda or cuda:N.")]
 BatchOption = Annotated[
@@ -65,10 +64,12 @@ BatchOption = Annotated[
 ]
 WORKERS = "Number of processes. 0: one for each core; 1 for a stage that runs on a GPU."
 WorkersOption = Annotated[int, typer.Option(envvar="USSEG_WORKERS", min=0, max=1024, help=WORKERS)]
-SCHEDULER = "An existing Dask cluster: tcp://..."
-SchedulerOption = Annotated[str | None, typer.Option(envvar="USSEG_SCHEDULER", help=SCHEDULER)]
-VERSION = "Show the version and exit."
-VersionOption = Annotated[bool, typer.Option("--version", callback=say_version, is_eager=True, help=VERSION)]
+SchedulerOption = Annotated[
+    str | None, typer.Option(envvar="USSEG_SCHEDULER", help="A running Dask cluster: tcp://...")
+]
+VersionOption = Annotated[
+    bool, typer.Option("--version", callback=say_version, is_eager=True, help="Show the version.")
+]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
@@ -176,8 +177,7 @@ def params(
 
 @app.command()
 def methods(
-    stage: Annotated[str, typer.Argument(help="Show this stage only.")] = "",
-    debug: DebugOption = False,
+    stage: Annotated[str, typer.Argument(help="Show this stage only.")] = "", debug: DebugOption = False
 ) -> None:
     """List the methods of every stage, including those of installed packages."""
     from usseg.results.tables import methods_tables, show
@@ -234,8 +234,7 @@ def dataset_check(folder: Path, layout: LayoutOption, debug: DebugOption = False
 
     with one_line_errors(debug):
         checks = list(check(find_layout(layout, folder), folder))
-        for line, _ in checks:
-            typer.echo(line)
+        typer.echo("\n".join(line for line, _ in checks))
         if not all(complete for _, complete in checks):
             raise typer.Exit(1)
 
@@ -278,8 +277,8 @@ def compare(
         from usseg.results.comparison import compare_methods
 
         execution = execution_of(device, batch_size, workers, scheduler)
-        pairs = (segments.split(","), cluster.split(","))
-        for line in compare_methods(open_project(project), *pairs, split, execution):
+        opened = open_project(project)
+        for line in compare_methods(opened, segments.split(","), cluster.split(","), split, execution):
             typer.echo(line)
 
 
