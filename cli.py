@@ -59,17 +59,11 @@ app.add_typer(dataset_app, name="dataset")
 FolderOption = Annotated[Path | None, typer.Option("--project", help="Folder of params.yaml; default: here or above.")]
 LayoutOption = Annotated[str, typer.Option(help="A name of `usseg dataset list`.")]
 DeviceOption = Annotated[str, typer.Option(envvar="USSEG_DEVICE", help="auto, cpu, cuda or cuda:N.")]
-BatchOption = Annotated[
-    int, typer.Option(envvar="USSEG_BATCH_SIZE", min=1, max=65536, help="Images of a forward pass.")
-]
+BatchOption = Annotated[int, typer.Option(envvar="USSEG_BATCH_SIZE", min=1, max=65536, help="Images of a batch.")]
 WORKERS = "Number of processes. 0: one for each core; 1 for a stage that runs on a GPU."
 WorkersOption = Annotated[int, typer.Option(envvar="USSEG_WORKERS", min=0, max=1024, help=WORKERS)]
-SchedulerOption = Annotated[
-    str | None, typer.Option(envvar="USSEG_SCHEDULER", help="A running Dask cluster: tcp://...")
-]
-VersionOption = Annotated[
-    bool, typer.Option("--version", callback=say_version, is_eager=True, help="Show the version.")
-]
+SchedulerOption = Annotated[str | None, typer.Option(envvar="USSEG_SCHEDULER", help="Dask cluster: tcp://...")]
+VersionOption = Annotated[bool, typer.Option("--version", callback=say_version, is_eager=True, help="Print version.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
@@ -103,9 +97,7 @@ def stage_command(stage: "Stage") -> Callable[..., None]:
         batch_size: BatchOption = 8,
         workers: WorkersOption = 0,
         scheduler: SchedulerOption = None,
-        if_needed: Annotated[
-            bool, typer.Option("--if-needed", hidden=True)
-        ] = False,  # kept for old scripts: it is always on
+        if_needed: Annotated[bool, typer.Option("--if-needed", hidden=True)] = False,  # always on
         project: FolderOption = None,
         debug: DebugOption = False,
     ) -> None:
@@ -164,7 +156,7 @@ def plan(project: FolderOption = None, debug: DebugOption = False) -> None:
 
 @app.command()
 def params(
-    stage: Annotated[str, typer.Argument(help="Show this section only.")] = "",
+    stage: Annotated[str, typer.Argument(help="One section only.")] = "",
     project: FolderOption = None,
     debug: DebugOption = False,
 ) -> None:
@@ -176,9 +168,7 @@ def params(
 
 
 @app.command()
-def methods(
-    stage: Annotated[str, typer.Argument(help="Show this stage only.")] = "", debug: DebugOption = False
-) -> None:
+def methods(stage: Annotated[str, typer.Argument(help="One stage only.")] = "", debug: DebugOption = False) -> None:
     """List the methods of every stage, including those of installed packages."""
     from usseg.results.tables import methods_tables, show
     from usseg.stages import STAGES
