@@ -14,12 +14,12 @@ from usseg.stages.crops.boxes import segment_boxes
 from usseg.stages.eigen.color import grid_image, knn_affinity, with_color
 from usseg.stages.eigen.graph import feature_affinity
 from usseg.stages.eigen.laplacian import normalized_laplacian_eigenpairs
+from usseg.stages.features.backbone_cache import backbone_of
 from usseg.stages.features.class_tokens import crop_class_features, image_features, segment_class_features
-from usseg.stages.features.loaded import backbone_of
+from usseg.stages.features.fitting import normalized
 from usseg.stages.features.methods.checkpoint import Options
 from usseg.stages.features.precision import arithmetic
-from usseg.stages.features.tokens import normalized
-from usseg.stages.segments.clustering import kmeans_labels
+from usseg.stages.segments.genetic_kmeans import kmeans_labels
 
 C, K = scenes.CHANNELS, 15
 

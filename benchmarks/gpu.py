@@ -34,8 +34,8 @@ from usseg.stages import STAGES
 from usseg.stages.eigen.color import grid_image, knn_affinity_on
 from usseg.stages.eigen.graph import affinity_batch, feature_affinity
 from usseg.stages.eigen.laplacian import normalized_laplacian_batch, normalized_laplacian_eigenpairs
+from usseg.stages.features.backbone_cache import backbone_of
 from usseg.stages.features.class_tokens import crop_class_features, image_features
-from usseg.stages.features.loaded import backbone_of
 from usseg.stages.features.precision import arithmetic
 
 ROUNDS, LONGEST = 7, 4.0  # most calls of a measurement; seconds after which no further call begins

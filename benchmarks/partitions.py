@@ -22,7 +22,7 @@ from usseg.pipeline.inputs import Inputs
 from usseg.pipeline.project import Project
 from usseg.pipeline.runner import run_stage
 from usseg.stages import STAGES
-from usseg.stages.evaluate.partitions import partition_scores
+from usseg.stages.evaluate.partition_scores import partition_scores
 from usseg.stages.segments.methods import METHODS
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -95,7 +95,7 @@ def segment_map(path: Path, grid: tuple[int, int], count: int = 15) -> np.ndarra
     from usseg.stages.eigen.laplacian import normalized_laplacian_eigenpairs
     from usseg.stages.features import descriptors
     from usseg.stages.segments.background import background_first, dense_ids
-    from usseg.stages.segments.clustering import kmeans_labels
+    from usseg.stages.segments.genetic_kmeans import kmeans_labels
 
     image = read_image(path)
     described = descriptors.describe(image, stride=image.shape[0] // grid[0])[: grid[0], : grid[1]]

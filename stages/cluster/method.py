@@ -10,10 +10,26 @@ import numpy.typing as npt
 from usseg.pipeline.checkpoint import NO_CHECKPOINT, Checkpoint
 from usseg.pipeline.execution import Progress, no_progress
 from usseg.pipeline.methods import Method
-from usseg.stages.cluster.model import F32, F64, Clustering
 from usseg.stages.cluster.rows import Rows
 
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """A fitted clustering.
+
+    Attributes:
+        centers: float32 (K, C), the cluster centres among the scaled rows.
+        history: float64 (step,), the objective after each iteration or epoch.
+        weights: float32 (weight,), the parameters of a network in one vector; empty for a method without a network.
+    """
+
+    centers: F32
+    history: F64
+    weights: F32 = field(default_factory=lambda: np.zeros(0, np.float32))
 
 
 class Fit(Protocol):

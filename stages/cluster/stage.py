@@ -119,7 +119,7 @@ def tokens_of(params: ClusterParams, inputs: Inputs) -> Clustered:
     Raises:
         ParamsError: there are fewer tokens than clusters.
     """
-    from usseg.stages.cluster.tokens import shares, token_rows
+    from usseg.stages.cluster.token_sample import shares, token_rows
 
     features, ids = inputs["features"], inputs["index"]["id"]
     counts = features["grid"][:].prod(axis=1, dtype=np.int64)
@@ -143,8 +143,8 @@ def tokens_of(params: ClusterParams, inputs: Inputs) -> Clustered:
 
 def run(params: ClusterParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
     """Fit the clustering."""
-    from usseg.stages.cluster.model import fit_scaling
     from usseg.stages.cluster.rows import on_disk
+    from usseg.stages.cluster.scaling import fit_scaling
 
     method, options = methods()[params.method], params.options
     found = tokens_of(params, inputs) if params.rows == "tokens" else segments_of(inputs)
@@ -197,7 +197,8 @@ def check_channels(params: ClusterParams, found: Clustered) -> None:
 
 def fitted(artifact: Artifact) -> tuple[Any, Any, Any, Any]:
     """The method, its options, the clustering and the scaling of an artifact."""
-    from usseg.stages.cluster.model import Clustering, Scaling
+    from usseg.stages.cluster.method import Clustering
+    from usseg.stages.cluster.scaling import Scaling
 
     params = artifact.params
     method = methods()[params["method"]]

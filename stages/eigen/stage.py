@@ -10,9 +10,9 @@ import numpy.typing as npt
 from pydantic import Field
 
 from usseg.pipeline.artifact import ArraySpec
-from usseg.pipeline.errors import ParamsError
 from usseg.pipeline.execution import Execution
 from usseg.pipeline.inputs import Inputs
+from usseg.pipeline.memory import refuse_graph
 from usseg.pipeline.methods import Methods
 from usseg.pipeline.params import MethodParams, refused
 from usseg.pipeline.stage import Input, Stage
@@ -57,20 +57,13 @@ def sizes(params: EigenParams, inputs: Inputs) -> Mapping[str, int | npt.NDArray
     Raises:
         ParamsError: no image has k tokens, or the graph of the largest image does not fit into this machine.
     """
-    import psutil
-
     tokens = inputs["features"]["grid"][:].prod(axis=1, dtype=np.int64)
     largest = int(tokens.max())
     if params.k > largest:
         raise refused(
             "eigen.k", params.k, f"the largest image of {inputs.split} has {largest} tokens; at most that is allowed"
         )
-    needed, present = GRAPH_BYTES * largest**2, psutil.virtual_memory().total
-    if needed > present:
-        raise ParamsError(
-            f"eigen: the largest image has {largest} tokens, whose graph takes {needed / 2**30:.0f} GiB; this machine has "
-            f"{present / 2**30:.0f}; set features.resize (pixels of the longer side) or a larger patch"
-        )
+    refuse_graph(f"eigen@{inputs.split}", largest, pair_bytes=GRAPH_BYTES)
     return {"eigenvector": params.k, "token": tokens, "side": 2}
 
 

@@ -41,7 +41,7 @@ class MapLabels:
     background: bool = False
     collision: bool = False
 
-    def scored(self, *, background: bool) -> range:
+    def scored_labels(self, *, background: bool) -> range:
         """The labels that are scored, in order: without 0 where the background is not scored, or no pixel can have that label."""
         first = 0 if self.collision or (self.background and background) else 1
         return range(first, self.clusters if self.collision else self.clusters + 1)

@@ -138,9 +138,9 @@ def run(params: EvaluateParams, inputs: Inputs, images: range, execution: Execut
 
 def class_scores(artifact: Artifact) -> tuple[F64, F64]:
     """IoU and accuracy of each class of a stored confusion matrix, float64 (class,) each; NaN where there is nothing to score."""
-    from usseg.stages.evaluate.scores import scores
+    from usseg.stages.evaluate.confusion_scores import confusion_scores
 
-    found = scores(artifact["confusion"][:], artifact["matching"][:])
+    found = confusion_scores(artifact["confusion"][:], artifact["matching"][:])
     return found.iou, found.class_accuracy
 
 

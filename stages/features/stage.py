@@ -66,8 +66,8 @@ def stores_attention(params: FeaturesParams) -> int:
 
 def sizes(params: FeaturesParams, inputs: Inputs) -> Mapping[str, int | npt.NDArray[np.int64]]:
     """Tokens of each image, channels of the backbone; values and states only where `attention` asks for them."""
-    from usseg.stages.features.loaded import shape_of
-    from usseg.stages.features.tokens import fitting
+    from usseg.stages.features.backbone_cache import shape_of
+    from usseg.stages.features.fitting import fitting
 
     patch, channels, _ = shape_of(params.model_dump(mode="json"), inputs.project)
     grids = [fitting((h, w), params.resize, params.fit, patch).grid for h, w in inputs["index"]["size"][:].tolist()]
@@ -81,8 +81,8 @@ def run(params: FeaturesParams, inputs: Inputs, images: range, execution: Execut
 
     (On a CPU batches gain little, and one image at a time gives the same bits at every batch size.)
     """
-    from usseg.stages.features.loaded import backbone_of, shape_of
-    from usseg.stages.features.tokens import Fitting, fitted_image, fitting
+    from usseg.stages.features.backbone_cache import backbone_of, shape_of
+    from usseg.stages.features.fitting import Fitting, fitted_image, fitting
 
     settings = params.model_dump(mode="json")
     patch, channels, _ = shape_of(settings, inputs.project)
@@ -174,7 +174,7 @@ def check(sections: Mapping[str, Any]) -> None:
 
 def crop_channels(artifact: Artifact, *, project: Path) -> int:
     """Length of a segment embedding by this artifact's backbone."""
-    from usseg.stages.features.loaded import shape_of
+    from usseg.stages.features.backbone_cache import shape_of
 
     return shape_of(artifact.params, project)[2]
 
@@ -206,8 +206,8 @@ def embed_crops(
     Returns:
         float32 (segment, channel).
     """
-    from usseg.stages.features.loaded import backbone_of
-    from usseg.stages.features.tokens import fitted_image, fitting
+    from usseg.stages.features.backbone_cache import backbone_of
+    from usseg.stages.features.fitting import fitted_image, fitting
 
     params = artifact.params
     backbone = backbone_of(params, project, device)
@@ -231,7 +231,7 @@ def embed_segments(
     Returns:
         float32 (segment, channel).
     """
-    from usseg.stages.features.loaded import backbone_of
+    from usseg.stages.features.backbone_cache import backbone_of
 
     nodes = len(segments)
     stored = {

@@ -69,7 +69,6 @@ def extract(vit: ViT, images: torch.Tensor) -> dict[str, torch.Tensor]:
 
     Returns:
         `tokens` after the final norm, `q`, `k`, `v` of the last block: (B, T, D), order class, registers, patches.
-        `cls_attn`: the class token's attention in the last block, (B, H, T). Absent for models that place tokens themselves.
     """
     if vit.position is None:
         return extract_by_hook(vit, images)
@@ -77,8 +76,7 @@ def extract(vit: ViT, images: torch.Tensor) -> dict[str, torch.Tensor]:
     before = last_block_input(vit, images)
     q, k, v = queries_keys_values(block, before)
     tokens = vit.model.norm(block(before))
-    weights = attention_of_class(q, k, vit.num_heads)
-    return {"tokens": tokens, "q": q, "k": k, "v": v, "cls_attn": weights}
+    return {"tokens": tokens, "q": q, "k": k, "v": v}
 
 
 def extract_by_hook(vit: ViT, images: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -103,13 +101,6 @@ def extract_by_hook(vit: ViT, images: torch.Tensor) -> dict[str, torch.Tensor]:
 def split_heads(values: torch.Tensor, heads: int) -> torch.Tensor:
     """(B, T, D) -> (B, H, T, D / H)."""
     return values.unflatten(-1, (heads, -1)).transpose(1, 2)
-
-
-def attention_of_class(q: torch.Tensor, k: torch.Tensor, heads: int) -> torch.Tensor:
-    """Softmax row of the class query, per head: (B, H, T)."""
-    query, keys = split_heads(q[:, :1], heads), split_heads(k, heads)
-    scale = query.shape[-1] ** -0.5
-    return functional.softmax((query * scale) @ keys.transpose(-1, -2), dim=-1)[:, :, 0]
 
 
 def masked_attention(

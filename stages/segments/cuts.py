@@ -3,6 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
+from usseg.stages.segments.unit_tokens import unit_tokens
+
 F64 = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 NO_CUT = 1 - 1e-6  # eigenvalue above which all tokens are connected alike, so that no cut means anything
@@ -20,8 +22,7 @@ def token_graph(
 
     Source: Wang et al., TokenCut (CVPR 2022), equation 5.
     """
-    features = np.asarray(features_NC, np.float32)
-    unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), np.float32(1e-12))
+    unit = unit_tokens(np.asarray(features_NC, np.float32))
     cosine = unit @ unit.T
     return np.where(cosine > tau, 1.0 if binary else cosine.astype(np.float64), eps)
 

@@ -9,9 +9,9 @@ import numpy.typing as npt
 from pydantic import Field
 
 from usseg.pipeline.artifact import ArraySpec
-from usseg.pipeline.errors import ParamsError
 from usseg.pipeline.execution import Execution
 from usseg.pipeline.inputs import Inputs
+from usseg.pipeline.memory import refuse_graph
 from usseg.pipeline.methods import Methods
 from usseg.pipeline.params import MethodParams, Seed, refused
 from usseg.pipeline.seeding import image_seed
@@ -46,8 +46,6 @@ def sizes(params: SegmentsParams, inputs: Inputs) -> Mapping[str, int | npt.NDAr
     Raises:
         ParamsError: no image has enough tokens, or the method's graph of the largest one does not fit into this machine.
     """
-    import psutil
-
     tokens = inputs["features"]["grid"][:].prod(axis=1, dtype=np.int64)
     method, largest = methods()[params.method], int(tokens.max())
     wanted = method.fewest_tokens(params.options)
@@ -64,12 +62,7 @@ def sizes(params: SegmentsParams, inputs: Inputs) -> Mapping[str, int | npt.NDAr
             "each of their tokens is a segment at most",
             *(inputs.split, few, len(tokens), wanted),
         )
-    needed, present = method.pair_bytes * largest**2, psutil.virtual_memory().total
-    if needed > present:
-        raise ParamsError(
-            f"segments@{inputs.split}: the largest image has {largest} tokens, whose graph takes {needed / 2**30:.0f} GiB; "
-            f"this machine has {present / 2**30:.0f}; set features.resize (pixels of the longer side) or a larger patch"
-        )
+    refuse_graph(f"segments@{inputs.split}", largest, pair_bytes=method.pair_bytes)
     return {"token": tokens, "side": 2}
 
 

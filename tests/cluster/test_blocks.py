@@ -9,8 +9,8 @@ import pytest
 from usseg.pipeline.parallel import thread_map
 from usseg.stages.cluster import rows as module
 from usseg.stages.cluster.methods import METHODS, kmeans, ot
-from usseg.stages.cluster.model import fit_scaling, moments, unit_rows
 from usseg.stages.cluster.rows import in_blocks, on_disk
+from usseg.stages.cluster.scaling import fit_scaling, moments, unit_rows
 
 OPTIONS = {"abc": {"epochs": 2, "hidden": 8, "batch": 32}, "ot": {"iterations": 3}}
 

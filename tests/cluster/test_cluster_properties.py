@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 
 from usseg.stages.cluster.methods import METHODS
 from usseg.stages.cluster.methods.ot import sinkhorn_plan
-from usseg.stages.cluster.model import unit_rows
+from usseg.stages.cluster.scaling import unit_rows
 
 ROWS = hnp.arrays(np.float32, st.tuples(st.integers(1, 9), st.integers(1, 3)), elements=st.integers(-1, 1).map(float))
 few = settings(derandomize=True, deadline=None, max_examples=25)

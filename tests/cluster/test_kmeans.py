@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from usseg.stages.cluster.methods import kmeans
-from usseg.stages.cluster.model import unit_rows
+from usseg.stages.cluster.scaling import unit_rows
 
 
 def rows(count: int = 80, channels: int = 5) -> np.ndarray:

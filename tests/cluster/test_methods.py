@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from usseg.pipeline.errors import ParamsError
+from usseg.stages.cluster.method import Clustering
 from usseg.stages.cluster.methods import METHODS
-from usseg.stages.cluster.model import Clustering, fit_scaling, unit_rows
+from usseg.stages.cluster.scaling import fit_scaling, unit_rows
 
 QUICK = {"abc": {"epochs": 4, "hidden": 16}}
 

@@ -6,7 +6,7 @@ import torch
 
 from usseg.stages.crops.boxes import grown_mask, segment_boxes
 from usseg.stages.features.class_tokens import finish_class
-from usseg.stages.features.loading import from_state_dict
+from usseg.stages.features.networks import from_state_dict
 from usseg.stages.features.transformer import (
     class_features,
     last_block_input,

@@ -80,12 +80,12 @@ def test_features(project, check_alike, edits: dict[str, Any]) -> None:
 
 
 def test_a_transformer_is_loaded_once_a_device(project, gpu, monkeypatch) -> None:
-    from usseg.stages.features import loading
+    from usseg.stages.features import networks
 
     loaded = []
-    load = loading.load_checkpoint
+    load = networks.load_checkpoint
     monkeypatch.setattr(
-        loading, "load_checkpoint", lambda path, **options: loaded.append(options["device"]) or load(path, **options)
+        networks, "load_checkpoint", lambda path, **options: loaded.append(options["device"]) or load(path, **options)
     )
     monkeypatch.setattr("usseg.pipeline.layout.BLOCK", 2)
     with gpu():

@@ -54,8 +54,8 @@ def test_an_edit_of_the_code_runs_what_may_call_it(
     assert upgraded("pipeline/format.py") == {"plan"}
     assert upgraded("stages/features/descriptors.py") == {"plan", *entries("features", "crops")}
     assert upgraded("stages/segmenter/stage.py") == {"plan"}  # no chosen method reads it
-    assert upgraded("stages/cluster/model.py") == {"plan", "cluster", *entries("assign")}
-    assert upgraded("stages/evaluate/scores.py") == {"plan", "report", *entries("evaluate")}
+    assert upgraded("stages/cluster/scaling.py") == {"plan", "cluster", *entries("assign")}
+    assert upgraded("stages/evaluate/confusion_scores.py") == {"plan", "report", *entries("evaluate")}
 
 
 def test_another_format_makes_everything_anew(

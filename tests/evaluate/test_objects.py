@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from usseg.stages.evaluate.objects import box_iou, central_crop, corloc, f_curve, mask_counts, object_box, object_scores
+from usseg.stages.evaluate.object_scores import (
+    box_iou,
+    central_crop,
+    corloc,
+    f_curve,
+    mask_counts,
+    object_box,
+    object_scores,
+)
 
 A = np.array([[0.9, 0.6], [0.4, 0.1]]), np.array([[True, False], [True, False]])
 B = np.array([[0.3, 0.2], [0.2, 0.2]]), np.array([[True, False], [False, False]])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from usseg.stages.evaluate.partitions import (
+from usseg.stages.evaluate.partition_scores import (
     covering,
     partition_scores,
     rand_index,

@@ -13,7 +13,7 @@ from usseg.results.datasets import find_layout
 from usseg.results.datasets.layouts import settings_of
 from usseg.results.params_file import write_settings
 from usseg.stages import STAGES
-from usseg.stages.evaluate.partitions import partition_scores
+from usseg.stages.evaluate.partition_scores import partition_scores
 
 BSDS = Path(__file__).resolve().parents[3] / "shared/data/bsds500"
 HALVES = np.array([[1, 1], [2, 2]])

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from usseg.pipeline.errors import WeightsError
 from usseg.stages.features.checkpoints import read_checkpoint
-from usseg.stages.features.loading import check_output, from_state_dict, load_checkpoint, load_vit
+from usseg.stages.features.networks import check_output, from_state_dict, load_checkpoint, load_vit
 from usseg.stages.features.transformer import ViT
 
 State = dict[str, torch.Tensor]

@@ -13,7 +13,7 @@ from usseg.stages.features.class_tokens import (
     packs,
     segment_class_features,
 )
-from usseg.stages.features.loading import from_state_dict
+from usseg.stages.features.networks import from_state_dict
 from usseg.stages.features.transformer import class_features, extract, last_block_input, masked_attention
 
 BOXES = np.array([[0, 0, 5, 4], [1, 1, 3, 4], [2, 0, 3, 1], [0, 0, 5, 4], [1, 0, 4, 4]])

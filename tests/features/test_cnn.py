@@ -11,9 +11,9 @@ from torch.nn import functional
 
 from usseg.pipeline.errors import ParamsError, WeightsError
 from usseg.pipeline.images import read_image
-from usseg.stages.features.maps import load_cnn, pooled
+from usseg.stages.features.convolutional import load_cnn, pooled
+from usseg.stages.features.fitting import normalized
 from usseg.stages.features.stage import embed_crops
-from usseg.stages.features.tokens import normalized
 
 CHANNELS = {8: 128, 16: 256}  # of resnet18
 

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional
 
-from usseg.stages.features.loading import load_checkpoint
+from usseg.stages.features.networks import load_checkpoint
 from usseg.stages.features.transformer import ViT, extract
 
 State = dict[str, torch.Tensor]

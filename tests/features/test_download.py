@@ -19,7 +19,7 @@ from huggingface_hub.errors import (
 from safetensors import SafetensorError
 
 from usseg.pipeline.errors import WeightsError
-from usseg.stages.features.loading import load_vit
+from usseg.stages.features.networks import load_vit
 
 NAME = "vit_small_patch16_224.dino"
 # The hub's HTTP client is another package from one of its versions to the next.

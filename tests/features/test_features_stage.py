@@ -4,11 +4,11 @@ import torch
 
 from usseg.pipeline.errors import ParamsError, WeightsError
 from usseg.pipeline.images import read_image
-from usseg.stages.features.loaded import loaded
-from usseg.stages.features.loading import from_state_dict
+from usseg.stages.features.backbone_cache import loaded
+from usseg.stages.features.fitting import normalized
 from usseg.stages.features.methods.vit import Transformer
+from usseg.stages.features.networks import from_state_dict
 from usseg.stages.features.stage import embed_crops
-from usseg.stages.features.tokens import normalized
 from usseg.stages.features.transformer import extract
 
 

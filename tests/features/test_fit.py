@@ -7,9 +7,9 @@ from PIL import Image
 
 from usseg.pipeline.errors import ParamsError
 from usseg.pipeline.images import read_image
-from usseg.stages.features.loading import from_state_dict
+from usseg.stages.features.fitting import extended, fitted_image, fitting, normalized, resize_image
+from usseg.stages.features.networks import from_state_dict
 from usseg.stages.features.stage import embed_crops
-from usseg.stages.features.tokens import extended, fitted_image, fitting, normalized, resize_image
 from usseg.stages.features.transformer import extract
 from usseg.stages.report.stage import pixel_mask
 

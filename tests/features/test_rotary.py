@@ -8,7 +8,7 @@ import timm
 import torch
 
 from usseg.pipeline.errors import WeightsError
-from usseg.stages.features.loading import load_vit
+from usseg.stages.features.networks import load_vit
 from usseg.stages.features.transformer import extract
 
 

@@ -117,13 +117,13 @@ def test_primaps(golden, parity, image: str) -> None:
         primaps.median_masks,
         primaps.mask_logits,
         original="PriMaPs `PriMaPs._get_pseudo`, before the CRF",
-        call="mask_logits(median_masks(proposal(unit_tokens(F), left, directions[k], threshold=psi, signed=True)))",
-        differs="by default the token nearest along the direction or against it is the anchor, so that the sign of a PCA does not "
-        "matter; exact PCA; the background beside a single mask is what it leaves",
+        call="mask_logits(median_masks(proposal(unit_tokens(F), left, (unit_tokens(F) @ directions[k]).argmax(), threshold=psi)))",
+        differs="the anchor is the token nearest to the direction or to its opposite (`anchor_token`), so that the sign of a PCA "
+        "does not matter; exact PCA; the background beside a single mask is what it leaves",
     )
     height, width = file[f"{image}/feat"].shape[1:]
     features = file[f"{image}/feat"].reshape(-1, height * width).T
-    unit = primaps.unit_tokens(features)
+    unit = primaps.unit_tokens(features.astype(np.float64))
     for run in sorted({key.split("/")[1] for key in file.files if key.startswith(f"{image}/thr")}):
         expected = {key.split("/")[2]: file[key] for key in file.files if key.startswith(f"{image}/{run}/")}
         left = np.ones(len(unit), np.bool_)
@@ -131,7 +131,8 @@ def test_primaps(golden, parity, image: str) -> None:
         for k, direction in enumerate(expected["directions"]):
             check("tokens left", abs(left.sum() - expected["num_alive"][k]), 0)
             check("direction, 1 - cos", 1 - abs(primaps.principal_direction(features[left]) @ direction), 1e-5)
-            soft[k] = primaps.proposal(unit, left, direction, threshold=float(expected["threshold"]), signed=True)
+            anchor = int(np.where(left, unit @ direction, -np.inf).argmax())
+            soft[k] = primaps.proposal(unit, left, anchor, threshold=float(expected["threshold"]))
             left &= soft[k] == 0
         masks = soft.reshape(-1, height, width)
         check("masks", np.abs(masks - expected["masks"]).max(), 1e-4)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from usseg.stages.evaluate.objects import f_curve, mask_counts, object_scores
+from usseg.stages.evaluate.object_scores import f_curve, mask_counts, object_scores
 
 
 @pytest.mark.parametrize("case", ["metrics", "metrics_edge"])

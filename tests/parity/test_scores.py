@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from usseg.stages.evaluate.confusion_scores import ConfusionScores, confusion_scores
 from usseg.stages.evaluate.matching import (
     confusion_matrix,
     drop_surplus,
@@ -12,7 +13,6 @@ from usseg.stages.evaluate.matching import (
     many_to_one,
     matched_confusion,
 )
-from usseg.stages.evaluate.scores import Scores, scores
 
 CASES = ("extra0", "extra2", "absent")
 PERCENT = 1e-3
@@ -28,7 +28,7 @@ def unequal(found: np.ndarray, expected: np.ndarray) -> float:
     return float((np.asarray(found) != expected).sum())
 
 
-def check_percentages(check, file, key: str, found: Scores) -> None:
+def check_percentages(check, file, key: str, found: ConfusionScores) -> None:
     check("mIoU, %", abs(100 * found.miou - file[f"{key}/mIoU"]), PERCENT)
     check("accuracy, %", abs(100 * found.accuracy - file[f"{key}/accuracy"]), PERCENT)
     if f"{key}/class_ious" in file.files:
@@ -53,9 +53,9 @@ def test_stego(golden, parity, case: str) -> None:
         drop_surplus,
         hungarian,
         matched_confusion,
-        scores,
+        confusion_scores,
         original="STEGO `UnsupervisedMetrics`",
-        call="scores(t := drop_surplus(table), hungarian(t), extra_row=extra > 0)",
+        call="confusion_scores(t := drop_surplus(table), hungarian(t), extra_row=extra > 0)",
         differs="clusters from N on are dropped only by `drop_surplus`; `evaluate.options.surplus: strict` counts them as errors",
     )
     key, classes = f"{case}/stego_hungarian", int(file[f"{case}/n_classes"])
@@ -65,7 +65,9 @@ def test_stego(golden, parity, case: str) -> None:
     check_matching(check, table, matching, file[f"{key}/assignments"])
     matched = matched_confusion(table, matching)
     check("matched table", unequal(matched, file[f"{key}/histogram"][:classes, :classes]), 0)
-    check_percentages(check, file, key, scores(table, matching, extra_row=int(file[f"{case}/extra_clusters"]) > 0))
+    check_percentages(
+        check, file, key, confusion_scores(table, matching, extra_row=int(file[f"{case}/extra_clusters"]) > 0)
+    )
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -75,9 +77,9 @@ def test_primaps(golden, parity, case: str) -> None:
         "Hungarian by counts, PriMaPs",
         confusion_matrix,
         many_to_one,
-        scores,
+        confusion_scores,
         original="PriMaPs `UnsupervisedMetrics`",
-        call="scores(table, many_to_one(table))",
+        call="confusion_scores(table, many_to_one(table))",
         differs="`evaluate.options.surplus: many_to_one`; the original's `map_clusters`, used for pictures only, "
         "shifts by one what follows an unmatched cluster",
     )
@@ -85,7 +87,7 @@ def test_primaps(golden, parity, case: str) -> None:
     check("table", unequal(table, file[f"{key}/stats"]), 0)
     check_matching(check, table, hungarian(table), file[f"{key}/assignments"])
     check("matched table", unequal(matched_confusion(table, many_to_one(table)), file[f"{key}/histogram"]), 0)
-    check_percentages(check, file, key, scores(table, many_to_one(table)))
+    check_percentages(check, file, key, confusion_scores(table, many_to_one(table)))
 
 
 @pytest.mark.parametrize("reference", ["stego", "primaps"])
@@ -97,12 +99,12 @@ def test_identity(golden, parity, case: str, reference: str) -> None:
         pytest.skip("a linear probe has no extra clusters")
     check = parity(
         "no matching (linear probe)",
-        scores,
+        confusion_scores,
         original="STEGO and PriMaPs `UnsupervisedMetrics`",
-        call="scores(table, np.arange(N))",
+        call="confusion_scores(table, np.arange(N))",
     )
     table = table_of(file, case)
-    check_percentages(check, file, key, scores(table, np.arange(len(table))))
+    check_percentages(check, file, key, confusion_scores(table, np.arange(len(table))))
 
 
 @pytest.mark.parametrize(("way", "match"), [("hungarian", hungarian), ("majority30", majority)])
@@ -112,9 +114,9 @@ def test_dsm(golden, parity, way: str, match) -> None:
         f"VOC, {match.__name__} by IoU",
         confusion_matrix,
         match,
-        scores,
+        confusion_scores,
         original="DSM `eval.evaluate`" + (", MaskContrast" if match is majority else ""),
-        call=f"scores(table, {match.__name__}(table, by='iou'), absent='zero')",
+        call=f"confusion_scores(table, {match.__name__}(table, by='iou'), absent='zero')",
         differs="`evaluate.options.absent: drop` leaves absent classes out; `refine.upsampling: stretch` and "
         "`assign.background_collision: true` are DSM's maps",
     )
@@ -131,6 +133,6 @@ def test_dsm(golden, parity, way: str, match) -> None:
     )
     matching = match(table, by="iou")
     check_matching(check, table, matching, expected.T)
-    found = scores(table, matching, absent="zero")
+    found = confusion_scores(table, matching, absent="zero")
     check("IoU", np.abs(np.nan_to_num(found.iou) - file[f"voc/{way}/jaccard"]).max(), 1e-9)
     check("mIoU", abs(found.miou - file[f"voc/{way}/mIoU"]), 1e-9)

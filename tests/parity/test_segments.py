@@ -9,7 +9,8 @@ from sklearn.metrics import adjusted_rand_score
 
 from usseg.stages.crops.boxes import segment_boxes
 from usseg.stages.segments.background import background_first
-from usseg.stages.segments.clustering import eigengap_segments, kmeans_labels
+from usseg.stages.segments.eigengap import eigengap_segments
+from usseg.stages.segments.genetic_kmeans import kmeans_labels
 from usseg.stages.segments.methods.fiedler import object_mask
 
 SEEDS = range(5)

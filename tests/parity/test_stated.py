@@ -14,8 +14,8 @@ from scipy.ndimage import label
 from usseg.stages.eigen.graph import feature_affinity
 from usseg.stages.eigen.laplacian import normalized_laplacian_eigenpairs
 from usseg.stages.eigen.methods.affinity import affinity_eigenpairs
+from usseg.stages.evaluate.confusion_scores import confusion_scores
 from usseg.stages.evaluate.matching import drop_surplus, hungarian, many_to_one, matched_confusion
-from usseg.stages.evaluate.scores import scores
 from usseg.stages.segments.methods import maskcut, primaps, tokencut
 
 SURPLUS = [  # 7 clusters (rows), 5 classes (columns)
@@ -88,7 +88,7 @@ def piece_of(side: np.ndarray, seed: int) -> np.ndarray:
 )
 def test_scores_of_stego(table: list[list[int]], miou: float, accuracy: float) -> None:
     found = drop_surplus(np.array(table))
-    result = scores(found, hungarian(found), extra_row=len(table) > 5)
+    result = confusion_scores(found, hungarian(found), extra_row=len(table) > 5)
     assert 100 * result.miou == pytest.approx(miou, abs=1e-3)
     assert 100 * result.accuracy == pytest.approx(accuracy, abs=1e-3)
 
@@ -103,7 +103,7 @@ def test_scores_of_stego(table: list[list[int]], miou: float, accuracy: float) -
 )
 def test_scores_of_primaps(table: list[list[int]], miou: float, accuracy: float, iou: list[float]) -> None:
     counts = np.array(table)
-    result = scores(counts, many_to_one(counts))
+    result = confusion_scores(counts, many_to_one(counts))
     assert 100 * result.miou == pytest.approx(miou, abs=1e-3)
     assert 100 * result.accuracy == pytest.approx(accuracy, abs=1e-3)
     np.testing.assert_allclose(100 * result.iou, iou, atol=1e-3)
@@ -190,5 +190,6 @@ def test_first_mask_of_primaps(seed: int) -> None:
     expected = np.where(similar < 0.4, 0.0, similar)
     assert abs(primaps.principal_direction(features) @ direction) == pytest.approx(1, abs=1e-8)
     left = np.ones(len(features), np.bool_)
-    found = primaps.proposal(primaps.unit_tokens(features), left, direction, threshold=0.4, signed=True)
+    anchor = int((unit @ direction).argmax())
+    found = primaps.proposal(primaps.unit_tokens(features), left, anchor, threshold=0.4)
     np.testing.assert_allclose(found, expected, atol=1e-8)

@@ -76,7 +76,7 @@ NOTHING = [
         (["stages/features/descriptors.py"], {"features", "crops"}),
         (["stages/segmenter/concepts.py", "stages/refine/lattice.py"], {"refine"}),
         (["stages/cluster/methods/kmeans.py"], {"cluster", "assign"}),
-        (["stages/evaluate/scores.py"], {"evaluate", "report"}),
+        (["stages/evaluate/confusion_scores.py"], {"evaluate", "report"}),
         (["stages/report/template.html.j2"], {"report"}),
         (NOTHING, set()),
     ],

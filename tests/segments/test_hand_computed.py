@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from usseg.stages.segments.background import background_first, border_label
-from usseg.stages.segments.clustering import eigengap_segments, kmeans_labels
+from usseg.stages.segments.eigengap import eigengap_segments
+from usseg.stages.segments.genetic_kmeans import kmeans_labels
 from usseg.stages.segments.methods.fiedler import object_mask
 
 

@@ -5,7 +5,8 @@ import pytest
 from scipy.ndimage import label
 
 from usseg.stages.segments.background import background_first, border_label, dense_ids
-from usseg.stages.segments.clustering import eigengap_segments, kmeans_labels
+from usseg.stages.segments.eigengap import eigengap_segments
+from usseg.stages.segments.genetic_kmeans import kmeans_labels
 from usseg.stages.segments.regions import merge_small
 
 

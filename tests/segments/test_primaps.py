@@ -7,14 +7,15 @@ from scipy.stats import ortho_group
 from usseg.stages.segments.method import ImageTokens
 from usseg.stages.segments.methods.primaps import (
     Options,
+    anchor_token,
     mask_logits,
     median_masks,
     principal_direction,
     proposal,
     proposals,
     segment,
-    unit_tokens,
 )
+from usseg.stages.segments.unit_tokens import unit_tokens
 
 E = np.eye(4)
 
@@ -58,10 +59,10 @@ def test_three_blocks() -> None:
 
 def test_the_threshold_is_a_cosine() -> None:
     tokens = np.array([[1, 0], [0.5, np.sqrt(0.75)], [0.342, np.sqrt(1 - 0.342**2)]])
-    mask = proposal(tokens, np.ones(3, bool), np.array([1.0, 0]), threshold=0.4)
+    mask = proposal(tokens, np.ones(3, bool), 0, threshold=0.4)
     np.testing.assert_allclose(mask, [1, 0.5, 0])
     # At the threshold a token belongs to the mask.
-    np.testing.assert_allclose(proposal(tokens, np.ones(3, bool), np.array([1.0, 0]), threshold=0.5), [1, 0.5, 0])
+    np.testing.assert_allclose(proposal(tokens, np.ones(3, bool), 0, threshold=0.5), [1, 0.5, 0])
     assert np.degrees(np.arccos(Options().threshold)) == pytest.approx(66.42, abs=0.01)
 
 
@@ -83,8 +84,9 @@ def test_the_direction_is_that_of_centred_features_of_any_length() -> None:
 def test_of_equally_near_tokens_the_first_is_the_anchor() -> None:
     unit = unit_tokens(np.array([[1.0, 0, 0], [0, 1, 0], [0, 0.999, 0.04]]))
     along = np.array([1.0, -1 - 1e-9, 0]) / np.sqrt(2)
-    np.testing.assert_array_equal(proposal(unit, np.ones(3, bool), along), [1, 0, 0])
-    assert proposal(unit, np.array([False, True, True]), along)[1] == 1
+    assert anchor_token(unit, np.ones(3, bool), along) == 0
+    np.testing.assert_array_equal(proposal(unit, np.ones(3, bool), 0), [1, 0, 0])
+    assert anchor_token(unit, np.array([False, True, True]), along) == 1
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -105,12 +107,15 @@ def test_the_sign_of_the_direction_does_not_matter() -> None:
     unit = unit_tokens(smooth(0))
     direction = principal_direction(smooth(0))
     left = np.ones(len(unit), bool)
-    np.testing.assert_array_equal(proposal(unit, left, direction), proposal(unit, left, -direction))
+    assert anchor_token(unit, left, direction) == anchor_token(unit, left, -direction)
 
 
 def test_taken_tokens_are_never_the_anchor() -> None:
     unit = unit_tokens(np.array([[1.0, 0], [-0.5, 0.5], [-0.2, -1]]))
-    mask = proposal(unit, np.array([False, True, True]), np.array([1.0, 0]), signed=True)
+    left = np.array([False, True, True])
+    anchor = anchor_token(unit, left, np.array([1.0, 0]))
+    assert anchor == 1
+    mask = proposal(unit, left, anchor)
     assert mask[0] == 0
     assert mask.max() == 1
 

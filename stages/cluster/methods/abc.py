@@ -14,8 +14,7 @@ from usseg.pipeline.params import Params
 from usseg.pipeline.seeding import seeded
 from usseg.pipeline.training import Batch, train
 from usseg.pipeline.weights import flat_weights, load_weights
-from usseg.stages.cluster.method import ClusterMethod
-from usseg.stages.cluster.model import F32, F64, Clustering
+from usseg.stages.cluster.method import F32, F64, Clustering, ClusterMethod
 from usseg.stages.cluster.rows import Rows, in_blocks
 
 PREDICT_CHUNK = 8192

@@ -9,9 +9,9 @@ from pydantic import Field
 from usseg.pipeline.checkpoint import NO_CHECKPOINT, Checkpoint
 from usseg.pipeline.execution import Progress, no_progress
 from usseg.pipeline.params import Params
-from usseg.stages.cluster.method import ClusterMethod
-from usseg.stages.cluster.model import F32, F64, Clustering, unit_rows
+from usseg.stages.cluster.method import F32, F64, Clustering, ClusterMethod
 from usseg.stages.cluster.rows import Rows, first_distinct, in_blocks
+from usseg.stages.cluster.scaling import unit_rows
 
 
 class Options(Params):

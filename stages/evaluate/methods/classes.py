@@ -9,10 +9,10 @@ import numpy.typing as npt
 from pydantic import Field
 
 from usseg.pipeline.params import Params, refused
+from usseg.stages.evaluate.confusion_scores import ConfusionScores, confusion_scores
 from usseg.stages.evaluate.matching import confusion_matrix, drop_surplus, match
 from usseg.stages.evaluate.method import EvaluateMethod, MapLabels, ScoredImage, SplitScores, no_background
 from usseg.stages.evaluate.plots import confusion_png
-from usseg.stages.evaluate.scores import Scores, scores
 
 CROPPED = 320
 CONVENTIONS = {
@@ -81,7 +81,7 @@ def doubts(options: Options, sections: Mapping[str, Any]) -> list[str]:
         background=not no_background(sections),
         collision=sections["assign"].background_collision,
     )
-    line = few_clusters(labels.scored(background=options.background != "ignored"), labels.classes)
+    line = few_clusters(labels.scored_labels(background=options.background != "ignored"), labels.classes)
     return [line] if line else []
 
 
@@ -98,7 +98,7 @@ def few_clusters(scored: Sequence[int], classes: Sequence[str]) -> str:
 
 def score(images: Iterable[ScoredImage], options: Options, labels: MapLabels) -> SplitScores:
     """Mean IoU and accuracy, by class, and under the published conventions."""
-    scored = labels.scored(background=options.background != "ignored")
+    scored = labels.scored_labels(background=options.background != "ignored")
     names = labels.classes
     confusion, labelled = np.zeros((len(scored), len(names)), np.int64), False
     known = uncovered = 0
@@ -128,7 +128,7 @@ def score(images: Iterable[ScoredImage], options: Options, labels: MapLabels) ->
     matching = np.full(len(scored), -1, np.int64)
     if confusion.any():
         matching = match(confusion, matching=options.matching, surplus=options.surplus)
-    result = scores(confusion, matching, absent=options.absent, extra_row=options.surplus == "dropped")
+    result = confusion_scores(confusion, matching, absent=options.absent, extra_row=options.surplus == "dropped")
     metrics: dict[str, Any] = {}
     if labelled:
         metrics = {
@@ -164,11 +164,11 @@ def convention_scores(
     confusion: npt.NDArray[np.int64], *, matching: str, absent: str, surplus: str
 ) -> dict[str, float | None]:
     """mIoU and accuracy under one published convention."""
-    result = scores(confusion, match(confusion, matching=matching, surplus=surplus), absent=absent)
+    result = confusion_scores(confusion, match(confusion, matching=matching, surplus=surplus), absent=absent)
     return mean_scores(confusion, result)
 
 
-def mean_scores(confusion: npt.NDArray[np.int64], found: Scores) -> dict[str, float | None]:
+def mean_scores(confusion: npt.NDArray[np.int64], found: ConfusionScores) -> dict[str, float | None]:
     """mIoU and accuracy; None where no pixel is scored."""
     return {"miou": found.miou, "accuracy": found.accuracy} if confusion.any() else {"miou": None, "accuracy": None}
 

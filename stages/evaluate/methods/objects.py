@@ -8,7 +8,7 @@ from pydantic import Field
 
 from usseg.pipeline.params import Params, refused
 from usseg.stages.evaluate.method import EvaluateMethod, MapLabels, ScoredImage, SplitScores, no_background
-from usseg.stages.evaluate.objects import (
+from usseg.stages.evaluate.object_scores import (
     Box,
     MaskCounts,
     best_overlap,

@@ -6,7 +6,7 @@ import numpy as np
 
 from usseg.pipeline.methods import NoOptions
 from usseg.stages.evaluate.method import EvaluateMethod, MapLabels, ScoredImage, SplitScores
-from usseg.stages.evaluate.partitions import partition_scores
+from usseg.stages.evaluate.partition_scores import partition_scores
 from usseg.stages.evaluate.plots import histogram_png
 
 TITLES = {"covering": "covering", "pri": "probabilistic Rand index", "voi": "variation of information, bits"}

@@ -24,9 +24,9 @@ def load(options: Options, project: Path, device: str) -> Transformer:
     Raises:
         WeightsError: as `load_checkpoint`.
     """
-    from usseg.stages.features import loading
+    from usseg.stages.features import networks
 
-    found = loading.load_checkpoint(
+    found = networks.load_checkpoint(
         project / options.weights, posembed=options.posembed, num_heads=options.num_heads, device=device
     )
     return backbone_of(found, options, device)

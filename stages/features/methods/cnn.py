@@ -11,14 +11,14 @@ from pydantic import Field
 
 from usseg.pipeline.methods import on_device
 from usseg.pipeline.params import Params
+from usseg.stages.features.fitting import normalized
 from usseg.stages.features.method import F32, Array, Backbone, BackboneMethod, Pixels, weights_file
 from usseg.stages.features.precision import Precision, arithmetic
-from usseg.stages.features.tokens import normalized
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from usseg.stages.features.maps import CNN
+    from usseg.stages.features.convolutional import CNN
 
 
 class Options(Params):
@@ -43,7 +43,7 @@ class Convolutional(Backbone):
 
     def maps(self, images: Sequence[Pixels], grid: tuple[int, int]) -> "Tensor":
         """The maps (B, C, h, w) of the pixels under a grid."""
-        from usseg.stages.features.maps import maps
+        from usseg.stages.features.convolutional import maps
 
         batch = self.batch(images, grid)
         with arithmetic(self.precision, self.device):
@@ -74,7 +74,7 @@ class Convolutional(Backbone):
         """The mean of each crop's own map, or of its tokens in the mask. Equal boxes are run once."""
         import torch
 
-        from usseg.stages.features.maps import maps, pooled
+        from usseg.stages.features.convolutional import maps, pooled
 
         whole = self.batch([image], grid)
         found: dict[tuple[int, ...], Tensor] = {}
@@ -95,7 +95,7 @@ def load(options: Options, project: Path, device: str) -> Convolutional:
     Raises:
         WeightsError, ParamsError: as `load_cnn`.
     """
-    from usseg.stages.features.maps import load_cnn
+    from usseg.stages.features.convolutional import load_cnn
 
     path = project / options.weights if options.weights else None
     cnn = load_cnn(options.name, stride=options.stride, weights=path, device=device)

@@ -9,8 +9,8 @@ import numpy.typing as npt
 from pydantic import Field
 
 from usseg.pipeline.params import Params
+from usseg.stages.features.fitting import extended
 from usseg.stages.features.method import F32, Backbone, BackboneMethod, Pixels
-from usseg.stages.features.tokens import extended
 
 
 class Options(Params):

@@ -12,9 +12,9 @@ from pydantic import Field
 from usseg.pipeline.errors import ParamsError
 from usseg.pipeline.methods import on_device
 from usseg.pipeline.params import PARAMS_FILE, Params, refused
+from usseg.stages.features.fitting import normalized
 from usseg.stages.features.method import F32, Array, Backbone, BackboneMethod, Pixels, weights_file
 from usseg.stages.features.precision import Precision, arithmetic
-from usseg.stages.features.tokens import normalized
 
 if TYPE_CHECKING:
     from usseg.stages.features.transformer import ViT
@@ -130,7 +130,7 @@ def backbone_of(vit: "ViT", options: TransformerOptions, device: str) -> Transfo
     Raises:
         WeightsError: it says the same of every image.
     """
-    from usseg.stages.features.loading import check_output
+    from usseg.stages.features.networks import check_output
 
     check_output(vit, FACETS[options.facet])
     return Transformer(vit, options, device, vit.patch_size, vit.channels, vit.channels)
@@ -142,10 +142,10 @@ def load(options: Options, project: Path, device: str) -> Transformer:
     Raises:
         WeightsError: as `load_vit`.
     """
-    from usseg.stages.features import loading
+    from usseg.stages.features import networks
 
     path = project / options.weights if options.weights else None
-    found = loading.load_vit(options.name, weights=path, posembed=options.posembed, device=device)
+    found = networks.load_vit(options.name, weights=path, posembed=options.posembed, device=device)
     return backbone_of(found, options, device)
 
 

@@ -8,7 +8,8 @@ import numpy.typing as npt
 from pydantic import Field
 
 from usseg.pipeline.params import Params
-from usseg.stages.segments.clustering import eigengap_segments, kmeans_labels
+from usseg.stages.segments.eigengap import eigengap_segments
+from usseg.stages.segments.genetic_kmeans import kmeans_labels
 from usseg.stages.segments.method import ImageTokens, SegmentsMethod, check_laplacian
 
 LARGEST = 32766  # segment that an int16 map can hold

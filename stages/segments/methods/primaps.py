@@ -10,6 +10,7 @@ from pydantic import Field
 
 from usseg.pipeline.params import Params
 from usseg.stages.segments.method import ImageTokens, SegmentsMethod
+from usseg.stages.segments.unit_tokens import unit_tokens
 
 F64 = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -25,12 +26,6 @@ class Options(Params):
     )
     coverage: float = Field(0.95, gt=0, le=1, description="share of the tokens in masks at which the search ends")
     masks: int = Field(64, ge=1, le=10_000, description="most masks")
-
-
-def unit_tokens(features_NC: npt.NDArray[np.floating]) -> F64:
-    """Tokens of unit length; a zero token stays zero."""
-    features = np.asarray(features_NC, np.float64)
-    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
 
 
 def principal_direction(features_NC: npt.NDArray[np.floating]) -> F64:
@@ -53,24 +48,32 @@ def principal_direction(features_NC: npt.NDArray[np.floating]) -> F64:
     return np.asarray(direction / np.linalg.norm(direction))
 
 
-def proposal(
-    unit_NC: F64, left_N: Mask, direction_C: npt.NDArray[np.floating], *, threshold: float = 0.4, signed: bool = False
-) -> F64:
-    """A soft mask of tokens like the anchor, the token nearest to a direction: (N,), 1 at the anchor, 0 outside the mask.
+def anchor_token(unit_NC: F64, left_N: Mask, direction_C: npt.NDArray[np.floating]) -> int:
+    """The token, among those in no mask yet, that lies nearest to a direction or to its opposite.
+
+    A principal direction has no sign, so that the sign of `direction_C` does not matter. The first of equal tokens is taken.
 
     Args:
-        unit_NC: tokens of unit length.
-        left_N: tokens in no mask yet; the others have 0.
-        direction_C: of unit length.
-        threshold: psi, share of the largest similarity below which it counts as 0.
-        signed: the nearest token points along the direction (the original, whose sign is that of its SVD); else along it or against it.
+        unit_NC: float64 (token, channel), tokens of unit length.
+        left_N: bool (token,), the tokens in no mask yet, at least one.
+        direction_C: (channel,), of unit length.
+    """
+    nearness = np.where(left_N, np.abs(unit_NC @ np.asarray(direction_C, np.float64)), -np.inf)
+    return int(np.argmax(nearness >= nearness.max() - ROUNDING))
+
+
+def proposal(unit_NC: F64, left_N: Mask, anchor: int, *, threshold: float = 0.4) -> F64:
+    """A soft mask of the tokens that are similar to one token, the anchor.
+
+    Args:
+        unit_NC: float64 (token, channel), tokens of unit length.
+        left_N: bool (token,), the tokens in no mask yet. All other tokens get 0.
+        anchor: index of the token, one of those in no mask yet.
+        threshold: psi, the share of the largest similarity below which a similarity counts as 0.
 
     Returns:
-        float64 (N,), all 0 where the anchor is a zero token.
+        float64 (token,) in [0, 1]: 1 at the anchor, 0 outside the mask; all 0 where the anchor is a zero token.
     """
-    along = unit_NC @ np.asarray(direction_C, np.float64)
-    near = np.where(left_N, along if signed else np.abs(along), -np.inf)
-    anchor = int(np.argmax(near >= near.max() - (0.0 if signed else ROUNDING)))
     similar = np.where(left_N, unit_NC @ unit_NC[anchor], 0.0)
     largest = similar.max()
     if largest <= 0:
@@ -85,11 +88,12 @@ def proposals(
 
     Source: Hahn et al., PriMaPs-EM (TMLR 2024), algorithm 1.
     """
-    unit = unit_tokens(features_NC)
+    unit = unit_tokens(np.asarray(features_NC, np.float64))
     left = np.ones(len(unit), np.bool_)
     found: list[F64] = []
     while left.mean() > 1 - coverage and len(found) < masks:
-        mask = proposal(unit, left, principal_direction(features_NC[left]), threshold=threshold)
+        anchor = anchor_token(unit, left, principal_direction(features_NC[left]))
+        mask = proposal(unit, left, anchor, threshold=threshold)
         if not mask.any():
             break
         found.append(mask)

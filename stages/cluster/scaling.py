@@ -1,22 +1,13 @@
-"""What every clustering method returns, and how features become rows for it. N segments, C channels, K clusters."""
+"""How features become the rows that a method clusters. N segments or tokens, C channels, P principal directions."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Clustering:
-    """A fitted clustering."""
-
-    centers: F32  # (K, C)
-    history: F64  # objective a step
-    weights: F32 = field(default_factory=lambda: np.zeros(0, np.float32))  # of a network, flat
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ F64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Scores:
+class ConfusionScores:
     """Fractions; NaN in `iou` and `class_accuracy` marks a class with nothing to score."""
 
     miou: float
@@ -20,7 +20,9 @@ class Scores:
     class_accuracy: F64  # (N,)
 
 
-def scores(confusion_KN: I64, matching_K: I64, *, absent: str = "drop", extra_row: bool = False) -> Scores:
+def confusion_scores(
+    confusion_KN: I64, matching_K: I64, *, absent: str = "drop", extra_row: bool = False
+) -> ConfusionScores:
     """Score a confusion matrix under a matching.
 
     A matrix without a pixel has nothing to score: its mean and accuracy of 0 mean nothing.
@@ -46,7 +48,7 @@ def scores(confusion_KN: I64, matching_K: I64, *, absent: str = "drop", extra_ro
     if extra_row and confusion_KN[matching_K < 0].sum() > 0:
         mean_over = np.append(mean_over, 0.0)
     total = confusion_KN.sum()
-    return Scores(
+    return ConfusionScores(
         float(mean_over.mean()) if len(mean_over) else 0.0,
         float(hits.sum() / total) if total else 0.0,
         iou,

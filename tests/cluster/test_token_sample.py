@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from usseg.pipeline.errors import ParamsError
 from usseg.pipeline.seeding import image_seed
 from usseg.stages.cluster import rows as rows_module
-from usseg.stages.cluster import tokens
+from usseg.stages.cluster import token_sample
 from usseg.stages.cluster.methods import METHODS, kmeans
-from usseg.stages.cluster.tokens import chosen_tokens, shares, token_rows
+from usseg.stages.cluster.token_sample import chosen_tokens, shares, token_rows
 
 CHAIN = ("index", "features", "cluster", "assign", "refine", "evaluate", "report")
 QUICK = {"abc": {"epochs": 2, "hidden": 8}, "ot": {"iterations": 3}}
@@ -68,7 +68,7 @@ def test_every_token_has_the_same_chance() -> None:
 @pytest.mark.parametrize("read", [1, 200, 1 << 20])
 @pytest.mark.parametrize("most", [1, 7, 30, 1000])
 def test_rows_are_those_of_a_list(read: int, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokens, "READ", read)
+    monkeypatch.setattr(token_sample, "READ", read)
     counts, rng = np.array([4, 1, 9, 9, 3, 12]), np.random.default_rng(0)
     patches = np.full((6, 12, 2), np.nan, np.float16)
     for i, count in enumerate(counts):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from usseg.stages.features.tokens import MEAN, STD, normalized, resize_image, resized_size
+from usseg.stages.features.fitting import MEAN, STD, normalized, resize_image, resized_size
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import torch
 from usseg.pipeline.errors import WeightsError
 from usseg.pipeline.params import refused
 from usseg.stages.features.checkpoints import load_map, read_network
-from usseg.stages.features.loading import check_name, frozen, timm_model
+from usseg.stages.features.networks import check_name, frozen, timm_model
 
 
 @dataclass(frozen=True)

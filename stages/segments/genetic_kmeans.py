@@ -9,12 +9,6 @@ STEPS = 20  # Lloyd iterations of a solution while searching
 LAST_STEPS = 300  # and of the one that is returned
 
 
-def eigengap_segments(eigenvalues_K: npt.NDArray[np.floating]) -> int:
-    """Position of the largest eigenvalue gap, the first gap left out, plus one; at least 2 (DSM)."""
-    gaps = np.diff(eigenvalues_K)[1:]
-    return int(gaps.argmax()) + 2 if len(gaps) else 2
-
-
 def kmeans_labels(
     points_NC: npt.NDArray[np.floating], *, k: int, seed: int, n_init: int = 10, generations: int = 25
 ) -> I64:

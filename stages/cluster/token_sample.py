@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from usseg.pipeline.arrays import BLOCK
 from usseg.pipeline.seeding import image_seed
-from usseg.stages.cluster.model import F32
+from usseg.stages.cluster.scaling import F32
 
 I64 = npt.NDArray[np.int64]
 READ = 16 << 20  # bytes of features, about, that are read at a time
