@@ -33,7 +33,10 @@ def of_tokens(inputs: Inputs) -> bool:
 
 
 def sizes(params: AssignParams, inputs: Inputs) -> Mapping[str, int | npt.NDArray[np.int64]]:
-    """Tokens of each image; segments, at least 1; clusters. There are no segments where tokens are clustered, else no scores."""
+    """Tokens of each image; segments, at least 1; clusters.
+
+    There are no segments where tokens are clustered, else no scores.
+    """
     tokens = of_tokens(inputs)
     grid = inputs["features" if tokens else "segments"]["grid"][:]
     return {

@@ -1,8 +1,9 @@
-"""Segment features of the fit split, or its patch features -> a clustering.
+"""Features of the segments of the fit split, or of its patches -> a clustering.
 
-In: index; crops, or features where `cluster.rows` is tokens. Out: centres and whatever else the method needs to label new rows.
-Rows are read in blocks (`rows.py`), so that memory does not bound their number; while the stage runs it needs as much disk as the features
-that are clustered take, for a scaled copy beside them.
-Source: the semester report on DSM, section 3.2 (k-means, optimal transport, attention-based clustering); k-means on tokens is the
-baseline of most papers on unsupervised segmentation.
+In: index; crops, or features where `cluster.rows` is tokens. Out: the cluster centres, the scaling of
+the features, and the parameters of a network where the method trains one.
+The rows are read in blocks (`rows.py`), so that memory does not limit their number. While the stage runs, a scaled
+copy of the clustered features lies on disk, with 4 bytes a number. Source: the semester report on DSM, section 3.2
+(k-means, optimal transport, attention-based clustering); k-means on tokens is the baseline of most papers on
+unsupervised segmentation.
 """

@@ -1,4 +1,7 @@
-"""What a clustering method gets, and what it returns: read this before you write one. N rows, C channels, K clusters."""
+"""What a clustering method gets, and what it returns. Read this before you write one.
+
+Letters: N rows, C channels, K clusters.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -51,19 +54,21 @@ class Fit(Protocol):
         """Cluster the rows of the fit split.
 
         Args:
-            rows: float32 (N, C), N at least 1: features of unit length after `cluster.norm_std`, `channel_weights`, `pca` and
-                `whiten`. They are read block by block: a method must not hold all of them, there may be millions. Rows may
-                repeat, and may be zero.
-            areas_N: float64 (N,), the share of its image's tokens that each segment has, in (0, 1]; 1 where rows are tokens.
-            k: clusters that are asked for, at least 1. There may be fewer rows, or fewer distinct ones.
-            seed: for every random number of the method. Generators of others stay as they are.
-            options: of the method.
-            device: as torch names it, for a method whose entry has `gpu`.
-            checkpoint: for a method that trains for long: what it has saved in a run that was killed.
-            progress: for such a method: takes what is done, and of how much.
+            rows: float32 (N, C), N at least 1: features of unit length after `cluster.norm_std`, `channel_weights`,
+                `pca` and `whiten`. They are read block by block: a method must not hold all of them, there may be
+                millions. Rows may repeat, and may be zero.
+            areas_N: float64 (N,) in (0, 1]: the tokens of each segment as a share of the tokens of its image; 1 for
+                tokens.
+            k: number of clusters, at least 1. There may be fewer rows than k, or fewer distinct rows.
+            seed: for every random number of the method. The method must not change global random generators.
+            options: the options of the method.
+            device: a torch device, for a method whose entry has `gpu`.
+            checkpoint: for a method with a long training: saves its state, and holds the state of a training that was
+                killed.
+            progress: for a method with a long training: gets the finished amount and the total.
 
         Returns:
-            1 to k clusters. All numbers are finite. Equal arguments give equal bytes, also from another number of threads.
+            1 to k clusters. All numbers are finite. Equal arguments give equal bytes, with any number of threads.
         """
 
 
@@ -72,11 +77,11 @@ class ClusterMethod(Method):
     """The entry of a clustering method. `call` fits it.
 
     Attributes:
-        predict: (clustering, rows, options) -> the cluster of each row, int64 (N,) in [0, K). `rows` are float32 (N, C), scaled as
-            those of the fit, N may be 0. The label of a row does not depend on the others.
-        scores: (clustering, rows, options) -> how well each cluster fits each row, float32 (N, K), any range. The cluster of
-            `predict` has the largest score, up to rounding. Stage refine interpolates scores between tokens: they should be
-            linear in the row, where that is possible.
+        predict: (clustering, rows, options) -> the cluster of each row, int64 (N,) in [0, K). `rows` are float32 (N,
+            C), scaled as those of the fit, N may be 0. The label of a row does not depend on the others.
+        scores: (clustering, rows, options) -> how well each cluster fits each row, float32 (N, K), any range. The
+            cluster of `predict` has the largest score, up to rounding. Stage refine interpolates scores between
+            tokens: they should be linear in the row, where that is possible.
     """
 
     call: Fit

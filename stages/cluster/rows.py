@@ -1,7 +1,9 @@
-"""Rows in blocks: the only way in which a method reads the segments. N rows, B of them in a block, C channels.
+"""Rows in blocks: a clustering method reads the rows in no other way.
 
-However many rows there are, a method holds a block a thread; rows lie in an array, or in an unnamed file that is mapped block by block.
-Neither the place nor the number of threads changes a bit of what is computed: blocks are always the same, and so is their order.
+Letters: N rows, B rows of a block, C channels.
+Each thread holds one block, however many rows there are. The rows are in an array, or in an unnamed file that is
+memory-mapped block by block. The results do not depend on where the rows are stored or on the number of threads: the
+blocks and their order are always the same.
 """
 
 import builtins
@@ -18,23 +20,23 @@ import numpy.typing as npt
 F32 = npt.NDArray[np.float32]
 T = TypeVar("T")
 
-BLOCK = 8192  # rows; sums are rounded block by block, so another size gives other bits
+BLOCK = 8192  # rows; sums are rounded block by block, so that another size would give other bytes
 
 
 class Storage(Protocol):
-    """Where float32 rows (N, C) lie."""
+    """A store of rows, float32 (N, C)."""
 
     def read(self, part: slice) -> F32:
-        """The rows of a slice, not to be written to."""
+        """The rows of a slice, (B, C). They must not be changed."""
 
     def take(self, indices: npt.NDArray[np.int64]) -> F32:
-        """Single rows in the order of the indices."""
+        """Single rows, (len(indices), C), in the order of the indices."""
 
     def write(self, part: slice, rows_BC: F32) -> None:
-        """Write the rows of a slice; threads may write different slices at once."""
+        """Write the rows of a slice. Threads may write different slices at the same time."""
 
     def like(self, count: int, channels: int) -> "Storage":
-        """A new one of the same kind."""
+        """A new, empty store of the same kind."""
 
 
 class InMemory(Storage):
@@ -44,24 +46,27 @@ class InMemory(Storage):
         self.rows = rows_NC
 
     def read(self, part: slice) -> F32:
-        """A view."""
+        """A view of the array."""
         return self.rows[part]
 
     def take(self, indices: npt.NDArray[np.int64]) -> F32:
-        """A copy."""
+        """A copy of the rows."""
         return self.rows[indices]
 
     def write(self, part: slice, rows_BC: F32) -> None:
-        """Into the array."""
+        """Write into the array."""
         self.rows[part] = rows_BC
 
     def like(self, count: int, channels: int) -> "InMemory":
-        """An array that is not filled."""
+        """A store with an uninitialised array."""
         return InMemory(np.empty((count, channels), np.float32))
 
 
 class OnDisk(Storage):
-    """Rows in an unnamed file of a folder; it is gone with its last user, also when the process is killed."""
+    """Rows in an unnamed file in a folder.
+
+    The system deletes the file when the process ends, also when it is killed.
+    """
 
     def __init__(self, folder: Path, channels: int) -> None:
         self.folder, self.channels, self.width = folder, channels, 4 * channels
@@ -72,7 +77,7 @@ class OnDisk(Storage):
             self.file.close()
 
     def read(self, part: slice) -> F32:
-        """A view of pages that are mapped as long as it lives."""
+        """A view of the mapped file. The mapping lasts as long as the view."""
         start = part.start * self.width
         skipped = start % mmap.ALLOCATIONGRANULARITY
         length = (part.stop - part.start) * self.width + skipped
@@ -80,30 +85,34 @@ class OnDisk(Storage):
         return np.frombuffer(pages, np.float32, offset=skipped).reshape(-1, self.channels)
 
     def take(self, indices: npt.NDArray[np.int64]) -> F32:
-        """A copy, a read a row."""
+        """A copy of the rows, with one read for each row."""
         rows = np.empty((len(indices), self.channels), np.float32)
         for row, i in zip(rows.view(np.uint8), indices.tolist(), strict=True):
             os.preadv(self.file.fileno(), [row.data], i * self.width)
         return rows
 
     def write(self, part: slice, rows_BC: F32) -> None:
-        """Into the file, which grows; OSError where the disk is full."""
-        left = np.ascontiguousarray(rows_BC, np.float32).reshape(-1).view(np.uint8).data
-        at = part.start * self.width
-        while left:
-            written = os.pwrite(self.file.fileno(), left, at)
-            left, at = left[written:], at + written
+        """Write into the file, which grows.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        unwritten = np.ascontiguousarray(rows_BC, np.float32).reshape(-1).view(np.uint8).data
+        offset = part.start * self.width
+        while unwritten:
+            written = os.pwrite(self.file.fileno(), unwritten, offset)
+            unwritten, offset = unwritten[written:], offset + written
 
     def like(self, count: int, channels: int) -> "OnDisk":
-        """An empty file in the same folder."""
+        """A store with an empty file in the same folder."""
         return OnDisk(self.folder, channels)
 
 
 class Rows:
-    """`count` rows of `channels` numbers, float32, in blocks of BLOCK, the last one shorter."""
+    """Rows, float32 (count, channels), in blocks of BLOCK rows. The last block may be shorter."""
 
     def __init__(self, storage: Storage, count: int, channels: int, ordered_map: Any = builtins.map) -> None:
-        """`ordered_map` is a `map`, of threads perhaps, that keeps the order."""
+        """`ordered_map` has the signature of `map` and keeps the order. It may call its function in several threads."""
         self.storage, self.count, self.channels, self.ordered_map = storage, count, channels, ordered_map
 
     def __len__(self) -> int:
@@ -118,7 +127,10 @@ class Rows:
         return (self.storage.read(part) for part in self.parts)
 
     def map(self, function: Callable[[F32, slice], T]) -> Iterator[T]:
-        """What `function` gives for every block and its slice, in order; threads may call it at once."""
+        """The results of `function(block, slice)` for every block, in order.
+
+        Several threads may call `function` at the same time.
+        """
 
         def call(part: slice) -> T:
             return function(self.storage.read(part), part)
@@ -131,11 +143,14 @@ class Rows:
         return self.storage.read(part)
 
     def take(self, indices: npt.NDArray[np.int64]) -> F32:
-        """Single rows (len(indices), C)."""
+        """Single rows, (len(indices), C), in the order of the indices."""
         return self.storage.take(indices)
 
     def store(self, function: Callable[[F32], F32], channels: int) -> "Rows":
-        """Every block through a function that keeps its number of rows, kept in a place of the same kind."""
+        """Apply a function to every block, and store the results in a new store of the same kind.
+
+        The function maps (B, C) to (B, channels).
+        """
         storage = self.storage.like(self.count, channels)
         for _ in self.map(lambda block, part: storage.write(part, function(block))):
             pass
@@ -143,14 +158,14 @@ class Rows:
 
 
 def in_blocks(rows: "Rows | F32", ordered_map: Any = builtins.map) -> Rows:
-    """Rows as they are, or those of an array (N, C)."""
+    """`Rows` of an array (N, C). `Rows` are returned unchanged."""
     if isinstance(rows, Rows):
         return rows
     return Rows(InMemory(np.ascontiguousarray(rows, np.float32)), len(rows), rows.shape[1], ordered_map)
 
 
 def on_disk(pieces: Iterable[F32], channels: int, folder: Path, ordered_map: Any = builtins.map) -> Rows:
-    """Rows of pieces of any length, written to a file in a folder as they come."""
+    """Write pieces of rows, float32 (any length, C), to an unnamed file in a folder, and return them as `Rows`."""
     storage, count = OnDisk(folder, channels), 0
     for piece in pieces:
         storage.write(slice(count, count + len(piece)), piece)
@@ -159,11 +174,14 @@ def on_disk(pieces: Iterable[F32], channels: int, folder: Path, ordered_map: Any
 
 
 def first_distinct(pieces: Iterable[F32], limit: int) -> F32:
-    """The first `limit` distinct rows in order of appearance, or all where there are fewer."""
-    found: dict[bytes, F32] = {}
+    """The first `limit` distinct rows in order of appearance, or all distinct rows where there are fewer.
+
+    0 and -0 are equal.
+    """
+    distinct: dict[bytes, F32] = {}
     for piece in pieces:
-        for row in piece + np.float32(0):  # one zero, not two
-            found.setdefault(row.tobytes(), row)
-            if len(found) == limit:
-                return np.stack(list(found.values()))
-    return np.stack(list(found.values()))
+        for row in piece + np.float32(0):  # turns -0 into 0
+            distinct.setdefault(row.tobytes(), row)
+            if len(distinct) == limit:
+                return np.stack(list(distinct.values()))
+    return np.stack(list(distinct.values()))

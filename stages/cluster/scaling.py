@@ -12,33 +12,38 @@ F64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Scaling:
-    """Features -> rows for a method: unit length, optionally standardised and weighted by channel, optionally centred and projected."""
+    """Turns features into the rows that a method clusters.
+
+    Features are scaled to unit length, shifted by the mean, multiplied by a scale and, where there are components,
+    projected. The mean is 0, the scale is 1 and there are no components where the params ask for none of these steps.
+    """
 
     mean: F32  # (C,)
     scale: F32  # (C,)
-    components: F32  # (P, C); no rows: no projection
+    components: F32  # (P, C), the principal directions; no rows where there is no projection
 
     def __call__(self, features_NC: F32) -> F32:
-        """Scale rows, float32 (N, C or P)."""
+        """Features, float32 (N, C), -> rows, float32 (N, C), or (N, P) after a projection."""
         rows = (unit_rows(features_NC) - self.mean) * self.scale
         return np.asarray(rows @ self.components.T if len(self.components) else rows, np.float32)
 
     @property
     def channels(self) -> int:
-        """Channels of the scaled rows."""
+        """Number of channels of the rows: P after a projection, else C."""
         return len(self.components) or len(self.mean)
 
 
 def unit_rows(rows_NC: F32) -> F32:
-    """Unit length; zero rows stay zero."""
+    """Scale rows to unit length: float32 (N, C). A zero row stays zero."""
     norms = np.linalg.norm(rows_NC, axis=1, keepdims=True)
     return (rows_NC / np.maximum(norms, 1e-12)).astype(np.float32)
 
 
 def moments(pieces: Iterable[F32], *, crossed: bool) -> tuple[int, F64, F64]:
-    """Number, mean (C,) and scatter of the rows at unit length, in one pass over pieces (N, C), in float64.
+    """The number, the mean (C,) and the scatter of all rows, scaled to unit length first.
 
-    The scatter is the sum of (x - mean)^2 (C,), or of (x - mean)(x - mean)^T (C, C) where `crossed`.
+    One pass over pieces (N, C), in float64. The scatter is the sum of (x - mean)^2 (C,), or the sum of (x - mean)(x -
+    mean)^T (C, C) where `crossed`.
 
     Source: Chan, Golub and LeVeque, Updating formulae and a pairwise algorithm for computing sample variances (1979).
     """
@@ -67,15 +72,15 @@ def fit_scaling(
     whiten: bool,
     channel_weights: Sequence[float] = (),
 ) -> Scaling:
-    """Fit what `Scaling` needs, in one pass at most.
+    """Fit a `Scaling` in at most one pass over the features.
 
     Args:
-        pieces: float32 (N, C) each, together all features.
+        pieces: float32 (N, C) each; together they are all features.
         channels: C.
-        norm_std: subtract the mean and divide by the unbiased standard deviation of each dimension.
-        pca: subtract the mean and project on this many principal directions; 0: neither.
-        whiten: give the projected dimensions unit variance.
-        channel_weights: multiply the channels, once standardised; none: all alike.
+        norm_std: subtract the mean and divide by the unbiased standard deviation of each channel.
+        pca: subtract the mean and project on this many principal directions; 0: no projection.
+        whiten: scale the projected channels to unit variance.
+        channel_weights: factors of the channels, after the standardisation; empty: all 1.
     """
     mean, scale = np.zeros(channels, np.float32), np.ones(channels, np.float32)
     components = np.zeros((0, channels), np.float32)

@@ -23,55 +23,64 @@ F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 log = logging.getLogger("usseg")
-IMAGES = 256  # read at a time
-MOST_TOKENS = 1_000_000  # that are clustered unless the params say more
-LARGEST = 32766  # cluster whose label an int16 map can hold
+IMAGES = 256  # images that are read at a time
+MOST_TOKENS = 1_000_000  # default of cluster.max_rows
+LARGEST = 32766  # the largest number of clusters whose labels fit an int16 map
 
 
 class ClusterParams(MethodParams):
-    """How segments, or tokens, fall into clusters."""
+    """How segments, or tokens, are clustered."""
 
     method: str = Field("kmeans", description="a method of stages/cluster/methods")
     rows: Literal["segments", "tokens"] = Field(
         "segments",
-        description="what is clustered: the segments of images, or their patches, without segments and without a background",
+        description="what is clustered: segments; or tokens, the patches of all images without a background",
     )
-    k: int = Field(20, ge=1, le=LARGEST, description="clusters; background is not one of them")
+    k: int = Field(20, ge=1, le=LARGEST, description="number of clusters, without the background")
     max_rows: int = Field(
         MOST_TOKENS,
         ge=1,
         le=1_000_000_000,
-        description="tokens: where there are more, a sample of so many is clustered",
+        description="of rows: tokens, the largest number that is clustered; of more tokens a sample is clustered",
     )
-    norm_std: bool = Field(False, description="standardise every dimension")
+    norm_std: bool = Field(False, description="subtract the mean of every channel and divide by its standard deviation")
     channel_weights: list[Annotated[float, Field(ge=0, le=1e6)]] = Field(
-        [], description="multiply the channels of a segment, once standardised; []: all alike"
+        [], description="factors of the channels, after the standardisation; []: all 1"
     )
     pca: int = Field(
-        0, ge=0, le=100_000, description="centre, and project on this many principal directions; 0: neither"
+        0,
+        ge=0,
+        le=100_000,
+        description="subtract the mean and project on this many principal directions; 0: neither",
     )
-    whiten: bool = Field(False, description="unit variance after the projection")
+    whiten: bool = Field(False, description="scale the projected channels to unit variance")
     seed: Seed = 0
 
 
 def methods() -> Methods[Any]:
-    """The table of methods."""
+    """The table of clustering methods."""
     from usseg.stages.cluster.methods import METHODS
 
     return METHODS
 
 
 def reads(sections: Mapping[str, Any]) -> tuple[str, ...]:
-    """What is clustered."""
+    """The stage whose features are clustered."""
     return ("features",) if sections["cluster"].rows == "tokens" else ("crops",)
 
 
 def check(sections: Mapping[str, Any]) -> None:
-    """Refuse a whitening of no projection, a sample of segments, and one that is smaller than the clusters are many."""
+    """Refuse `whiten` without a projection, `max_rows` for segments, and `max_rows` below k.
+
+    Raises:
+        ParamsError: names the key, the value and what is allowed.
+    """
     params = sections["cluster"]
     if params.whiten and not params.pca:
         raise refused(
-            "cluster.whiten", True, "it is of the projection, and cluster.pca: 0 has none; set false, or a pca"
+            "cluster.whiten",
+            True,
+            "cluster.pca: 0 makes no projection to whiten; set false, or a pca above 0",
         )
     if params.rows == "segments" and params.max_rows != MOST_TOKENS:
         raise refused(
@@ -82,21 +91,21 @@ def check(sections: Mapping[str, Any]) -> None:
 
 
 @dataclass(frozen=True)
-class Clustered:
-    """What is clustered: N rows of C channels in the features of an artifact."""
+class FitFeatures:
+    """The features of the fit split that are clustered: N rows of C channels."""
 
-    kind: str  # of one row, for messages
-    pieces: Callable[[], Iterator[F32]]  # the rows in order, (n, C) a piece; they can be gone through again
-    areas: F64  # (N,), see method.py
+    kind: str  # what a row is, for messages: segment or token
+    pieces: Callable[[], Iterator[F32]]  # the rows in order, in pieces (any length, C); each call starts again
+    areas: F64  # (N,), as in method.py
     channels: int
-    folder: Path  # where a scaled copy may lie meanwhile
+    folder: Path  # folder for the temporary scaled copy
 
 
-def segments_of(inputs: Inputs) -> Clustered:
-    """The segments of the fit split.
+def segment_features(inputs: Inputs) -> FitFeatures:
+    """The features of the segments of the fit split.
 
     Raises:
-        ParamsError: there is none.
+        ParamsError: the split has no foreground segment.
     """
     crops = inputs["crops"]
     counts = crops["num_segments"][:]
@@ -110,11 +119,11 @@ def segments_of(inputs: Inputs) -> Clustered:
             yield block[np.arange(block.shape[1]) < counts[start : start + IMAGES, None]]
 
     areas = np.concatenate(list(rows_of("area"))).astype(np.float64)
-    return Clustered("segment", lambda: rows_of("features"), areas, crops["features"].shape[2], crops.path.parent)
+    return FitFeatures("segment", lambda: rows_of("features"), areas, crops["features"].shape[2], crops.path.parent)
 
 
-def tokens_of(params: ClusterParams, inputs: Inputs) -> Clustered:
-    """The tokens of the fit split, or a sample of them, with a line that says how many are left out.
+def token_features(params: ClusterParams, inputs: Inputs) -> FitFeatures:
+    """The features of the tokens of the fit split, or of a sample. The log states how many tokens are left out.
 
     Raises:
         ParamsError: there are fewer tokens than clusters.
@@ -132,7 +141,7 @@ def tokens_of(params: ClusterParams, inputs: Inputs) -> Clustered:
             *(inputs.split, params.max_rows, total, total - params.max_rows),
         )
     patches = features["patches"]
-    return Clustered(
+    return FitFeatures(
         "token",
         lambda: token_rows(patches, counts, taken, ids, seed=params.seed),
         np.ones(int(taken.sum())),
@@ -147,28 +156,28 @@ def run(params: ClusterParams, inputs: Inputs, images: range, execution: Executi
     from usseg.stages.cluster.scaling import fit_scaling
 
     method, options = methods()[params.method], params.options
-    found = tokens_of(params, inputs) if params.rows == "tokens" else segments_of(inputs)
+    features = token_features(params, inputs) if params.rows == "tokens" else segment_features(inputs)
     classes = len(inputs.index_params["classes"])
-    if params.k + (params.rows == "segments") < classes:  # the background may be a label of its own
+    if params.k + (params.rows == "segments") < classes:  # with segments the background is one more label
         log.warning("cluster@%s: found cluster.k: %d for %d classes of index.classes", inputs.split, params.k, classes)
-    check_channels(params, found)
+    check_channels(params, features)
     scaling = fit_scaling(
-        found.pieces(),
-        found.channels,
+        features.pieces(),
+        features.channels,
         norm_std=params.norm_std,
         pca=params.pca,
         whiten=params.whiten,
         channel_weights=params.channel_weights,
     )
     with thread_map(execution.workers) as ordered:
-        rows = on_disk((scaling(piece) for piece in found.pieces()), scaling.channels, found.folder, ordered)
+        rows = on_disk((scaling(piece) for piece in features.pieces()), scaling.channels, features.folder, ordered)
         settings = {"k": params.k, "seed": params.seed, "options": options}
-        run_by = {"device": execution.device, "checkpoint": execution.checkpoint, "progress": execution.progress}
-        clustering = method.call(rows, found.areas, **settings, **run_by)
+        environment = {"device": execution.device, "checkpoint": execution.checkpoint, "progress": execution.progress}
+        clustering = method.call(rows, features.areas, **settings, **environment)
     if len(clustering.centers) < params.k:
         log.warning(
             "cluster@%s: found cluster.k: %d, but there are only %d different %ss; so many clusters are made",
-            *(inputs.split, params.k, len(clustering.centers), found.kind),
+            *(inputs.split, params.k, len(clustering.centers), features.kind),
         )
     counts = np.zeros(len(clustering.centers), np.int64)
     for block in rows:
@@ -184,14 +193,19 @@ def run(params: ClusterParams, inputs: Inputs, images: range, execution: Executi
     }
 
 
-def check_channels(params: ClusterParams, found: Clustered) -> None:
-    """Refuse weights for another number of channels, and more principal directions than there are channels."""
-    has = f"the features of a {found.kind} have {found.channels} channels"
-    if len(params.channel_weights) not in (0, found.channels):
+def check_channels(params: ClusterParams, features: FitFeatures) -> None:
+    """Refuse channel weights of another number than the channels, and more principal directions than channels.
+
+    Raises:
+        ParamsError: names the key, the value and the number of channels.
+    """
+    has = f"the features of a {features.kind} have {features.channels} channels"
+    if len(params.channel_weights) not in (0, features.channels):
         raise ParamsError(
-            f"params.yaml: cluster.channel_weights: found {len(params.channel_weights)} numbers; {has}; give one each, or []"
+            f"params.yaml: cluster.channel_weights: found {len(params.channel_weights)} numbers; {has}; "
+            "give one each, or []"
         )
-    if params.pca > found.channels:
+    if params.pca > features.channels:
         raise refused("cluster.pca", params.pca, f"{has}; at most that is allowed")
 
 
@@ -208,25 +222,26 @@ def fitted(artifact: Artifact) -> tuple[Any, Any, Any, Any]:
 
 
 def predict(artifact: Artifact, features: F32) -> I64:
-    """Cluster ids from 0 of the features of segments or tokens, float32 (row, channel)."""
+    """The clusters of segments or tokens: int64 (row,), from 0, for features float32 (row, channel)."""
     method, options, clustering, scaling = fitted(artifact)
     labels: I64 = method.predict(clustering, scaling(features), options)
     return labels
 
 
 def scorer(artifact: Artifact) -> Callable[[F32], tuple[I64, npt.NDArray[np.float16]]]:
-    """A function for the tokens of any number of images; it reads the artifact once.
+    """A function that labels and scores tokens. The artifact is read once.
 
-    It takes features, float32 (N, C), and gives cluster ids from 0, int64 (N,), and scores, float16 (N, K): how well each cluster
-    fits, less how well the token's own one does. That one has 0, the others have 0 or less, -65504 at least.
+    It takes features, float32 (N, C), and gives cluster ids from 0, int64 (N,), and scores, float16 (N, K): how well
+    each cluster fits, less how well the token's own one does. That one has 0, the others have 0 or less, -65504 at
+    least.
     """
     method, options, clustering, scaling = fitted(artifact)
 
     def score(features_NC: F32) -> tuple[I64, npt.NDArray[np.float16]]:
         rows = scaling(features_NC)
-        labels, fits = method.predict(clustering, rows, options), method.scores(clustering, rows, options)
-        below = fits - np.take_along_axis(fits, labels[:, None], axis=1)
-        return labels, np.clip(below, np.finfo(np.float16).min, 0).astype(np.float16)
+        labels, scores = method.predict(clustering, rows, options), method.scores(clustering, rows, options)
+        differences = scores - np.take_along_axis(scores, labels[:, None], axis=1)
+        return labels, np.clip(differences, np.finfo(np.float16).min, 0).astype(np.float16)
 
     return score
 
@@ -238,17 +253,21 @@ STAGE = Stage(
     params=ClusterParams,
     inputs=(Input("index"), Input("features", when="asked"), Input("crops", when="asked")),
     arrays={
-        "centers": ArraySpec(("cluster", "channel"), "float32", "cluster centres, in scaled features"),
-        "mean": ArraySpec(("channel",), "float32", "subtracted from unit-length features"),
-        "scale": ArraySpec(("channel",), "float32", "multiplies them"),
-        "components": ArraySpec(("component", "channel"), "float32", "principal directions; no rows: no projection"),
+        "centers": ArraySpec(("cluster", "channel"), "float32", "cluster centres, in the space of the scaled features"),
+        "mean": ArraySpec(("channel",), "float32", "subtracted from the unit-length features"),
+        "scale": ArraySpec(("channel",), "float32", "factor of each channel, after the subtraction"),
+        "components": ArraySpec(
+            ("component", "channel"), "float32", "principal directions; no rows without a projection"
+        ),
         "counts": ArraySpec(
             ("cluster",),
             "int64",
-            "segments of the fit split in each cluster, or tokens; of a sample where there is one",
+            "number of segments of the fit split in each cluster, or of clustered tokens",
         ),
-        "history": ArraySpec(("iteration",), "float64", "objective of every iteration or epoch"),
-        "weights": ArraySpec(("weight",), "float32", "the network of method abc, flat; empty otherwise"),
+        "history": ArraySpec(("iteration",), "float64", "objective after every iteration or epoch"),
+        "weights": ArraySpec(
+            ("weight",), "float32", "parameters of the network of method abc; empty for other methods"
+        ),
     },
     run=run,
     scope="fit",

@@ -1,4 +1,7 @@
-"""The tokens of a split as rows: all of them, or a sample. I images, N tokens in all, C channels."""
+"""The tokens of a split as rows: all of them, or a random sample.
+
+Letters: I images, N tokens of all images, C channels.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -11,18 +14,19 @@ from usseg.pipeline.seeding import image_seed
 from usseg.stages.cluster.scaling import F32
 
 I64 = npt.NDArray[np.int64]
-READ = 16 << 20  # bytes of features, about, that are read at a time
+READ = 16 << 20  # bytes of features that are read at a time, about
 
 
 def shares(counts_I: I64, most: int, *, seed: int) -> I64:
-    """How many tokens of each image are taken: all, or `most` of them in total, int64 (I,).
+    """The number of sampled tokens of each image, int64 (I,): all tokens, or `most` tokens in total.
 
-    In a sample every token has the same chance, and every image gives its share of the sample, to less than one token.
+    Every token has the same probability to be sampled. The share of an image differs from its exact share of the
+    sample by less than one token.
 
     Args:
-        counts_I: tokens of each image, int64 (I,).
-        most: rows that are allowed in total, up to 1e9.
-        seed: says where in the order of the images the parts of a token are rounded up.
+        counts_I: int64 (I,), the number of tokens of each image.
+        most: largest number of tokens in total, up to 1e9.
+        seed: decides which images have their exact share rounded up.
     """
     total = int(counts_I.sum())
     if total <= most:
@@ -33,19 +37,25 @@ def shares(counts_I: I64, most: int, *, seed: int) -> I64:
 
 
 def chosen_tokens(count: int, share: int, *, seed: int) -> I64:
-    """Which tokens of an image are taken, int64 (share,), ascending: `share` of `count`, each subset with the same chance."""
+    """The numbers of the sampled tokens of an image: int64 (share,), ascending.
+
+    Every subset of `share` of the `count` tokens has the same probability.
+    """
     if share == count:
         return np.arange(count)
     return np.sort(np.random.default_rng(seed).choice(count, share, replace=False, shuffle=False))
 
 
 def token_rows(patches: Any, counts_I: I64, shares_I: I64, ids: Sequence[str], *, seed: int) -> Iterator[F32]:
-    """The rows of the taken tokens, float32 (token, C), image after image and row by row; some images at a time.
+    """The features of the sampled tokens, float32 (token, C), in the order of images and tokens.
+
+    Each piece holds some images.
 
     Args:
-        patches: (image, token, channel), a stored array: padded, so that image i has counts_I[i] rows.
-        counts_I, shares_I: as `shares` takes and gives them.
-        ids: of the images; the choice in an image depends on its id and the seed alone.
+        patches: stored array (image, token, channel), padded: only the first counts_I[i] tokens of image i are valid.
+        counts_I, shares_I: the argument and the result of `shares`.
+        ids: ids of the images. The sample of an image depends on its id and the seed alone.
+        seed: seed of the sample.
     """
     _, longest, channels = patches.shape
     images = min(BLOCK, max(1, READ // max(1, longest * channels * patches.dtype.itemsize)))

@@ -1,5 +1,6 @@
 """Segments -> one feature vector a segment.
 
 In: index, features, segments. Out: row s of an image is its segment s + 1; background has none.
-Source: Melas-Kyriazi et al., Deep Spectral Methods (CVPR 2022), section 3.3; masked attention: the semester report, section 3.1.
+Source: Melas-Kyriazi et al., Deep Spectral Methods (CVPR 2022), section 3.3; masked attention: the semester report,
+section 3.1.
 """

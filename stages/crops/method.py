@@ -86,7 +86,8 @@ class CropsMethod(Method):
     Attributes:
         options: a subclass of `BoxOptions`.
         channels: from the options and the stage's inputs, the length of a segment's vector.
-        pixels: the method reads the image. Otherwise it is not decoded, and the attribute `image` of its segments is None.
+        pixels: the method reads the image. Otherwise it is not decoded, and the attribute `image` of its segments is
+            None.
         backbone: the method calls the backbone, on the device where the backbone uses one.
     """
 

@@ -1,6 +1,7 @@
 """Patch features (+ colour) -> eigenvalues and eigenvectors of a graph of each image's tokens.
 
-In: index, features. Out: the K smallest eigenpairs of the graph Laplacian, D-orthonormal, row 0 trivial. `affinity` and `svd` give
-the K largest of the weights and of the features instead. `methods/` holds the affinities.
-Source: Melas-Kyriazi et al., Deep Spectral Methods (CVPR 2022), section 3.2.
+In: index, features. Out: the K smallest eigenpairs of the graph Laplacian. The eigenvectors are D-orthonormal, and row
+0 is the trivial eigenvector. The methods `affinity` and `svd` give the K largest eigenpairs of the weights, or the K
+largest singular values of the features, instead. `methods/` holds the affinities. Source: Melas-Kyriazi et al., Deep
+Spectral Methods (CVPR 2022), section 3.2.
 """

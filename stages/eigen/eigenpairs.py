@@ -1,4 +1,4 @@
-"""The eigenpairs of one image, and whether they mean anything. K pairs, N tokens."""
+"""The eigenpairs of one image, and whether they carry information. Letters: K eigenpairs, N tokens."""
 
 from dataclasses import dataclass
 
@@ -6,18 +6,18 @@ import numpy as np
 import numpy.typing as npt
 
 F64 = npt.NDArray[np.float64]
-ALIKE = 1 - 1e-6  # a second eigenvalue above this share of the largest degree means that all tokens look alike
+ALIKE = 1 - 1e-6  # a second eigenvalue above this share of the largest degree: all tokens are equally similar
 
 
 @dataclass(frozen=True)
 class Eigenpairs:
-    """What is stored of an image.
+    """The eigenpairs of one image.
 
     Attributes:
-        values: float64 (K,), at least one. Ascending where they are those of a Laplacian, else descending.
-        vectors: floats (K, N). Of a Laplacian row 0 is the trivial one.
-        components: connected components of the graph, nodes without edges left out; 1 where it was not counted.
-        degenerate: all tokens look alike, so that rows from 1 on mean nothing.
+        values: float64 (K,), K at least 1: ascending for a Laplacian, descending otherwise.
+        vectors: floats (K, N), one eigenvector a row. For a Laplacian row 0 is the trivial eigenvector.
+        components: number of connected components of the graph, without isolated nodes; 1 where they are not counted.
+        degenerate: all tokens are equally similar, so that the rows from 1 on carry no information.
     """
 
     values: F64
@@ -27,16 +27,18 @@ class Eigenpairs:
 
 
 def no_cut(values_K: F64, *, largest_degree: float = 1.0) -> bool:
-    """Whether a Laplacian's second smallest eigenvalue says that all tokens look alike; also where there is no second one.
+    """Whether the second smallest eigenvalue of a Laplacian shows that all tokens are equally similar.
+
+    True for one eigenvalue.
 
     Args:
-        values_K: ascending.
-        largest_degree: of the nodes, where the Laplacian is not normalised.
+        values_K: float64 (K,), ascending.
+        largest_degree: the largest degree of a node where the Laplacian is not normalised; 1 where it is.
     """
     return len(values_K) < 2 or bool(values_K[1] > ALIKE * largest_degree)
 
 
 def one_direction(sizes_K: F64) -> bool:
-    """Whether the second largest of these is nothing beside the largest; also where there is no second one."""
+    """Whether the second largest of K sizes is negligible against the largest one. True for one size."""
     ordered = np.sort(sizes_K)[::-1]
     return len(ordered) < 2 or bool(ordered[1] <= (1 - ALIKE) * ordered[0])

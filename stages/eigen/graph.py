@@ -1,4 +1,7 @@
-"""Patch features -> the weights of a graph. B images with equally many tokens, N tokens, C channels, P components of a projection."""
+"""Patch features -> the weights of a graph.
+
+Letters: B images with equally many tokens, N tokens, C channels, P components of a projection.
+"""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
@@ -11,38 +14,37 @@ from usseg.stages.eigen.method import F32, TokenBatch, Weights
 if TYPE_CHECKING:
     from torch import Tensor
 
-Offset = Literal[
-    "none", "mean", "third"
-]  # what is subtracted from similarities: nothing, their mean, a third of the largest
+# What is subtracted from the similarities of an image: nothing, their mean, or a third of the largest one.
+Offset = Literal["none", "mean", "third"]
 OFFSETS = ("none", "mean", "third")
-ROWS = 64  # cut at zero and scaled at a time, while they are in the cache
-ROUNDING = 1e-6  # share of the largest similarity below which what the offset leaves is rounding
+ROWS = 64  # rows that are cut at zero and scaled at a time, so that they stay in the cache of the CPU
+ROUNDING = 1e-6  # below this share of the largest similarity, the rest after the offset is a rounding error
 
 
 def unit_rows(features_NC: npt.NDArray[np.floating]) -> F32:
-    """Rows scaled to unit length; a zero row stays zero."""
+    """Scale rows to unit length: float32 (N, C). A zero row stays zero."""
     features = np.asarray(features_NC, np.float32)
     norms = np.sqrt(np.vecdot(features, features))[:, None]
     return features / np.maximum(norms, np.float32(1e-12))
 
 
 def unit_vectors(features_BNC: "Tensor") -> "Tensor":
-    """`unit_rows` by torch."""
+    """`unit_rows` of a batch by torch: (B, N, C) on the same device."""
     return features_BNC / features_BNC.norm(dim=2, keepdim=True).clamp(min=1e-12)
 
 
 def similarities(features_NC: npt.NDArray[np.floating], *, normalize: bool) -> F32:
-    """G = F F^T, (token, token); of unit-length rows where `normalize`."""
+    """The similarities G = F F^T, float32 (token, token). With `normalize` the rows are scaled to unit length first."""
     features = unit_rows(features_NC) if normalize else np.asarray(features_NC, np.float32)
     gram: F32 = features @ features.T
     return gram
 
 
 def offset_of(gram_NN: F32, offset: Offset) -> np.float32:
-    """What is subtracted from the similarities of an image.
+    """The number that is subtracted from the similarities (token, token) of an image.
 
     Raises:
-        ValueError: no such offset.
+        ValueError: the offset is unknown.
     """
     if offset == "mean":
         return gram_NN.mean(dtype=np.float64).astype(np.float32)
@@ -56,23 +58,24 @@ def offset_of(gram_NN: F32, offset: Offset) -> np.float32:
 def feature_affinity(
     features_NC: npt.NDArray[np.floating], *, offset: Offset = "none", normalize: bool = True, threshold: bool = True
 ) -> F32:
-    """Affinity between all pairs of tokens: max(G - offset, 0), G = F F^T.
+    """The affinity between all pairs of tokens: max(G - offset, 0) divided by its largest entry, with G = F F^T.
 
     Args:
         features_NC: floats (token, channel).
         offset: `none` (DSM), `mean` of G (SimSAM, W_A) or `third` of its largest entry (SimSAM's code).
         normalize: scale rows to unit length first.
-        threshold: cut at zero.
+        threshold: set negative weights to 0.
 
     Returns:
-        float32 (token, token), symmetric, largest entry 1 (all zero where no pair is similar).
+        float32 (token, token), symmetric, largest entry 1; all 0 where no pair of tokens is similar.
     """
     gram = similarities(features_NC, normalize=normalize)
     similar, subtracted = gram.max(), offset_of(gram, offset)
     largest = similar - subtracted
     if largest <= ROUNDING * similar or largest <= 0:
         return np.zeros_like(gram)
-    zeros = np.zeros((ROWS, len(gram)), np.float32)  # numpy cuts at an array several times faster than at a number
+    # np.maximum of two arrays is several times faster than np.maximum of an array and a number.
+    zeros = np.zeros((ROWS, len(gram)), np.float32)
     for start in range(0, len(gram), ROWS):
         rows = gram[start : start + ROWS]
         if subtracted:
@@ -86,7 +89,7 @@ def feature_affinity(
 def binary_affinity(
     features_NC: npt.NDArray[np.floating], *, tau: float = 0.2, eps: float = 1e-5, normalize: bool = True
 ) -> F32:
-    """1 where G > tau, else eps: float32 (token, token).
+    """The weight 1 where the similarity G is above tau, else eps: float32 (token, token).
 
     Source: Wang et al., TokenCut (CVPR 2022), equation 5.
     """
@@ -102,17 +105,17 @@ def projected_affinity(
     offset: Offset = "mean",
     threshold: bool = True,
 ) -> F32:
-    """Affinity of unit-length features plus that of a projection of them: max(G - offset + weight P P^T, 0).
+    """The affinity of features and of their projection P: max(G - offset + weight P P^T, 0) over its largest entry.
 
     Args:
         features_NC: floats (token, channel), scaled to unit length here.
-        projected_NP: floats (token, component), as they are.
+        projected_NP: floats (token, component), not scaled here.
         weight: kappa; 0 gives `feature_affinity` with this offset.
-        offset: of `feature_affinity`: `mean` in the paper, `third` in the released code.
-        threshold: cut at zero.
+        offset: as in `feature_affinity`: `mean` in the paper, `third` in the released code.
+        threshold: set negative weights to 0.
 
     Returns:
-        float32 (token, token), symmetric, largest entry 1 (all zero where no pair is similar).
+        float32 (token, token), symmetric, largest entry 1; all 0 where no pair of tokens is similar.
 
     Source: SimSAM, W_feat = W_A + kappa W_SA.
     """
@@ -140,18 +143,18 @@ def affinity_batch(
     projected_BNP: "Tensor | None" = None,
     weight: float = 0.1,
 ) -> "Tensor":
-    """`feature_affinity` of many images at once by torch, and `projected_affinity` where `projected_BNP` is given.
+    """`feature_affinity` of many images at once by torch, or `projected_affinity` where `projected_BNP` is given.
 
     Args:
-        features_BNC: float32 on any device.
-        offset, normalize, threshold: of `feature_affinity`, its plain twin.
-        projected_BNP, weight: of `projected_affinity`, its plain twin.
+        features_BNC: float32 (image, token, channel) on any device.
+        offset, normalize, threshold: as in `feature_affinity`.
+        projected_BNP, weight: as in `projected_affinity`.
 
     Returns:
-        float32 (B, N, N) on the same device; within 1e-6 of the twins.
+        float32 (B, N, N) on the same device, within 1e-6 of the NumPy functions.
 
     Raises:
-        ValueError: no such offset.
+        ValueError: the offset is unknown.
     """
     features = unit_vectors(features_BNC) if normalize else features_BNC
     gram = features @ features.mT
@@ -179,12 +182,12 @@ def binary_batch(features_BNC: "Tensor", *, tau: float = 0.2, eps: float = 1e-5,
 
 
 def stacked(graphs: Sequence[F32]) -> F32:
-    """The graphs of a batch as one array (B, N, N); that of one image is not copied."""
+    """The graphs of a batch as one array (B, N, N). The graph of a single image is not copied."""
     return graphs[0][None] if len(graphs) == 1 else np.stack(graphs)
 
 
 def cosine_weights(tokens: TokenBatch, *, offset: Offset, normalize: bool, threshold: bool) -> Weights:
-    """`feature_affinity` of every image of a batch, where its device is."""
+    """`feature_affinity` of every image of a batch, on the device of the batch."""
     if tokens.by_torch:
         return affinity_batch(tokens.tensor(), offset=offset, normalize=normalize, threshold=threshold)
     return stacked(
@@ -195,7 +198,10 @@ def cosine_weights(tokens: TokenBatch, *, offset: Offset, normalize: bool, thres
 def projected_weights(
     tokens: TokenBatch, projected: Sequence[F32], *, weight: float, offset: Offset, threshold: bool
 ) -> Weights:
-    """`projected_affinity` of every image of a batch, where its device is; `projected` holds (token, component) of each."""
+    """`projected_affinity` of every image of a batch, on its device.
+
+    `projected` holds one array (token, component) an image.
+    """
     if tokens.by_torch:
         import torch
 

@@ -1,4 +1,7 @@
-"""Eigenpairs of the graph Laplacian, normalised or plain."""
+"""Eigenpairs of the graph Laplacian, normalised or plain. Letters: B images, N tokens (nodes), K eigenpairs.
+
+A graph is *safely connected* here where float32 can tell its second eigenvalue from 0.
+"""
 
 import logging
 from typing import TYPE_CHECKING
@@ -16,15 +19,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("usseg")
 F64 = npt.NDArray[np.float64]
-NO_EDGE = 1e-12  # degree under which a node counts as isolated (DSM)
-NULL = 1e-9  # eigenvalue under which a vector belongs to the null space
-LANCZOS_FROM = 200  # nodes under which LAPACK is as fast
-BLOCKS_FROM = 256  # nodes under which torch.linalg.eigh may be as fast on a GPU: a guess, unmeasured
-ALMOST_NULL = 1e-4  # eigenvalue under which float32 does not tell near from nearer
+NO_EDGE = 1e-12  # a node of a smaller degree counts as isolated (DSM)
+NULL = 1e-9  # an eigenvector of a smaller eigenvalue belongs to the null space
+LANCZOS_FROM = 200  # nodes; for fewer nodes LAPACK is as fast
+BLOCKS_FROM = 256  # nodes; for fewer nodes torch.linalg.eigh may be as fast on a GPU. This is a guess, not measured
+ALMOST_NULL = 1e-4  # float32 cannot tell a smaller second eigenvalue from 0: the graph is not safely connected
 
 
 def degrees(weights_NN: F64) -> F64:
-    """Row sums, with 1 in place of what is below 1e-12."""
+    """The row sums of the weights, (N,). The degree of an isolated node, below 1e-12, is replaced by 1."""
     sums = weights_NN.sum(axis=1)
     return np.where(sums < NO_EDGE, 1.0, sums)
 
@@ -35,9 +38,10 @@ def laplacian_eigenpairs(
     """The K smallest eigenpairs of several images with the same number of tokens.
 
     Args:
-        graphs: floats (token, token) each; for the normalised Laplacian on a GPU also a float32 tensor (image, token, token) there.
+        graphs: floats (token, token) of each image. For the normalised Laplacian on a GPU also one float32 tensor
+            (image, token, token) on that GPU.
         laplacian: `normalized` or `plain`.
-        k, solver, device: of the functions for either.
+        k, solver, device: as in `normalized_laplacian_eigenpairs` and `plain_laplacian_eigenpairs`.
     """
     if laplacian == "plain":
         return [plain_laplacian_eigenpairs(weights, k=k, solver=solver, device=device) for weights in graphs]
@@ -49,19 +53,25 @@ def normalized_laplacian_eigenpairs(
 ) -> Eigenpairs:
     """The K smallest eigenpairs of (D - W) y = lambda D y.
 
-    Solved as the top end of S = D^-1/2 W D^-1/2, lambda = 1 - mu; no shift-invert on a singular matrix. In float64, but for
-    `lanczos`, which `auto` takes on a CPU from 200 nodes on, and `block_lanczos`, which it takes elsewhere from 256 on:
-    eigenvalues within 1e-6 (`binary` graphs 1e-5), the K-space within 1e-6 / (its gap) rad.
+    The function solves for the largest eigenvalues mu of S = D^-1/2 W D^-1/2, and lambda = 1 - mu. This avoids a
+    shift-invert step on a singular matrix.
+
+    The solvers `lanczos` and `block_lanczos` compute in float32, all others in float64. On a CPU `auto` takes
+    `lanczos` from 200 nodes on. On a GPU `auto` takes `block_lanczos` from 256 nodes on. Their eigenvalues are within
+    1e-6 (1e-5 for `binary` graphs). The angle between their space of K eigenvectors and the exact one is at most 1e-6
+    / (the gap after eigenvalue K), in rad.
 
     Args:
-        weights_NN: floats (token, token), symmetric; negative entries are allowed (`threshold: false`).
-        k: eigenpairs wanted; min(k, N) are returned.
-        solver: `dense`, `iterative`, `batched` (torch.linalg.eigh on `device`), `lanczos`, `block_lanczos` (by torch on `device`) or
-            `auto`. A graph that is not safely connected, or that does not converge, is solved in float64 instead of by the two.
+        weights_NN: floats (token, token), symmetric. Negative weights are allowed (`threshold: false`).
+        k: number of eigenpairs; min(k, N) are returned.
+        solver: `dense`, `iterative`, `batched` (torch.linalg.eigh on `device`), `lanczos`, `block_lanczos` (torch on
+            `device`) or `auto`. Where `lanczos` or `block_lanczos` does not converge, or the graph is not safely
+            connected, a float64 solver is used instead.
         device: for `batched` and `block_lanczos`.
 
     Returns:
-        values in [0, 2] ascending; vectors with Y D Y^T = 1. The null space of a disconnected graph is spanned by its components.
+        Eigenvalues in [0, 2], ascending. Eigenvectors Y (K, N) with Y D Y^T = 1; row 0 is the trivial eigenvector. For
+        a disconnected graph the first rows span the indicators of its connected components.
 
     Source: DSM, equation 3; Shi and Malik, Normalized Cuts.
     """
@@ -71,7 +81,10 @@ def normalized_laplacian_eigenpairs(
 def normalized_laplacian_batch(
     weights: "list[npt.NDArray[np.floating]] | Tensor", *, k: int, solver: str = "auto", device: str = "cpu"
 ) -> list[Eigenpairs]:
-    """The same for several images with the same number of tokens; on a GPU one call, and a float32 tensor there saves the copy."""
+    """`normalized_laplacian_eigenpairs` of several images with the same number of tokens, in one call on a GPU.
+
+    A float32 tensor (image, token, token) on the GPU is not copied.
+    """
     n = len(weights[0])
     if solver == "auto" and device != "cpu":
         solver = "block_lanczos" if n >= BLOCKS_FROM else "batched"
@@ -82,54 +95,66 @@ def normalized_laplacian_batch(
 
         if device != "cpu":
             load_linear_algebra(device)
-        there = torch.from_numpy(np.stack(weights)).to(device) if isinstance(weights, list) else weights
-        return in_blocks(there, k=k) if solver == "block_lanczos" else by_eigh(there, k=k)
+        tensor = torch.from_numpy(np.stack(weights)).to(device) if isinstance(weights, list) else weights
+        return by_block_lanczos(tensor, k=k) if solver == "block_lanczos" else by_eigh(tensor, k=k)
     graphs = weights if isinstance(weights, list) else list(weights.cpu().numpy())
     if solver == "lanczos":
-        return [in_single(w, k=k) or in_double(w, k=k, solver="auto") for w in graphs]
-    return [in_double(w, k=k, solver=solver) for w in graphs]
+        return [by_lanczos(w, k=k) or by_float64(w, k=k, solver="auto") for w in graphs]
+    return [by_float64(w, k=k, solver=solver) for w in graphs]
 
 
-def in_single(weights_NN: npt.NDArray[np.floating], *, k: int) -> Eigenpairs | None:
-    """By Lanczos in float32; None for a graph that it is not made for: isolated nodes, more than one component or nearly so."""
+def by_lanczos(weights_NN: npt.NDArray[np.floating], *, k: int) -> Eigenpairs | None:
+    """Solve one graph by the Lanczos iteration in float32.
+
+    Returns None where the iteration does not converge, where k is above N / 4, where a node is isolated, or where the
+    graph is not safely connected.
+    """
     weights = np.ascontiguousarray(weights_NN, np.float32)
     degree = weights @ np.ones(len(weights), np.float32)
     if not 1 < k <= len(weights) / 4 or degree.min() < NO_EDGE:
         return None
     top = lanczos.top_of_graph(weights, degree, k=k)
-    return top and connected_pairs(*top, degree, nonnegative=bool(weights.min() >= 0))
+    if top is None:
+        return None
+    return connected_pairs(*top, degree, nonnegative=bool(weights.min() >= 0))
 
 
-def in_blocks(weights_BNN: "Tensor", *, k: int) -> list[Eigenpairs]:
-    """By block Lanczos in float32, all graphs at once; the log tells how many it was not made for: they go to `by_eigh`."""
+def by_block_lanczos(weights_BNN: "Tensor", *, k: int) -> list[Eigenpairs]:
+    """Solve all graphs at once by the block Lanczos iteration in float32.
+
+    `by_eigh` solves the graphs that are not safely connected, too small for k, or not converged. The log states their
+    number.
+    """
     from usseg.stages.eigen import block_lanczos
 
     weights = weights_BNN.float()
     degree = weights.sum(dim=2)
     suited = (degree.amin(dim=1) >= NO_EDGE) & (1 < k <= weights.shape[1] / 4)
     rows = suited.nonzero()[:, 0].tolist()
-    found: dict[int, Eigenpairs] = {}
+    solved: dict[int, Eigenpairs] = {}
     if rows:
         part = weights if len(rows) == len(weights) else weights[rows]
-        values, vectors, settled = block_lanczos.top_of_graphs(part, degree[rows], k=k)
+        values, vectors, converged = block_lanczos.top_of_graphs(part, degree[rows], k=k)
         nonnegative = (part.amin(dim=(1, 2)) >= 0).tolist()
         top = zip(values.numpy(), vectors.numpy(), degree[rows].cpu().numpy(), nonnegative, strict=True)
-        solved = [connected_pairs(v, u, d, nonnegative=sign) for v, u, d, sign in top]
-        found = {row: pairs for row, pairs, done in zip(rows, solved, settled.tolist(), strict=True) if pairs and done}
-    others = [row for row in range(len(weights)) if row not in found]
+        pairs = [connected_pairs(v, u, d, nonnegative=sign) for v, u, d, sign in top]
+        results = zip(rows, pairs, converged.tolist(), strict=True)
+        solved = {row: one for row, one, done in results if one is not None and done}
+    others = [row for row in range(len(weights)) if row not in solved]
     if others:
         log.info(
-            "eigen: torch.linalg.eigh solves %d of %d graphs: not safely connected, too small for k, or not settled in %d blocks",
+            "eigen: torch.linalg.eigh solves %d of %d graphs: "
+            "not safely connected, too small for k, or not converged in %d blocks",
             len(others),
             len(weights),
             block_lanczos.MOST_BLOCKS,
         )
-        found |= dict(zip(others, by_eigh(weights_BNN[others], k=k), strict=True))
-    return [found[row] for row in range(len(weights))]
+        solved |= dict(zip(others, by_eigh(weights_BNN[others], k=k), strict=True))
+    return [solved[row] for row in range(len(weights))]
 
 
 def by_eigh(weights_BNN: "Tensor", *, k: int) -> list[Eigenpairs]:
-    """By torch.linalg.eigh in float64 where the weights are, whatever the graphs."""
+    """Solve any graphs by torch.linalg.eigh in float64, on the device of the weights (B, N, N)."""
     doubles = weights_BNN.double()
     degree = doubles.sum(dim=2)
     degree = degree.masked_fill(degree < NO_EDGE, 1)
@@ -144,7 +169,17 @@ def by_eigh(weights_BNN: "Tensor", *, k: int) -> list[Eigenpairs]:
 def connected_pairs(
     top_K: F64, vectors_KN: npt.NDArray[np.float32], degree_N: npt.NDArray[np.float32], *, nonnegative: bool
 ) -> Eigenpairs | None:
-    """lambda = 1 - mu, y = D^-1/2 v, orthonormal, deterministic signs; None where more than one lambda is near 0."""
+    """Eigenpairs of a connected graph: lambda = 1 - mu and y = D^-1/2 v, D-orthonormal, with deterministic signs.
+
+    Args:
+        top_K: mu, float64 (K,), the largest eigenvalues of S, descending.
+        vectors_KN: v, float32 (K, N), their eigenvectors.
+        degree_N: float32 (N,).
+        nonnegative: no weight is negative. The first eigenpair is then replaced by the exact trivial one.
+
+    Returns:
+        the eigenpairs; None where more than one eigenvalue is near 0, so that the graph is not safely connected.
+    """
     if nonnegative and 1 - top_K[1] < ALMOST_NULL:
         return None
     values, vectors = 1.0 - top_K, vectors_KN.astype(np.float64)
@@ -157,8 +192,8 @@ def connected_pairs(
     return Eigenpairs(values, rows, 1, degenerate=no_cut(values))
 
 
-def in_double(weights_NN: npt.NDArray[np.floating], *, k: int, solver: str) -> Eigenpairs:
-    """By a float64 solver on the CPU, whatever the graph."""
+def by_float64(weights_NN: npt.NDArray[np.floating], *, k: int, solver: str) -> Eigenpairs:
+    """Solve any graph by a float64 solver on the CPU."""
     weights = np.asarray(weights_NN, np.float64)
     degree = degrees(weights)
     root = np.sqrt(degree)
@@ -169,7 +204,17 @@ def in_double(weights_NN: npt.NDArray[np.floating], *, k: int, solver: str) -> E
 
 
 def finish(weights_NN: npt.NDArray[np.floating], degree_N: F64, top: F64, vectors_KN: F64, *, k: int) -> Eigenpairs:
-    """lambda = 1 - mu, y = D^-1/2 v, null space by components, deterministic signs."""
+    """Eigenpairs of any graph: lambda = 1 - mu and y = D^-1/2 v, with deterministic signs.
+
+    Where no weight is negative, the null space is replaced by the indicators of the connected components.
+
+    Args:
+        weights_NN: floats (N, N).
+        degree_N: float64 (N,), 1 for an isolated node.
+        top: mu, float64 (k,), the largest eigenvalues of S, descending.
+        vectors_KN: v, float64 (k, N), their eigenvectors.
+        k: number of eigenpairs.
+    """
     values, root = 1.0 - top, np.sqrt(degree_N)
     vectors = vectors_KN / root
     nonnegative = bool((weights_NN >= 0).all())
@@ -182,7 +227,7 @@ def finish(weights_NN: npt.NDArray[np.floating], degree_N: F64, top: F64, vector
         null = component_indicators(labels, degree_N, k=k)
         small = max(small, len(null))
         values[: len(null)] = 0.0
-        # What is left of a nearly disconnected graph's smallest vectors, orthogonal to its null space.
+        # The other eigenvectors of near-zero eigenvalues are made orthogonal to the exact null space.
         rest = vectors[:small] - (vectors[:small] * degree_N) @ null.T @ null
         others = np.linalg.svd(rest * root, full_matrices=False)[2][: small - len(null)] / root
         vectors[:small] = np.concatenate([null, others])
@@ -192,7 +237,10 @@ def finish(weights_NN: npt.NDArray[np.floating], degree_N: F64, top: F64, vector
 
 
 def component_labels(weights_NN: npt.NDArray[np.floating], *, split: bool) -> npt.NDArray[np.integer]:
-    """Connected component of each node, (N,), -1 for a node without edges; all 0 unless `split`."""
+    """The connected component of each node, (N,), from 0; -1 for an isolated node.
+
+    Without `split` all others are component 0.
+    """
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import connected_components
 
@@ -206,7 +254,10 @@ def component_labels(weights_NN: npt.NDArray[np.floating], *, split: bool) -> np
 def plain_laplacian_eigenpairs(
     weights_NN: npt.NDArray[np.floating], *, k: int, solver: str = "auto", device: str = "cpu"
 ) -> Eigenpairs:
-    """The K smallest eigenpairs of D - W, vectors of unit length (DSM with lapnorm off)."""
+    """The K smallest eigenpairs of D - W: values ascending, eigenvectors (K, N) of unit length, row 0 trivial.
+
+    Source: DSM with `lapnorm` off.
+    """
     weights = np.asarray(weights_NN, np.float64)
     degree = degrees(weights)
     top, vectors = largest([weights - np.diag(degree)], k=min(k, len(weights)), solver=solver, device=device)[0]

@@ -1,4 +1,7 @@
-"""What an affinity gets, and what it returns: read this before you write one. B images, N tokens, C channels, K eigenpairs."""
+"""What an affinity gets, and what it returns. Read this before you write an affinity.
+
+Letters: B images, h rows and w columns of tokens, N = h x w tokens, C channels, K eigenpairs.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,17 +25,15 @@ Weights: TypeAlias = "F32 | Tensor"  # (image, token, token)
 
 @dataclass(frozen=True)
 class TokenBatch:
-    """B images with equally many tokens N, row by row, with C channels each. Nothing in here is padded.
-
-    On the CPU a batch is one image.
+    """A batch of B images that all have N tokens in row-major order, without padding. On the CPU a batch is one image.
 
     Attributes:
-        features: float32 (B, N, C), as the backbone gives them, not normalised.
-        grids: (h, w) of each image, h w = N. Images of one batch may differ in it.
-        ids: of each image; with `image_seed` they seed whatever an affinity draws.
-        colors: float64 (h, w, 3) of each image, RGB in [0, 1]; empty where the options ask for no colours.
-        device: "cpu", or a device of torch.
-        k: eigenpairs that are asked for; it may be more than N.
+        features: float32 (B, N, C), the output of the backbone, not normalised.
+        grids: (h, w) of each image. The images of a batch may have different h and w, but the same N.
+        ids: id of each image. `image_seed` derives the seed of an image from its id.
+        colors: RGB, float64 (h, w, 3) in [0, 1], of each image; empty where the options ask for no colours.
+        device: "cpu", or a torch device.
+        k: number of eigenpairs; it may be larger than N.
     """
 
     features: F32
@@ -44,7 +45,7 @@ class TokenBatch:
 
     @property
     def by_torch(self) -> bool:
-        """Whether the weights are wanted as a tensor."""
+        """Whether the affinity must return a torch tensor."""
         return self.device != "cpu"
 
     def tensor(self) -> "Tensor":
@@ -58,19 +59,21 @@ class TokenBatch:
 class AffinityMethod(Method):
     """The entry of an affinity.
 
-    `call(tokens, options)` returns float32 weights (image, token, token), symmetric, one graph an image: a NumPy array where
-    `tokens.device` is "cpu", else a tensor of torch on that device. The stage adds colours to them, in place, and solves the Laplacian.
-    An image must have the same weights in any batch. Tokens that are all alike, a single token and a row of zeros occur: the weights
-    must be finite, and may be 0. Negative weights are allowed; the stage then looks for no connected components.
+    `call(tokens, options)` returns the weights of one graph an image: float32 (image, token, token), symmetric. They
+    are a NumPy array where `tokens.device` is "cpu", else a torch tensor on that device. The stage adds the colour
+    affinity in place and solves for the eigenpairs of the Laplacian. The weights of an image must not depend on the
+    other images of the batch. They must be finite also for a single token, for equal tokens and for a token of zeros.
+    Negative weights are allowed; the stage then skips the connected components.
 
-    Where `laplacian` is False, `call` returns a list of `Eigenpairs` instead, one an image, min(k, N) pairs or fewer. It adds the
-    colours itself.
+    Where `laplacian` is False, `call` returns a list of `Eigenpairs` instead: one an image, with min(k, N) pairs or
+    fewer. The method then adds the colour affinity itself.
 
     Attributes:
-        options: its model, a `LaplacianOptions` where `laplacian` is True. Images are read where it is a `ColorOptions` and
-            `color_weight` is not 0.
-        gpu: from the options, whether the device is used. A Laplacian is solved on it.
-        laplacian: the eigenpairs are those of a graph Laplacian, which methods of other stages may need.
+        options: the params model of the method; a subclass of `LaplacianOptions` where `laplacian` is True. The stage
+            reads images only where it is a `ColorOptions` and `color_weight` is not 0.
+        gpu: from the options, whether the method computes on the execution's device. The Laplacian is then solved on
+            that device.
+        laplacian: the eigenpairs are those of a graph Laplacian. Some methods of other stages need that.
     """
 
     call: Callable[[TokenBatch, Any], "Weights | list[Eigenpairs]"]
@@ -79,10 +82,10 @@ class AffinityMethod(Method):
     laplacian: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse options without those of the Laplacian.
+        """Check the type of the options.
 
         Raises:
-            TypeError: as it says.
+            TypeError: `laplacian` is True, and the options are no `LaplacianOptions`.
         """
         if self.laplacian and not issubclass(self.options, LaplacianOptions):
             raise TypeError(

@@ -1,4 +1,4 @@
-"""Options that several affinities share, and which of their values do not go together."""
+"""Options that several affinities share, and the check that their values fit together."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -7,58 +7,62 @@ from pydantic import Field
 
 from usseg.pipeline.params import Params, refused
 
-LARGE = 1e6  # bound of a number that has no natural one
-Threshold = Annotated[bool, Field(description="cut similarities at zero")]
-Normalize = Annotated[bool, Field(description="unit-length features")]
+LARGE = 1e6  # bound of an option that has no natural bound
+Threshold = Annotated[bool, Field(description="set negative similarities to 0")]
+Normalize = Annotated[bool, Field(description="scale features to unit length")]
 
 
 class ColorOptions(Params):
-    """Options of every graph: how much the colours of the image add to its weights."""
+    """Options of every graph: the colour affinity that is added to its weights."""
 
     color_weight: float = Field(
-        0.0, ge=0, le=LARGE, description="lambda of the colour affinity; 0: images are not read"
+        0.0, ge=0, le=LARGE, description="lambda, the factor of the colour affinity; 0: images are not read"
     )
-    color: Literal["knn", "rw"] = Field("knn", description="k-NN or random-walk colour affinity")
+    color: Literal["knn", "rw"] = Field("knn", description="colour affinity: knn, nearest neighbours; rw, random walk")
     color_align: Literal["crop", "full"] = Field(
-        "crop", description="full: resize the whole image as DSM does, off by up to a patch"
+        "crop",
+        description="crop: colours of the pixels under the grid; full: of the whole image (DSM, off by up to a patch)",
     )
     legacy_double_scale: bool = Field(
-        False, description="colours divided by 255 twice, as DSM before February 2023 and SimSAM"
+        False, description="divide colours by 255 twice, as DSM before February 2023 and SimSAM"
     )
 
 
 class LaplacianOptions(ColorOptions):
-    """Options of every graph whose Laplacian the stage solves."""
+    """Options of every graph whose Laplacian the stage solves for eigenpairs."""
 
-    laplacian: Literal["normalized", "plain"] = Field("normalized", description="plain: DSM with lapnorm off")
+    laplacian: Literal["normalized", "plain"] = Field("normalized", description="plain: D - W, as DSM with lapnorm off")
     solver: Literal["auto", "lanczos", "block_lanczos", "dense", "iterative", "batched"] = Field(
-        "auto", description="the two lanczos in float32, the others in float64; auto: by size and device"
+        "auto",
+        description="lanczos and block_lanczos compute in float32, all others in float64; auto: by size and device",
     )
 
 
 class CosineOptions(LaplacianOptions):
-    """Options of the graphs of cosines."""
+    """Options of the graphs whose weights are cosines."""
 
     threshold: Threshold = True
     normalize: Normalize = True
 
 
 class ProjectionOptions(LaplacianOptions):
-    """Options of the graphs to which a projection of the features adds its own similarities."""
+    """Options of the graphs whose weights are cosines plus the similarities of projected features."""
 
     threshold: Threshold = True
-    weight: float = Field(0.1, ge=0, le=LARGE, description="kappa, of the projection beside the features")
+    weight: float = Field(
+        0.1, ge=0, le=LARGE, description="kappa, the factor of the similarities of the projected features"
+    )
 
 
 def check_graph(options: Any, sections: Mapping[str, Any]) -> None:
-    """Refuse shared options that the solver or the fitted image has not.
+    """Refuse a solver that the plain Laplacian lacks, and `color_align: full` for padded or square images.
 
     Args:
-        options: of the chosen affinity; one that shares no options passes.
+        options: the options of the chosen affinity, of any model.
         sections: the params of every stage by name.
 
     Raises:
-        ParamsError: as it says.
+        ParamsError: names the key, the value and the allowed values.
     """
     plain = isinstance(options, LaplacianOptions) and options.laplacian == "plain"
     if plain and options.solver in ("lanczos", "block_lanczos"):

@@ -1,4 +1,4 @@
-"""Deterministic signs and null spaces."""
+"""Deterministic signs of eigenvectors, and the null space of a Laplacian. Letters: K eigenvectors, N nodes."""
 
 import numpy as np
 import numpy.typing as npt
@@ -8,9 +8,10 @@ ROUNDING = 1e-9  # share of the largest entry below which an entry counts as 0
 
 
 def fix_signs(vectors_KN: F64, *, trivial_first: bool = True) -> F64:
-    """Give every eigenvector one sign: the minority side is positive (DSM).
+    """Fix the sign of every eigenvector (K, N): fewer than half of its entries are positive (DSM).
 
-    On a tie the largest entry by magnitude is positive, the first of equals. Row 0 is positive where `trivial_first`.
+    Where exactly half, none or all of the entries are positive, the entry of the largest magnitude becomes positive.
+    Of equally large entries the first counts. With `trivial_first` row 0, the trivial eigenvector, is positive.
     """
     sizes = np.abs(vectors_KN).max(axis=1, keepdims=True)
     positive = (vectors_KN > ROUNDING * sizes).mean(axis=1)
@@ -24,17 +25,19 @@ def fix_signs(vectors_KN: F64, *, trivial_first: bool = True) -> F64:
 
 
 def component_indicators(labels_N: npt.NDArray[np.integer], degrees_N: F64, *, k: int) -> F64:
-    """Null space of a graph, (min(k, components), N), rows with y^T D y = 1.
+    """The null space of the normalised Laplacian: float64 (min(k, components), N), rows y with y^T D y = 1.
 
-    Row 0 is constant; the others are indicators of components, by first token, made D-orthogonal to the rows before.
+    Row 0 is constant. The other rows are the indicators of the connected components, in the order of their first
+    nodes, each made D-orthogonal to the rows before it. Isolated nodes are 0 in every row, because their eigenvalue is
+    1.
 
     Args:
-        labels_N: component of each node, -1 for a node without edges: its eigenvalue is 1, so that it is 0 in all rows.
-        degrees_N: diagonal of D.
-        k: most rows.
+        labels_N: connected component of each node; -1 for an isolated node.
+        degrees_N: float64 (N,), the diagonal of D.
+        k: largest number of rows.
     """
-    found, first = np.unique(labels_N, return_index=True)
-    order = found[np.argsort(first)]
+    values, first = np.unique(labels_N, return_index=True)
+    order = values[np.argsort(first)]
     order = order[order >= 0]
     masks = [labels_N >= 0, *(labels_N == component for component in order[:-1])]
     rows: list[F64] = []

@@ -1,4 +1,4 @@
-"""The K largest eigenpairs of a symmetric matrix, in float64."""
+"""The k largest eigenpairs of symmetric matrices, in float64. Letters: B matrices, N rows and columns."""
 
 import threading
 from typing import TYPE_CHECKING
@@ -12,27 +12,28 @@ if TYPE_CHECKING:
 F64 = npt.NDArray[np.float64]
 SOLVERS = ("auto", "dense", "iterative", "batched")
 LOADING = threading.Lock()
-LOADED: set[str] = set()  # devices whose linear algebra torch has loaded
-DENSE_BELOW = 400  # nodes under which LAPACK beats ARPACK here
+LOADED: set[str] = set()  # devices for which torch has loaded its linear algebra
+DENSE_BELOW = 400  # rows; for smaller matrices LAPACK is faster than ARPACK
 
 
 def largest(
     matrices: list[F64], *, k: int, solver: str = "auto", device: str = "cpu", starts: list[F64] | None = None
 ) -> list[tuple[F64, F64]]:
-    """The k largest eigenpairs of symmetric matrices of one size, float64 whatever the solver.
+    """The k largest eigenpairs of symmetric matrices of one size, in float64 with every solver.
 
     Args:
-        matrices: each (N, N).
-        k: at most N.
-        solver: `dense`, `iterative`, `batched` (torch.linalg.eigh on `device`), or `auto`: `batched` off the CPU, else by size.
+        matrices: float64 (N, N) each.
+        k: number of eigenpairs, at most N.
+        solver: `dense`, `iterative`, `batched` (torch.linalg.eigh on `device`), or `auto`: `batched` on a GPU, else by
+            size.
         device: for `batched`.
-        starts: for `iterative`, a start vector (N,) each; None: ones.
+        starts: for `iterative`, a start vector (N,) of each matrix; None: vectors of ones.
 
     Returns:
-        for each: values (k,) descending, vectors (k, N).
+        for each matrix its eigenvalues (k,), descending, and eigenvectors (k, N).
 
     Raises:
-        ValueError: unknown solver.
+        ValueError: the solver is unknown.
     """
     n = len(matrices[0])
     if solver == "auto":
@@ -52,18 +53,23 @@ def largest(
 
 
 def largest_dense(matrix_NN: F64, *, k: int) -> tuple[F64, F64]:
-    """LAPACK on the dense float64 matrix: values (k,) descending, vectors (k, N)."""
+    """The k largest eigenpairs by LAPACK: values (k,), descending, and vectors (k, N), float64."""
     from scipy.linalg import eigh
 
     n = len(matrix_NN)
     values, vectors = eigh(matrix_NN, subset_by_index=[n - k, n - 1])
-    if len(values) < k:  # of many equal eigenvalues LAPACK may return fewer than asked for, without an error
+    if len(values) < k:  # among many equal eigenvalues LAPACK may return fewer than k, without an error
         values, vectors = eigh(matrix_NN)
     return values[: -k - 1 : -1].copy(), np.ascontiguousarray(vectors[:, : -k - 1 : -1].T)
 
 
 def largest_iterative(matrix_NN: F64, *, k: int, start_N: F64) -> tuple[F64, F64]:
-    """ARPACK from a fixed start, float64, to machine precision; LAPACK where k is too close to N or nothing is left to iterate on."""
+    """The k largest eigenpairs by ARPACK: values (k,), descending, and vectors (k, N).
+
+    The start vector is fixed. The result has machine precision.
+
+    LAPACK solves a matrix of zeros, and a matrix with k above N - 2.
+    """
     from scipy.sparse.linalg import eigsh
 
     n = len(matrix_NN)
@@ -77,9 +83,10 @@ def largest_iterative(matrix_NN: F64, *, k: int, start_N: F64) -> tuple[F64, F64
 
 
 def load_linear_algebra(device: str) -> None:
-    """Have torch load the linear algebra of a GPU, once a process.
+    """Let torch load its linear algebra for a GPU, once in each process.
 
-    The first call does it, and fails in one of two threads that make it at once ("lazy wrapper should be called at most once").
+    torch loads it in the first call. Two threads that make the first call at once would fail ("lazy wrapper should be
+    called at most once"), so that a lock protects it.
     """
     import torch
 
@@ -90,7 +97,10 @@ def load_linear_algebra(device: str) -> None:
 
 
 def largest_batched(matrices_BNN: "Tensor", *, k: int) -> tuple[F64, F64]:
-    """torch.linalg.eigh on a float64 batch where it is: values (B, k) descending, vectors (B, k, N)."""
+    """The k largest eigenpairs by torch.linalg.eigh, on the device of the matrices (B, N, N), float64.
+
+    Returns NumPy arrays: values (B, k), descending, and vectors (B, k, N).
+    """
     import torch
 
     values, vectors = torch.linalg.eigh(matrices_BNN)

@@ -1,4 +1,4 @@
-"""Solve the eigenproblem of every image."""
+"""Solve for the eigenpairs of every image."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from usseg.stages.eigen.method import AffinityMethod, TokenBatch
     from usseg.stages.eigen.options import ColorOptions
 
-GRAPH_BYTES = 16  # an edge, with the copies that a solver makes
+GRAPH_BYTES = 16  # bytes for each pair of tokens, with the copies that a solver makes
 
 
 class EigenParams(MethodParams):
-    """Which graph, and how many eigenpairs."""
+    """The graph of an image, and how many of its eigenpairs are kept."""
 
     affinity: str = Field("cos_relu", description="a method of stages/eigen/methods")
-    k: int = Field(15, ge=2, le=4096, description="eigenpairs, the trivial one included")
+    k: int = Field(15, ge=2, le=4096, description="number of eigenpairs of an image, the trivial one included")
 
     @property
     def of_laplacian(self) -> bool:
-        """Whether the eigenpairs are those of a graph Laplacian, for the checks of other stages."""
+        """Whether the eigenpairs are those of a graph Laplacian. Other stages check this."""
         return bool(methods()[self.affinity].laplacian)
 
 
@@ -45,17 +45,21 @@ def methods() -> Methods[Any]:
 
 
 def check(sections: Mapping[str, Any]) -> None:
-    """Refuse shared options that do not go together, or with the way that images are fitted."""
+    """Refuse options of the affinity that do not fit together, or do not fit `features.fit`.
+
+    Raises:
+        ParamsError: names the key, the value and the allowed values.
+    """
     from usseg.stages.eigen.options import check_graph
 
     check_graph(sections["eigen"].options, sections)
 
 
 def sizes(params: EigenParams, inputs: Inputs) -> Mapping[str, int | npt.NDArray[np.int64]]:
-    """K, and the tokens of each image.
+    """The number of eigenvectors K, and the number of tokens of each image.
 
     Raises:
-        ParamsError: no image has k tokens, or the graph of the largest image does not fit into this machine.
+        ParamsError: no image has k tokens, or the graph of the largest image does not fit into memory.
     """
     tokens = inputs["features"]["grid"][:].prod(axis=1, dtype=np.int64)
     largest = int(tokens.max())
@@ -68,7 +72,12 @@ def sizes(params: EigenParams, inputs: Inputs) -> Mapping[str, int | npt.NDArray
 
 
 def batches(grids: npt.NDArray[np.int32], *, largest: int) -> Iterator[list[int]]:
-    """Rows of images with equally many tokens, at most so many at a time."""
+    """Lists of at most `largest` row numbers of images with the same number of tokens.
+
+    Args:
+        grids: int32 (image, 2), rows and columns of tokens.
+        largest: largest number of images in a list.
+    """
     groups: dict[int, list[int]] = defaultdict(list)
     for row, nodes in enumerate(grids.prod(axis=1).tolist()):
         groups[nodes].append(row)
@@ -79,7 +88,15 @@ def batches(grids: npt.NDArray[np.int32], *, largest: int) -> Iterator[list[int]
 
 @dataclass(frozen=True)
 class Block:
-    """Images of one call of `run`, and what is stored of them: pixels (image, side) that the grid covers, and the first of them."""
+    """The images of one call of `run`.
+
+    Attributes:
+        images: their rows in the split.
+        grids: int32 (image, 2), rows and columns of tokens.
+        extents: int32 (image, 2), height and width in pixels under the grid.
+        offsets: int32 (image, 2), row and column of the first pixel under the grid.
+        inputs: the artifacts that the stage reads.
+    """
 
     images: range
     grids: npt.NDArray[np.int32]
@@ -89,14 +106,14 @@ class Block:
 
     @classmethod
     def of(cls, images: range, inputs: Inputs) -> "Block":
-        """Read everything but tokens and pixels."""
+        """Read the grids, extents and offsets of the images. Tokens and pixels are read later."""
         grids, extents, offsets = (
             inputs["features"][name][images.start : images.stop] for name in ("grid", "extent", "offset")
         )
         return cls(images, grids, extents, offsets, inputs)
 
     def tokens(self, rows: list[int], params: EigenParams, device: str) -> "TokenBatch":
-        """What an affinity gets of images with equally many tokens."""
+        """The tokens of images with equally many tokens, as an affinity gets them."""
         from usseg.stages.eigen.method import TokenBatch
         from usseg.stages.eigen.options import ColorOptions
 
@@ -115,7 +132,7 @@ class Block:
         )
 
     def colors(self, row: int, options: "ColorOptions") -> npt.NDArray[np.float64]:
-        """The colours of an image at grid size, (row, column, 3)."""
+        """The colours of an image at grid size: RGB, float64 (row, column, 3), in [0, 1]."""
         from usseg.stages.eigen.color import grid_image
 
         covered = pair(self.extents[row]) if options.color_align == "crop" else None
@@ -125,32 +142,32 @@ class Block:
 
 
 def pair(sides: npt.NDArray[np.integer]) -> tuple[int, int]:
-    """Two numbers of Python."""
+    """An array of two integers as a tuple."""
     rows, columns = sides.tolist()
     return rows, columns
 
 
 def solved(params: EigenParams, tokens: "TokenBatch", device: str) -> "list[Eigenpairs]":
-    """The eigenpairs of every image of a batch; those of a Laplacian are solved for on the device."""
+    """The eigenpairs of every image of a batch. The eigenpairs of a Laplacian are computed on the device."""
     from usseg.stages.eigen.color import add_colors
     from usseg.stages.eigen.laplacian import laplacian_eigenpairs
 
     method: AffinityMethod = methods()[params.affinity]
     options: Any = params.options
-    found: Any = method.call(tokens, options)
+    output: Any = method.call(tokens, options)
     if not method.laplacian:
-        return list(found)
-    graphs = list(found) if isinstance(found, np.ndarray) else found
+        return list(output)
+    graphs = list(output) if isinstance(output, np.ndarray) else output
     add_colors(graphs, tokens.colors, color=options.color, weight=options.color_weight)
     return laplacian_eigenpairs(graphs, laplacian=options.laplacian, k=params.k, solver=options.solver, device=device)
 
 
 def run(params: EigenParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
-    """Eigenpairs of a block; images with the same number of tokens share a batched call on a GPU."""
+    """Eigenpairs of a block of images. On a GPU, images with the same number of tokens are solved in one call."""
     method: AffinityMethod = methods()[params.affinity]
     options: Any = params.options
     device = execution.device if method.gpu(options) else "cpu"
-    # The plain Laplacian is solved one by one, of a graph that NumPy makes.
+    # The plain Laplacian is solved image by image, and its graph is made by NumPy.
     graph_device = "cpu" if method.laplacian and options.laplacian == "plain" else device
     block = Block.of(images, inputs)
     count, tokens = len(images), int(block.grids.prod(axis=1).max())
@@ -185,16 +202,20 @@ STAGE = Stage(
     inputs=(Input("index"), Input("features")),
     arrays={
         "eigenvalues": ArraySpec(
-            ("image", "eigenvector"), "float64", "ascending; descending where they are not those of a Laplacian"
+            ("image", "eigenvector"),
+            "float64",
+            "eigenvalues, ascending; descending where they are not those of a Laplacian; padded with 0",
         ),
         "eigenvectors": ArraySpec(
-            ("image", "eigenvector", "token"), "float32", "D-orthonormal rows, row 0 trivial; padded with 0"
+            ("image", "eigenvector", "token"),
+            "float32",
+            "one eigenvector a row, D-orthonormal, row 0 the trivial eigenvector; padded with 0",
         ),
-        "num_eigenvectors": ArraySpec(("image",), "int32", "rows that are valid: min(k, tokens)"),
-        "components": ArraySpec(
-            ("image",), "int32", "connected components of the graph, tokens without edges left out"
+        "num_eigenvectors": ArraySpec(("image",), "int32", "number of valid rows: min(k, tokens)"),
+        "components": ArraySpec(("image",), "int32", "connected components of the graph, without isolated tokens"),
+        "degenerate": ArraySpec(
+            ("image",), "bool", "all tokens are equally similar: rows from 1 on carry no information"
         ),
-        "degenerate": ArraySpec(("image",), "bool", "all tokens look alike: rows from 1 on mean nothing"),
         "grid": ArraySpec(("image", "side"), "int32", "rows and columns of tokens"),
     },
     sizes=sizes,

@@ -32,9 +32,10 @@ def confusion_scores(
     Args:
         confusion_KN: int64 (cluster, class).
         matching_K: class of each cluster, -1 none.
-        absent: a class with neither truth nor prediction is dropped from the mean (STEGO) or counts 0 (DSM, MaskContrast).
-        extra_row: unmatched predictions enter the mean as one more class of IoU 0 unless there are none (STEGO with extra
-            clusters, on `drop_surplus(confusion)`).
+        absent: a class with neither truth nor prediction is dropped from the mean (STEGO) or counts 0 (DSM,
+            MaskContrast).
+        extra_row: unmatched predictions enter the mean as one more class of IoU 0 unless there are none (STEGO with
+            extra clusters, on `drop_surplus(confusion)`).
     """
     if absent not in ("drop", "zero"):
         raise ValueError(f"absent: found {absent!r}; drop or zero is allowed")

@@ -47,7 +47,8 @@ def iou_matrix(confusion_KN: I64) -> F64:
 def hungarian(confusion_KN: I64, *, by: str = "count") -> I64:
     """One-to-one matching that maximises summed pixel counts (STEGO, PriMaPs) or summed IoU (DSM).
 
-    Among matchings with equal counts the one with most IoU is taken, so that the mean IoU does not depend on cluster ids.
+    Among matchings with equal counts the one with most IoU is taken, so that the mean IoU does not depend on cluster
+    ids.
 
     Returns:
         the class of each cluster, int64 (K,), -1 where none.
@@ -85,7 +86,10 @@ def drop_surplus(confusion_KN: I64) -> I64:
 
 
 def matched_confusion(confusion_KN: I64, matching_K: npt.NDArray[np.integer]) -> I64:
-    """Rows of clusters added up by their class: int64 (N predicted, N true). Rows of unmatched clusters are left out."""
+    """Rows of clusters added up by their class: int64 (N predicted, N true).
+
+    Rows of unmatched clusters are left out.
+    """
     classes = confusion_KN.shape[1]
     return (np.arange(classes)[:, None] == matching_K).astype(np.int64) @ confusion_KN
 

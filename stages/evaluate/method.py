@@ -33,7 +33,8 @@ class MapLabels:
         classes: names of the classes of the truth, by label.
         clusters: how many were fitted.
         background: label 0 is the background.
-        collision: cluster c has label c, so that cluster 0 and the background are one label. Otherwise it has label c + 1.
+        collision: cluster c has label c, so that cluster 0 and the background are one label. Otherwise it has label c
+            + 1.
     """
 
     classes: Sequence[str] = ()
@@ -71,7 +72,8 @@ class SplitScores:
         metrics: the content of the JSON file. `main_scores` says which of them are main ones.
         rows: (name, score) of the plotted table; names differ.
         picture: a PNG.
-        confusion: int64 (row, class), pixels of the scored labels by their class; no rows for a method that counts none.
+        confusion: int64 (row, class), pixels of the scored labels by their class; no rows for a method that counts
+            none.
         labels: int64 (row,), the label in the maps that each row of `confusion` counts.
         matching: int64 (row,), the class of each row of `confusion`, -1 none.
         remarks: lines for the log: what was left out, and how much; what cannot be right.
@@ -87,7 +89,10 @@ class SplitScores:
 
 
 def main_scores(metrics: Mapping[str, Any]) -> dict[str, float | None]:
-    """The scores of the split as a whole, whatever the method; None where undefined. Counts are ints, parts are mappings."""
+    """The scores of the split as a whole, whatever the method; None where undefined.
+
+    Counts are ints, parts are mappings.
+    """
     return {name: value for name, value in metrics.items() if value is None or isinstance(value, float)}
 
 
@@ -100,16 +105,16 @@ def no_doubts(options: Any, sections: Mapping[str, Any]) -> Sequence[str]:
 class EvaluateMethod(Method):
     """The entry of a scoring method.
 
-    `call(images, options, labels)` returns the scores of a split. `images` has those with a truth, in the order of the index; it
-    can be gone through once, and may be empty: then every score is None, or is not there. A number that is not finite must not
-    occur: None says that nothing could be scored.
+    `call(images, options, labels)` returns the scores of a split. `images` has those with a truth, in the order of the
+    index; it can be gone through once, and may be empty: then every score is None, or is not there. A number that is
+    not finite must not occur: None says that nothing could be scored.
 
     Attributes:
         truth: what the truth of an image may be: "a label image", "segmentations", "boxes". Others are refused.
         titles: what a page calls the main scores; others are shown by their name.
         objects: label 0 is the background in maps and truth, every other label is object.
-        doubts: gets the options and the params of every stage by name; gives a line for each value that is allowed but is
-            probably not meant.
+        doubts: gets the options and the params of every stage by name; gives a line for each value that is allowed but
+            is probably not meant.
     """
 
     call: Callable[[Iterable[ScoredImage], Any, MapLabels], SplitScores]

@@ -108,8 +108,9 @@ def object_box(mask: npt.NDArray[np.bool_], *, pick: str = "box") -> tuple[int, 
 
     Args:
         mask: bool (row, column).
-        pick: `box`: the 4-connected piece with the largest box (paper); `area`: with most pixels (FOUND's code); `area8`: the
-            8-connected piece with most pixels, the whole image where the mask is empty (DSM's code). The first of equals.
+        pick: `box`: the 4-connected piece with the largest box (paper); `area`: with most pixels (FOUND's code);
+            `area8`: the 8-connected piece with most pixels, the whole image where the mask is empty (DSM's code). The
+            first of equals.
     """
     from scipy.ndimage import find_objects, label
 

@@ -1,4 +1,7 @@
-"""How alike two partitions of an image are, whatever their labels mean. Every score comes from one table of R x T shared pixels."""
+"""How alike two partitions of an image are, whatever their labels mean.
+
+Every score comes from one table of R x T shared pixels.
+"""
 
 from collections.abc import Sequence
 

@@ -82,7 +82,10 @@ def largest(pixels: npt.NDArray[np.int64]) -> list[int]:
 
 
 def confusion_png(confusion_KN: npt.NDArray[np.int64], names: Sequence[str], clusters: Sequence[str]) -> bytes:
-    """Share of each class's pixels by cluster. Where there are many, those with most pixels are drawn, and the title says so."""
+    """Share of each class's pixels by cluster.
+
+    Where there are many, those with most pixels are drawn, and the title says so.
+    """
     rows, columns = largest(confusion_KN.sum(axis=1)), largest(confusion_KN.sum(axis=0))
     share = (confusion_KN / np.maximum(confusion_KN.sum(axis=0, keepdims=True), 1))[np.ix_(rows, columns)]
     figure, axes = figure_of(2 + 0.36 * len(columns), 1.6 + 0.36 * len(rows))

@@ -60,8 +60,8 @@ def one_line(error: Exception, limit: int = 200) -> str:
 def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
     """Read the weights of a transformer without unpickling code, as float32 under the keys of the official DINO and DINOv2 files.
 
-    Taken are official files, training files of both (the teacher's network), files of Hugging Face, of timm, and what has prefixes.
-    Heads, optimisers and other networks are left out; the log tells how many tensors that are.
+    Taken are official files, training files of both (the teacher's network), files of Hugging Face, of timm, and what
+    has prefixes. Heads, optimisers and other networks are left out; the log tells how many tensors that are.
 
     Raises:
         WeightsError: no such file, truncated, code in place of weights, no state dict, or weights that are no weights.

@@ -48,8 +48,9 @@ def crop_class_features(
 ) -> torch.Tensor:
     """Class token after the final norm of each crop, (S, D): what `class_features` gives crop by crop, within rounding.
 
-    The patches of the image are projected once. Crops of any size are laid end to end: everything but attention runs over all
-    of their tokens, attention within each crop. The last block is computed for the class tokens only. Equal crops are run once.
+    The patches of the image are projected once. Crops of any size are laid end to end: everything but attention runs
+    over all of their tokens, attention within each crop. The last block is computed for the class tokens only. Equal
+    crops are run once.
 
     Args:
         vit: a transformer that `can_pack`.
@@ -159,8 +160,8 @@ def image_features(vit: ViT, images: torch.Tensor, facet: str) -> dict[str, torc
         facet: `k`, `q` or `v`, of the last block.
 
     Returns:
-        `patches` and `values` (B, patches, D); `cls` (B, D), after the final norm; `class_state` (B, 2, D): the class token's
-        query in the last block and the class token before it.
+        `patches` and `values` (B, patches, D); `cls` (B, D), after the final norm; `class_state` (B, 2, D): the class
+        token's query in the last block and the class token before it.
     """
     before = last_block_input(vit, images)
     if facet == "q":
@@ -189,8 +190,8 @@ def segment_class_features(
 ) -> torch.Tensor:
     """One class token a segment, (S, D): the image's class query in the last block attends to the patches of the segment only.
 
-    Unlike masked attention on a crop, the patches know the whole image, and the forward pass is that of the features stage:
-    all segments cost one small attention. Ours; no published system does this.
+    Unlike masked attention on a crop, the patches know the whole image, and the forward pass is that of the features
+    stage: all segments cost one small attention. Ours; no published system does this.
 
     Args:
         vit: a transformer that `can_pack`.

@@ -1,9 +1,10 @@
 """The embedded descriptor: hand-made, deterministic, no weights.
 
 A patch is described by Lab means and spreads at four scales, gradient-orientation histograms at two, and its position.
-Channels are centred and scaled by constants of the method, not of the data, so that a patch's vector depends on its image only.
-Between the patches of an image colour counts most, since it draws the outlines; between the segments of a collection, where light
-changes, all channels count alike: `balanced` brings them to about unit variance over photographs.
+Channels are centred and scaled by constants of the method, not of the data, so that a patch's vector depends on its
+image only. Between the patches of an image colour counts most, since it draws the outlines; between the segments of a
+collection, where light changes, all channels count alike: `balanced` brings them to about unit variance over
+photographs.
 """
 
 import math
@@ -69,7 +70,8 @@ def describe(image: npt.NDArray[np.uint8], *, stride: int = 8) -> F32:
 
     Args:
         image: uint8 RGB (height, width, 3).
-        stride: side of a patch in pixels. Right and bottom remainders are left out; an image smaller than a patch is one patch.
+        stride: side of a patch in pixels. Right and bottom remainders are left out; an image smaller than a patch is
+            one patch.
 
     Returns:
         float32 (row, column, channel), finite, of roughly zero mean and unit range.

@@ -31,9 +31,10 @@ def fitting(size: Pair, resize: int | list[int] | None, fit: str, patch: int) ->
     Args:
         size: height and width of the image, pixels.
         resize: of `features.resize`.
-        fit: `crop`: whole patches from the top left, what is beyond them is left out. `pad`: as many as cover the image, zeros beyond it
-            (TokenCut). `resize`: each side becomes the nearest multiple of a patch, at least one (MaskCut). `square`: the shorter side
-            becomes `resize`, and the patches lie in the square in the middle (PriMaPs, STEGO).
+        fit: `crop`: whole patches from the top left, what is beyond them is left out. `pad`: as many as cover the
+            image, zeros beyond it (TokenCut). `resize`: each side becomes the nearest multiple of a patch, at least
+            one (MaskCut). `square`: the shorter side becomes `resize`, and the patches lie in the square in the middle
+            (PriMaPs, STEGO).
         patch: side of a patch, pixels.
     """
     if fit == "square":
@@ -112,7 +113,8 @@ def normalized(
 ) -> "Tensor":
     """Images of one size, uint8 (height, width, 3), by mean and standard deviation, ImageNet's: float32 (image, 3, height, width).
 
-    The bytes go to the device; the arithmetic is done there. Images smaller than `size` get zeros below and on the right.
+    The bytes go to the device; the arithmetic is done there. Images smaller than `size` get zeros below and on the
+    right.
     """
     import torch
     from torch.nn import functional

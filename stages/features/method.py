@@ -22,8 +22,9 @@ F32 = npt.NDArray[np.float32]
 class Backbone(ABC):
     """A loaded backbone. What it says of an image depends on that image and the options alone.
 
-    A token is a square of `patch` x `patch` pixels. The stage has resized the images already. Token (0, 0) begins at pixel (0, 0).
-    An image may have more pixels than the grid, which are left out, or fewer (`features.fit: pad`): the backbone fills these in.
+    A token is a square of `patch` x `patch` pixels. The stage has resized the images already. Token (0, 0) begins at
+    pixel (0, 0). An image may have more pixels than the grid, which are left out, or fewer (`features.fit: pad`): the
+    backbone fills these in.
 
     Attributes:
         patch: side of a token, pixels.
@@ -42,11 +43,12 @@ class Backbone(ABC):
         Args:
             images: RGB (height, width, 3), all of one size. On the CPU it is always one image.
             grid: (h, w).
-            dtype: in which the stage stores tokens, float32 or float16. What is returned may have it already, to be moved faster.
+            dtype: in which the stage stores tokens, float32 or float16. What is returned may have it already, to be
+                moved faster.
 
         Returns:
-            `patches` (B, N, C), row by row, not normalised; `cls` (B, C). All finite. If the options have `attention: true`, also
-            `values` (B, N, C) and `class_state` (B, 2, C), which `embed_segments` gets.
+            `patches` (B, N, C), row by row, not normalised; `cls` (B, C). All finite. If the options have `attention:
+            true`, also `values` (B, N, C) and `class_state` (B, 2, C), which `embed_segments` gets.
         """
 
     @abstractmethod
@@ -99,12 +101,13 @@ def weights_file(options: Any) -> tuple[str, ...]:
 class BackboneMethod(Method):
     """The entry of a backbone.
 
-    `call(options, project, device)` loads it: `project` is where a relative path starts, `device` where to compute. It is called once
-    a process and device, and once more on the CPU to learn the sizes. `gpu` says whether the backbone uses a device. Its options may have
-    `attention: bool`; crops.method masked_image needs it.
+    `call(options, project, device)` loads it: `project` is where a relative path starts, `device` where to compute. It
+    is called once a process and device, and once more on the CPU to learn the sizes. `gpu` says whether the backbone
+    uses a device. Its options may have `attention: bool`; crops.method masked_image needs it.
 
     Attributes:
-        files: from the options, the files that it reads, relative to the project. Their content is part of the cache key.
+        files: from the options, the files that it reads, relative to the project. Their content is part of the cache
+            key.
     """
 
     call: Callable[[Any, Path, str], Backbone]

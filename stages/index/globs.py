@@ -132,7 +132,8 @@ def matching(
 ) -> Iterator[Path]:
     """Entries below a folder whose path matches, part by part; `above` are the folders on the way there.
 
-    A folder that the last part matches is an entry too, except one that `**` goes into and whose suffix is not an image's.
+    A folder that the last part matches is an entry too, except one that `**` goes into and whose suffix is not an
+    image's.
 
     Raises:
         ParamsError: a folder cannot be listed.

@@ -28,9 +28,10 @@ class Selection:
 def listed(root: Path, ids: str, where: str, files: Mapping[str, Path]) -> Selection:
     """The images that a list file names, a line each.
 
-    A line is an id, a file name or a path, with or without suffix; more columns may follow, as in `image.jpg label.png`. The column that
-    is the path or id of an image names it, or else the first whose name is an id. VOC's flags are one more column: -1 leaves
-    the image out, 1 and 0 (difficult) keep it. Lines that begin with # are comments. UTF-8 or UTF-16, any line ends.
+    A line is an id, a file name or a path, with or without suffix; more columns may follow, as in `image.jpg
+    label.png`. The column that is the path or id of an image names it, or else the first whose name is an id. VOC's
+    flags are one more column: -1 leaves the image out, 1 and 0 (difficult) keep it. Lines that begin with # are
+    comments. UTF-8 or UTF-16, any line ends.
 
     Raises:
         ParamsError: no text file, or a line that fits several images.

@@ -41,10 +41,11 @@ class Listing:
 def files_of(root: Path, spelling: Spelling, where: str, kinds: Collection[str] = frozenset(IMAGES)) -> Listing:
     """Files by id: all that the folder, the glob or each in a list means, below `root`.
 
-    A folder means every file below it whose suffix is one of `kinds`. In a glob a suffix means every case of it, `jpg` also `jpeg`, and
-    `tif` also `tiff`; `{jpg,png}` means both, `**` any folders. A name that is there literally is meant, whatever its brackets.
-    Links to folders are followed. The id is the path below the glob's fixed part, without suffix, in Unicode's NFC; where the
-    file name has `{id}`, what that stands for: `gtFine/val/*/{id}_labelIds.png` gives `bonn/bonn_000001`.
+    A folder means every file below it whose suffix is one of `kinds`. In a glob a suffix means every case of it, `jpg`
+    also `jpeg`, and `tif` also `tiff`; `{jpg,png}` means both, `**` any folders. A name that is there literally is
+    meant, whatever its brackets. Links to folders are followed. The id is the path below the glob's fixed part,
+    without suffix, in Unicode's NFC; where the file name has `{id}`, what that stands for:
+    `gtFine/val/*/{id}_labelIds.png` gives `bonn/bonn_000001`.
 
     Raises:
         ParamsError: nothing matches, a folder cannot be listed, a name is not UTF-8, or two files have one id.

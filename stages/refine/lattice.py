@@ -1,4 +1,7 @@
-"""Gaussian filtering of many dimensions on the permutohedral lattice. P points, d dimensions, V lattice points, C channels."""
+"""Gaussian filtering of many dimensions on the permutohedral lattice.
+
+P points, d dimensions, V lattice points, C channels.
+"""
 
 from dataclasses import dataclass
 from typing import Any

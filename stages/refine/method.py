@@ -26,7 +26,8 @@ class LabelMap:
         extent: the pixels that the grid covers, from `offset` on; None: it is stretched over the image.
         image: uint8 RGB (H, W, 3); None for a filter that reads no pixels.
         offset: the first pixel of the extent.
-        masks: of the filter before, for each label a soft mask, float32 (H, W) in [0, 1]; None: it gave none, or there was none.
+        masks: of the filter before, for each label a soft mask, float32 (H, W) in [0, 1]; None: it gave none, or there
+            was none.
         masks_wanted: another filter follows, which can take soft masks.
     """
 
@@ -85,7 +86,8 @@ class Refined:
     Attributes:
         labels: int16 (H, W), each of them one of `LabelMap.present`.
         foreground: uint8 (H, W), 255 times the probability that a pixel is not label 0, rounded up.
-        masks: for each label of `present` a soft mask, float32 (H, W) in [0, 1], where `masks_wanted`. None: the labels say all.
+        masks: for each label of `present` a soft mask, float32 (H, W) in [0, 1], where `masks_wanted`. None: the
+            labels say all.
     """
 
     labels: npt.NDArray[np.int16]
@@ -97,9 +99,10 @@ class Refined:
 class RefineMethod(Method):
     """The entry of a filter.
 
-    `call(given, options)` returns a `Refined` of the image's size. What it returns depends on its arguments alone. Where no label can
-    be decided the label that the pixel had is right. `given.mask(label)` is what a filter of masks takes, whether it comes first or
-    after another one. Soft masks of many labels take much memory: make them only where `given.masks_wanted`.
+    `call(given, options)` returns a `Refined` of the image's size. What it returns depends on its arguments alone.
+    Where no label can be decided the label that the pixel had is right. `given.mask(label)` is what a filter of masks
+    takes, whether it comes first or after another one. Soft masks of many labels take much memory: make them only
+    where `given.masks_wanted`.
 
     Attributes:
         pixels: the filter reads the image. Otherwise the image is not decoded, and `given.image` is None.

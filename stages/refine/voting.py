@@ -26,8 +26,8 @@ def strongest_label(given: LabelMap, smooth: Callable[[npt.NDArray[Any]], F64]) 
 
     Args:
         given: a map of one label stays as it is.
-        smooth: a mask, bool or float32 (height, width) -> floats (height, width), in [0, 1] but for overshoots; the map of what is left
-            of a mask is 1 less its own.
+        smooth: a mask, bool or float32 (height, width) -> floats (height, width), in [0, 1] but for overshoots; the
+            map of what is left of a mask is 1 less its own.
     """
     present = given.present
     out, best = np.full(given.size, present[0], np.int16), np.full(given.size, -np.inf)

@@ -137,7 +137,10 @@ def split_view(
 
 
 def truth_picture(inputs: Inputs, i: int, split: str, class_colors: npt.NDArray[np.uint8], side: int) -> str | None:
-    """What is known of an image as a data URI: labels, ignored values grey; the first person's regions; boxes. None where nothing is."""
+    """What is known of an image as a data URI: labels, ignored values grey; the first person's regions; boxes.
+
+    None where nothing is.
+    """
     from usseg.stages.report.pictures import color_map, data_uri, draw_boxes, fit_within, nearest_within, palette
 
     truth = inputs.truth(i, split)

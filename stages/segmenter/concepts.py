@@ -15,8 +15,8 @@ ROUNDING = 1e-6  # of two cosines
 class Attention(nn.Module):
     """Scaled dot-product attention of a few queries, W = C / H rounded up.
 
-    Queries are brought into the space of the tokens and attended tokens out of it, q (W x) = (q W) x: the same numbers as with
-    keys and values of every token, at a fraction of the work. A bias of the keys would change nothing.
+    Queries are brought into the space of the tokens and attended tokens out of it, q (W x) = (q W) x: the same numbers
+    as with keys and values of every token, at a fraction of the work. A bias of the keys would change nothing.
     """
 
     def __init__(self, channels: int, heads: int) -> None:

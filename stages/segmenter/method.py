@@ -44,12 +44,12 @@ class Training:
 class SegmenterMethod(Method):
     """The entry of a trained segmenter.
 
-    `call(tokens, *, seed, options, device, checkpoint, watch)` trains on the fit split and returns a `Training`. It saves its
-    state in the checkpoint, and a resumed training ends with the same bytes.
+    `call(tokens, *, seed, options, device, checkpoint, watch)` trains on the fit split and returns a `Training`. It
+    saves its state in the checkpoint, and a resumed training ends with the same bytes.
 
     Attributes:
-        load: (weights, *, channels, options, device) -> a function that takes the tokens of one image, float32 (N, C), and gives
-            the label of each, int64 (N,), from 0. Some labels may not occur.
+        load: (weights, *, channels, options, device) -> a function that takes the tokens of one image, float32 (N, C),
+            and gives the label of each, int64 (N,), from 0. Some labels may not occur.
     """
 
     call: Callable[..., Training]

@@ -23,10 +23,12 @@ def modularity_loss(tokens_BNC: Tensor, scores_BNK: Tensor, *, zero_diag: bool =
     Args:
         tokens_BNC: features, of any length.
         scores_BNK: cosine of tokens and concepts.
-        zero_diag: a token is no neighbour of itself (the semester report's code); false: A_ii = 1. The sum keeps i = j in both cases.
+        zero_diag: a token is no neighbour of itself (the semester report's code); false: A_ii = 1. The sum keeps i = j
+            in both cases.
 
     Returns:
-        (B,). Memory beyond the arguments is bounded by `PAIRS`; each pair is computed twice. Images beyond that should come in parts.
+        (B,). Memory beyond the arguments is bounded by `PAIRS`; each pair is computed twice. Images beyond that should
+        come in parts.
 
     Source: Li et al., ACSeg (CVPR 2023), modularity loss.
     """

@@ -1,4 +1,7 @@
-"""Normalised cuts of a token graph into two sides, and the side that is an object (TokenCut, MaskCut). N tokens, C channels."""
+"""Normalised cuts of a token graph into two sides, and the side that is an object (TokenCut, MaskCut).
+
+N tokens, C channels.
+"""
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +20,8 @@ def token_graph(
 ) -> F64:
     """Edge weights between all pairs of tokens, float64 (token, token), the diagonal included.
 
-    1 where the cosine is above tau (in float32, strictly), else eps; with `binary=False` the cosine itself in place of 1.
-    A zero token has weight eps with all, itself included.
+    1 where the cosine is above tau (in float32, strictly), else eps; with `binary=False` the cosine itself in place of
+    1. A zero token has weight eps with all, itself included.
 
     Source: Wang et al., TokenCut (CVPR 2022), equation 5.
     """
@@ -69,7 +72,9 @@ def component_of(mask_hw: Mask, seed: int) -> Mask:
 
 
 def seeded_side(vector_N: npt.NDArray[np.floating], grid: tuple[int, int]) -> tuple[Mask, int]:
-    """The side of the mean that holds the token largest by magnitude: bool (row, column), and that token. Any sign gives the same.
+    """The side of the mean that holds the token largest by magnitude: bool (row, column), and that token.
+
+    Any sign gives the same.
 
     Source: TokenCut, section 3.2.
     """
@@ -83,7 +88,8 @@ def cornered_side(
 ) -> tuple[Mask, int]:
     """The side of the mean that is the object: not the one with 3 corners of the grid or more, else as `seeded_side`.
 
-    The result depends on the sign of the vector where three corners lie on the positive side; `second_eigenpair` settles it.
+    The result depends on the sign of the vector where three corners lie on the positive side; `second_eigenpair`
+    settles it.
 
     Args:
         vector_N: a value a token.

@@ -14,8 +14,9 @@ def kmeans_labels(
 ) -> I64:
     """Seeded k-means labels, (N,), 0 to at most k - 1; fewer where there are fewer distinct points.
 
-    Plain restarts end in other segments from seed to seed. Here `n_init` k-means++ starts go on as a population: in each
-    generation every solution is crossed with another, one centre moves to a random point, and the child stays if it is better.
+    Plain restarts end in other segments from seed to seed. Here `n_init` k-means++ starts go on as a population: in
+    each generation every solution is crossed with another, one centre moves to a random point, and the child stays if
+    it is better.
 
     Source: the crossover of Gribel and Vidal, HG-means (2019); with `generations=0` it is k-means++ with restarts.
     """

@@ -45,8 +45,8 @@ def one_token(options: Any) -> int:
 class SegmentsMethod(Method):
     """The entry of a segmentation method.
 
-    `call(tokens, options)` returns int64 labels (h, w), at least 0; they need not be dense. It must return something for every
-    image, also where all tokens look alike. What it returns depends on its arguments alone.
+    `call(tokens, options)` returns int64 labels (h, w), at least 0; they need not be dense. It must return something
+    for every image, also where all tokens look alike. What it returns depends on its arguments alone.
 
     Attributes:
         objects: label 0 is the background already. Otherwise label 0 is one label of many.

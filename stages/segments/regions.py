@@ -9,9 +9,10 @@ I64 = npt.NDArray[np.int64]
 def merge_small(labels_hw: npt.NDArray[np.integer], *, min_tokens: int) -> I64:
     """Merge 4-connected pieces of a label below `min_tokens` into the neighbour with the longest border.
 
-    The smallest piece goes first, among equals the first in row-major order. Where neighbours have equally long borders, the label with
-    more tokens is taken, among equals the one that comes first in row-major order. Renumbering the labels renumbers the result.
-    The pieces keep the label they came from, so that a label may still have several pieces.
+    The smallest piece goes first, among equals the first in row-major order. Where neighbours have equally long
+    borders, the label with more tokens is taken, among equals the one that comes first in row-major order. Renumbering
+    the labels renumbers the result. The pieces keep the label they came from, so that a label may still have several
+    pieces.
     """
     out = labels_hw.astype(np.int64)
     while True:

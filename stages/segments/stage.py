@@ -44,7 +44,8 @@ def sizes(params: SegmentsParams, inputs: Inputs) -> Mapping[str, int | npt.NDAr
     """Tokens of each image.
 
     Raises:
-        ParamsError: no image has enough tokens, or the method's graph of the largest one does not fit into this machine.
+        ParamsError: no image has enough tokens, or the method's graph of the largest one does not fit into this
+            machine.
     """
     tokens = inputs["features"]["grid"][:].prod(axis=1, dtype=np.int64)
     method, largest = methods()[params.method], int(tokens.max())
@@ -67,7 +68,10 @@ def sizes(params: SegmentsParams, inputs: Inputs) -> Mapping[str, int | npt.NDAr
 
 
 def segment_ids(labels_hw: npt.NDArray[np.int64], params: SegmentsParams, *, objects: bool) -> npt.NDArray[np.int64]:
-    """Method labels -> segment ids: 0 background, foreground from 1, dense. `objects`: label 0 is the background already."""
+    """Method labels -> segment ids: 0 background, foreground from 1, dense.
+
+    `objects`: label 0 is the background already.
+    """
     from usseg.stages.segments.background import background_first, dense_ids
     from usseg.stages.segments.regions import merge_small
 

@@ -23,8 +23,8 @@ from usseg.stages.eigen.graph import (
     projected_affinity,
 )
 from usseg.stages.eigen.laplacian import (
+    by_block_lanczos,
     degrees,
-    in_blocks,
     normalized_laplacian_batch,
     normalized_laplacian_eigenpairs,
 )
@@ -68,7 +68,7 @@ def check(found: Eigenpairs, weights: np.ndarray, *, k: int, atol: float = 1e-6)
 @pytest.mark.parametrize("kind", ["none", "mean", "third", "binary", "signed"])
 def test_a_batch_as_exact_as_asked(kind: str, graphs_handed_on) -> None:
     graphs = [random_graph(seed, kind) for seed in range(3)]
-    for found, weights in zip(in_blocks(stacked(*graphs), k=K), graphs, strict=True):
+    for found, weights in zip(by_block_lanczos(stacked(*graphs), k=K), graphs, strict=True):
         check(found, weights, k=K, atol=1e-5 if kind == "binary" else 1e-6)
     assert graphs_handed_on() == 0
 
@@ -83,7 +83,7 @@ def test_photos(color: bool, graphs_handed_on) -> None:
         described = descriptors.describe(np.ascontiguousarray(image), stride=16)[: GRID[0], : GRID[1]]
         weights = feature_affinity(described.reshape(GRID[0] * GRID[1], -1))
         graphs.append(with_color(weights, knn_affinity(grid_image(image, GRID)), weight=10.0) if color else weights)
-    for found, weights in zip(in_blocks(stacked(*graphs), k=K), graphs, strict=True):
+    for found, weights in zip(by_block_lanczos(stacked(*graphs), k=K), graphs, strict=True):
         check(found, weights, k=K)
     assert graphs_handed_on() == 0
 
@@ -106,7 +106,7 @@ def copies(groups: int, across: float, nodes: int = 240) -> np.ndarray:
     ],
 )
 def test_little_to_iterate_on(weights: np.ndarray, k: int, graphs_handed_on) -> None:
-    check(in_blocks(stacked(weights), k=k)[0], weights, k=k, atol=1e-5)
+    check(by_block_lanczos(stacked(weights), k=k)[0], weights, k=k, atol=1e-5)
     assert graphs_handed_on() == 0
 
 
@@ -136,15 +136,15 @@ def test_other_graphs_are_handed_on(weights: np.ndarray, k: int, graphs_handed_o
 def test_what_does_not_settle_is_handed_on(monkeypatch: pytest.MonkeyPatch, graphs_handed_on) -> None:
     monkeypatch.setattr(block_lanczos, "MOST_BLOCKS", 6)
     weights = random_graph(0)
-    check(in_blocks(stacked(weights), k=K)[0], weights, k=K)
+    check(by_block_lanczos(stacked(weights), k=K)[0], weights, k=K)
     assert graphs_handed_on() == 1
 
 
 def test_batch_and_order_change_rounding_only() -> None:
     graphs = [random_graph(seed, kind) for seed, kind in enumerate(["none", "third", "mean"])]
-    together = in_blocks(stacked(*graphs), k=K)
+    together = by_block_lanczos(stacked(*graphs), k=K)
     for order in ([0], [1], [2], [2, 0, 1]):
-        for row, found in zip(order, in_blocks(stacked(*[graphs[row] for row in order]), k=K), strict=True):
+        for row, found in zip(order, by_block_lanczos(stacked(*[graphs[row] for row in order]), k=K), strict=True):
             np.testing.assert_allclose(found.values, together[row].values, atol=1e-6)
             root = np.sqrt(graphs[row].sum(axis=1))
             cosines = np.linalg.svd((found.vectors * root) @ (together[row].vectors * root).T, compute_uv=False)

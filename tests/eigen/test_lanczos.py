@@ -5,9 +5,9 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from usseg.stages.eigen import laplacian
-from usseg.stages.eigen.color import compared_with_all, knn_affinity, nearest, with_color
+from usseg.stages.eigen.color import compared_with_all, knn_affinity, nearest_points, with_color
 from usseg.stages.eigen.graph import binary_affinity, feature_affinity
-from usseg.stages.eigen.laplacian import in_single, normalized_laplacian_eigenpairs
+from usseg.stages.eigen.laplacian import by_lanczos, normalized_laplacian_eigenpairs
 
 GRID, K = (18, 25), 12
 
@@ -35,7 +35,7 @@ def graph(seed: int, kind: str) -> np.ndarray:
 @pytest.mark.parametrize("seed", range(3))
 def test_as_exact_as_asked(kind: str, seed: int) -> None:
     weights = graph(seed, kind)
-    found = in_single(weights, k=K)
+    found = by_lanczos(weights, k=K)
     assert found is not None
     more = normalized_laplacian_eigenpairs(weights, k=K + 1, solver="dense")
     np.testing.assert_allclose(found.values, more.values[:K], atol=1e-5 if kind == "binary" else 1e-6)
@@ -54,7 +54,7 @@ def test_as_exact_as_asked(kind: str, seed: int) -> None:
 def test_few_distinct_tokens_and_equal_eigenvalues(tones: int) -> None:
     features = np.eye(tones)[np.arange(420) % tones] + 0.3
     weights = feature_affinity(features)
-    found = in_single(weights, k=10)
+    found = by_lanczos(weights, k=10)
     expected = normalized_laplacian_eigenpairs(weights, k=10, solver="dense").values
     if found is not None:  # one tone: nothing to iterate on
         np.testing.assert_allclose(found.values, expected, atol=1e-6)
@@ -78,7 +78,7 @@ def isolated() -> np.ndarray:
 @pytest.mark.parametrize("weights", [two_parts(0), two_parts(1e-9), isolated(), np.zeros((300, 300), np.float32)])
 @pytest.mark.parametrize("k", [1, 5])
 def test_other_graphs_are_handed_on(weights: np.ndarray, k: int) -> None:
-    assert in_single(weights, k=k) is None
+    assert by_lanczos(weights, k=k) is None
     found = normalized_laplacian_eigenpairs(weights, k=k, solver="lanczos")
     expected = normalized_laplacian_eigenpairs(weights, k=k, solver="dense")
     np.testing.assert_allclose(found.values, expected.values, atol=1e-8)
@@ -88,7 +88,7 @@ def test_other_graphs_are_handed_on(weights: np.ndarray, k: int) -> None:
 def test_what_does_not_settle_is_handed_on(monkeypatch) -> None:
     monkeypatch.setattr(laplacian.lanczos, "MOST_STEPS", 30)
     weights = graph(0, "color")
-    assert in_single(weights, k=K) is None
+    assert by_lanczos(weights, k=K) is None
     values = normalized_laplacian_eigenpairs(weights, k=K, solver="lanczos").values
     np.testing.assert_allclose(values, normalized_laplacian_eigenpairs(weights, k=K, solver="dense").values, atol=1e-9)
 
@@ -108,4 +108,4 @@ def test_neighbours_by_tree_are_those_of_all_comparisons(levels: int, k: int) ->
     y, x = np.mgrid[0:1:15j, 0:1:20j].reshape(2, -1)
     color = rng.integers(levels, size=(300, 3)) / levels
     points = np.column_stack([color, 2 * x, 2 * y]).astype(np.float32)
-    np.testing.assert_array_equal(np.sort(nearest(points, k), axis=1), compared_with_all(points, points, k))
+    np.testing.assert_array_equal(np.sort(nearest_points(points, k), axis=1), compared_with_all(points, points, k))

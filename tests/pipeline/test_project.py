@@ -55,7 +55,7 @@ PAIRS: list[tuple[Edits, str]] = [
     ({"features.backbone": "checkpoint"}, r"features\.options \(checkpoint\)\.weights: missing"),
     ({"features.options.weights": "w.pth"}, r"features\.options\.weights: found 'w\.pth'; backbone: lowlevel does not read it"),
     ({"features.backbone": "vit", "features.options.name": "vit_small_patch16_224.dino", "features.options.num_heads": 6}, r"features\.options\.num_heads: found 6; backbone: vit does not read it"),
-    ({"cluster.whiten": True}, r"cluster\.whiten: found True; it is of the projection"),
+    ({"cluster.whiten": True}, r"cluster\.whiten: found True; cluster\.pca: 0 makes no projection"),
     ({"index.fit_split": "trian"}, r"index\.fit_split: found 'trian'; .*did you mean 'train'\?"),
     ({"refine.source": "segments"}, r"evaluate\.method: found 'classes'; refine\.source: segments gives maps without clusters"),
     ({"evaluate.method": "objects"}, r"evaluate\.method: found 'objects'; segments\.background: none leaves no background"),

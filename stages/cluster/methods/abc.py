@@ -1,4 +1,7 @@
-"""Attention-based clustering: a small transformer whose labels balance themselves through bounds on cluster sizes."""
+"""Attention-based clustering (ABC): a small transformer, trained with lower and upper bounds on the cluster sizes.
+
+Letters: N rows, C channels, k clusters.
+"""
 
 from typing import Any, Literal
 
@@ -17,32 +20,34 @@ from usseg.pipeline.weights import flat_weights, load_weights
 from usseg.stages.cluster.method import F32, F64, Clustering, ClusterMethod
 from usseg.stages.cluster.rows import Rows, in_blocks
 
-PREDICT_CHUNK = 8192
+PREDICT_CHUNK = 8192  # rows that the network labels at a time
 
 
 class Options(Params):
     """Options of method `abc`."""
 
     architecture: Literal["attn_mlp", "attn_mlp_x2", "mlp", "identical"] = Field(
-        "attn_mlp", description="report, table 2"
+        "attn_mlp", description="the network, as in table 2 of the semester report"
     )
     mlp_residual: bool = Field(
         True, description="residual and layer norm around the MLP; the released checkpoint has neither"
     )
-    floor_thresholds: bool = Field(False, description="bounds by floor division, as the original code")
-    lower_exponent: float = Field(2.0, ge=0, le=100, description="lower bound N / k^e")
-    upper_exponent: float | None = Field(0.5, ge=0, le=100, description="upper bound N / k^e; null: none")
+    floor_thresholds: bool = Field(False, description="compute the bounds by floor division, as the original code")
+    lower_exponent: float = Field(2.0, ge=0, le=100, description="e of the lower bound N / k^e on a cluster's mass")
+    upper_exponent: float | None = Field(
+        0.5, ge=0, le=100, description="e of the upper bound N / k^e on a cluster's mass; null: no bound"
+    )
     hidden: int = Field(512, ge=1, le=16384, description="width of the MLPs")
-    dropout: float = Field(0.1, ge=0, lt=1, description="after the attention and inside the MLPs")
+    dropout: float = Field(0.1, ge=0, lt=1, description="dropout rate inside the MLPs")
     lr: float = Field(3e-5, gt=0, le=100, description="learning rate")
-    batch: int = Field(4096, ge=1, le=1_000_000, description="segments a step")
-    epochs: int = Field(500, ge=1, le=100_000, description="rounds over the segments")
+    batch: int = Field(4096, ge=1, le=1_000_000, description="rows in each step")
+    epochs: int = Field(500, ge=1, le=100_000, description="epochs over the rows")
 
 
 def size_bounds(
     rows: int, k: int, *, lower_exponent: float = 2.0, upper_exponent: float | None = 0.5, floor: bool = False
 ) -> tuple[float, float]:
-    """Lower and upper bound of a cluster's mass in a batch of `rows`: N / k^2 and N / sqrt(k), N the batch length."""
+    """The bounds of the mass of a cluster in a batch of N rows: by default N / k^2 and N / sqrt(k)."""
     lower = rows / k**lower_exponent
     upper = float("inf") if upper_exponent is None else rows / k**upper_exponent
     if floor:
@@ -58,15 +63,16 @@ def scores_loss(
     lower_exponent: float = 2.0,
     upper_exponent: float | None = 0.5,
 ) -> Any:
-    """Loss of soft assignments: coverage, lower and upper size bounds, disjointness.
+    """The loss of soft assignments: coverage of rows, bounds on cluster sizes, and disjoint clusters.
 
     L = mean_m relu(1 - r_m) + mean_j relu(N/k^2 - c_j) + mean_j relu(c_j - N/sqrt k) + sum_{i != j} (O^T O)_ij,
-    r_m and c_j the row and column sums; the last term is sum_m (r_m^2 - sum_j O_mj^2).
+    with the row sums r_m and the column sums c_j. The last term equals sum_m (r_m^2 - sum_j O_mj^2).
 
     Args:
-        scores: tensor (row, cluster), not negative.
+        scores: the matrix O, tensor (row, cluster), not negative.
+        floor_thresholds, lower_exponent, upper_exponent: as in `Options`.
 
-    Source: semester report, section 3.2, with N the length of the batch.
+    Source: semester report, section 3.2, where N is the number of rows in the batch.
     """
     import torch
 
@@ -82,14 +88,14 @@ def scores_loss(
 
 
 def cosine_scores(outputs: Any, centers: Any) -> Any:
-    """Cosine (row, cluster) between outputs and raw centres, norms floored at 1e-8."""
+    """The cosines (row, cluster) of network outputs and centres. A norm below 1e-8 counts as 1e-8."""
     from torch.nn import functional
 
     return functional.normalize(outputs, dim=1, eps=1e-8) @ functional.normalize(centers, dim=1, eps=1e-8).T
 
 
 def build_network(channels: int, k: int, options: Options) -> Any:
-    """The network: centres M (k, C) and blocks of cross-attention to M, layer norm and MLP."""
+    """The network: centres M (k, C), and blocks of cross-attention from the rows to M, layer norm and an MLP."""
     import torch
     from torch import nn
 
@@ -154,10 +160,10 @@ def fit(
     checkpoint: Checkpoint = NO_CHECKPOINT,
     progress: Progress = no_progress,
 ) -> Clustering:
-    """Train on rows, float32 (N, C). Areas are not used. The ragged last batch is left out where there is a full one.
+    """Train the network on rows, float32 (N, C). The areas are not used.
 
-    An epoch is a true permutation of any number of rows: a batch is read row by row.
-    A run that was killed goes on from its last checkpoint, and ends as if it had not been.
+    Every epoch is a random permutation of all rows. The incomplete last batch is left out where there is a complete
+    one. A training that was killed resumes from its last checkpoint and ends with the same bytes.
 
     Source: semester report, section 3.2 (ABC): AdamW, weight decay 0.01, shuffled every epoch.
     """
@@ -205,7 +211,7 @@ def fit(
 
 
 def scores(clustering: Clustering, rows_NC: F32, options: Options) -> F32:
-    """The cosine, not clipped, of the network's output for each row and of each centre."""
+    """The cosine of the network output of each row and each centre: float32 (N, k) in [-1, 1]."""
     import torch
 
     k, channels = clustering.centers.shape
@@ -220,12 +226,12 @@ def scores(clustering: Clustering, rows_NC: F32, options: Options) -> F32:
 
 
 def predict(clustering: Clustering, rows_NC: F32, options: Options) -> npt.NDArray[np.int64]:
-    """The centre with the largest score."""
+    """The cluster with the largest score for each row: int64 (N,)."""
     return scores(clustering, rows_NC, options).argmax(axis=1).astype(np.int64)
 
 
 METHOD = ClusterMethod(
-    summary="A small transformer whose clusters balance themselves through bounds on their sizes (ABC).",
+    summary="A small transformer, trained with lower and upper bounds on the cluster sizes (ABC).",
     call=fit,
     options=Options,
     gpu=on_device,

@@ -1,4 +1,8 @@
-"""Optimal-transport clustering: balanced assignment by Sinkhorn iterations in the log domain. N rows, C channels, K clusters."""
+"""Optimal-transport clustering: balanced assignment by Sinkhorn iterations in the log domain.
+
+Letters: N rows, B rows of a block, C channels, K clusters. The matrix Z holds the scores divided by epsilon; u (K,)
+and v (N,) are the dual variables of the transport plan exp(Z + u + v).
+"""
 
 from collections.abc import Iterable
 
@@ -17,24 +21,28 @@ from usseg.stages.cluster.scaling import unit_rows
 class Options(Params):
     """Options of method `ot`."""
 
-    epsilon: float = Field(0.02, gt=0, le=1000, description="entropy of the transport plan")
-    sinkhorn_iterations: int = Field(10, ge=1, le=100_000, description="of each transport plan")
+    epsilon: float = Field(0.02, gt=0, le=1000, description="weight of the entropy of the transport plan")
+    sinkhorn_iterations: int = Field(10, ge=1, le=100_000, description="Sinkhorn iterations for each transport plan")
     iterations: int = Field(
         20, ge=1, le=100_000, description="updates of the centres; the report says 200, its code 20"
     )
 
 
 def sinkhorn_plan(scores_KN: npt.NDArray[np.floating], *, epsilon: float = 0.02, iterations: int = 10) -> F64:
-    """Entropic transport plan between K equal clusters and N equal rows, scaled so that every cluster's row sums to 1.
+    """The entropic transport plan between K clusters of equal mass and N rows of equal mass.
 
-    Alternates v = -log N - LSE_K(Z + u) and u = -log K - LSE_N(Z + v) with Z = scores / epsilon, u last; equal to the
-    multiplicative iteration and never overflowing.
+    Every cluster's row sums to 1. The iteration alternates v = -log N - LSE_K(Z + u) and u = -log K - LSE_N(Z + v),
+    with Z = scores / epsilon and the log-sum-exp LSE. The update of u is the last one. The result equals that of the
+    multiplicative iteration, without overflow.
 
     Args:
-        scores_KN: similarities (cluster, row); the cost is 1 - score.
+        scores_KN: similarities (cluster, row); the transport cost is 1 - similarity.
+        epsilon: weight of the entropy.
+        iterations: number of updates of v and u.
 
     Returns:
-        float64 (K, N), rows sum to 1, columns tend to K / N. `transport_step` gets its centres without ever holding it.
+        float64 (K, N). Each row of the plan sums to 1, each column sums to about K / N. `transport_step` never holds
+        the whole plan.
 
     Source: semester report, section 3.2 (OTC); Cuturi, Sinkhorn Distances (2013).
     """
@@ -52,9 +60,14 @@ def sinkhorn_plan(scores_KN: npt.NDArray[np.floating], *, epsilon: float = 0.02,
 
 
 def block_plan(scores_BK: F32, u_K: F64, *, epsilon: float) -> tuple[F64, F64]:
-    """N exp(Z + u + v) of a block of rows: numbers (K, B) of which each cluster's largest is 1, and the logarithms (K,) of what they lack.
+    """The columns N exp(Z + u + v) of the transport plan for a block of rows, with a factor for each cluster.
 
-    v is that of `sinkhorn_plan`, so that every row's column sums to 1.
+    As in `sinkhorn_plan`, v is chosen so that the column of every row sums to 1.
+
+    Returns:
+        Scaled values, float64 (K, B): the largest value of each cluster is 1. The logarithms of the factors, float64
+            (K,): the plan is
+        the values times exp(logarithm).
     """
     plan = np.array(scores_BK.T, np.float64, order="C")
     plan /= epsilon
@@ -67,7 +80,10 @@ def block_plan(scores_BK: F32, u_K: F64, *, epsilon: float) -> tuple[F64, F64]:
 
 
 def summed(parts: Iterable[tuple[F64, F64]]) -> tuple[F64, F64]:
-    """The sum over blocks of values (K, M) that lack a factor each, given as logarithms (K,); in the same form."""
+    """Add up scaled values of blocks, (K, M) each, whose factors are given as logarithms (K,).
+
+    Returns a sum in the same form.
+    """
     total, top = np.zeros((1, 1)), np.array(-np.inf)
     for values, logs in parts:
         highest = np.maximum(top, logs)
@@ -79,10 +95,15 @@ def summed(parts: Iterable[tuple[F64, F64]]) -> tuple[F64, F64]:
 def transport_step(
     rows: Rows | F32, centers_KC: npt.NDArray[np.floating], *, epsilon: float = 0.02, iterations: int = 10
 ) -> tuple[F32, float]:
-    """One update: plan from cosine scores, then every centre is the plan's mean of rows. Returns centres and mean cost.
+    """One update of the centres.
 
-    What `sinkhorn_plan` says, with a block of the plan at a time: u alone is kept, since v follows from it row by row. As the sum over the
-    rows of exp(Z + u + v) is 1 / K where u has converged, u falls by the logarithm of K times that sum.
+    The scores of the plan are cosines, and each new centre is the plan's weighted mean of the rows. The result is that
+    of `sinkhorn_plan`, but only one block of the plan is in memory at a time. Only u is stored, because v follows from
+    u for each row. Where u has converged, the sum of exp(Z + u + v) over the rows is 1 / K. Each iteration therefore
+    subtracts from u the logarithm of K times that sum.
+
+    Returns:
+        the new centres, float32 (K, C), not normalised, and the mean transport cost, where the cost is 1 - cosine.
     """
     rows, clusters = in_blocks(rows), len(centers_KC)
     unit = unit_rows(np.asarray(centers_KC, np.float32))
@@ -120,7 +141,7 @@ def fit(
     checkpoint: Checkpoint = NO_CHECKPOINT,
     progress: Progress = no_progress,
 ) -> Clustering:
-    """Cluster rows, float32 (N, C), into at most k clusters; starts from k distinct rows.
+    """Cluster rows, float32 (N, C), into at most k clusters. The initial centres are k distinct rows.
 
     Areas, device, checkpoint and progress are not used.
     """
@@ -137,18 +158,21 @@ def fit(
 
 
 def scores(clustering: Clustering, rows_NC: F32, options: Options) -> F32:
-    """The cosine of each row and centre."""
+    """The cosine of each row and centre: float32 (N, K)."""
     cosines: F32 = unit_rows(rows_NC) @ unit_rows(clustering.centers).T
     return cosines
 
 
 def predict(clustering: Clustering, rows_NC: F32, options: Options) -> npt.NDArray[np.int64]:
-    """The centre with the largest cosine (not the plan), so sizes need not be balanced."""
+    """The cluster with the largest cosine for each row: int64 (N,).
+
+    The plan is not used, so that cluster sizes may differ.
+    """
     return scores(clustering, rows_NC, options).argmax(axis=1).astype(np.int64)
 
 
 METHOD = ClusterMethod(
-    summary="Optimal transport: clusters of equal size by Sinkhorn iterations, then the centre with the largest cosine.",
+    summary="Optimal transport: clusters of equal size in the fit; a row then takes the nearest centre by cosine.",
     call=fit,
     options=Options,
     predict=predict,

@@ -1,4 +1,4 @@
-"""The eigenvectors of the graph's weights themselves, not of a Laplacian (DSM's `affinity`)."""
+"""The eigenvectors of the weight matrix itself, not of a Laplacian (DSM's `affinity`)."""
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +20,11 @@ class Options(ColorOptions):
 
 
 def affinity_eigenpairs(weights_NN: npt.NDArray[np.floating], *, k: int) -> Eigenpairs:
-    """The K eigenpairs of W that are largest by magnitude, values descending, unit vectors (DSM's `affinity`).
+    """The K eigenpairs of W (N, N) whose eigenvalues have the largest magnitude.
 
-    (The original stores ascending values beside descending vectors; here they belong together.)
+    The values are descending, the eigenvectors have unit length.
+
+    DSM's code stores the values in ascending and the vectors in descending order. Here value i belongs to vector i.
     """
     from scipy.linalg import eigh
 
@@ -34,7 +36,7 @@ def affinity_eigenpairs(weights_NN: npt.NDArray[np.floating], *, k: int) -> Eige
 
 
 def eigenpairs(tokens: TokenBatch, options: Options) -> list[Eigenpairs]:
-    """Those of max(F F^T, 0) over its largest entry, with colours."""
+    """The eigenpairs of max(F F^T, 0) divided by its largest entry, plus the colour affinity."""
     graphs = [
         feature_affinity(rows, normalize=options.normalize, threshold=options.threshold) for rows in tokens.features
     ]
@@ -43,7 +45,7 @@ def eigenpairs(tokens: TokenBatch, options: Options) -> list[Eigenpairs]:
 
 
 METHOD = AffinityMethod(
-    summary="The largest eigenvectors of the weights of `cos_relu` themselves (DSM).",
+    summary="The largest eigenvectors of the weight matrix of `cos_relu`, without a Laplacian (DSM).",
     call=eigenpairs,
     options=Options,
     gpu=on_cpu,

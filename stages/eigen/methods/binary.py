@@ -1,4 +1,4 @@
-"""Two weights: whether the cosine of two tokens is above a threshold (TokenCut)."""
+"""Two weights: 1 where the cosine of two tokens is above a threshold, nearly 0 elsewhere (TokenCut)."""
 
 from pydantic import Field
 
@@ -11,12 +11,12 @@ class Options(LaplacianOptions):
     """Options of affinity `binary`."""
 
     normalize: Normalize = True
-    tau: float = Field(0.2, ge=-LARGE, le=LARGE, description="similarity above which an edge is 1")
+    tau: float = Field(0.2, ge=-LARGE, le=LARGE, description="similarity above which an edge has weight 1")
     eps: float = Field(1e-5, gt=0, le=1, description="weight of the other edges")
 
 
 def weights(tokens: TokenBatch, options: Options) -> Weights:
-    """1 where G > tau, else eps; G = F F^T."""
+    """The weight 1 where G > tau, else eps, with G = F F^T."""
     settings = options.model_dump(include={"normalize", "tau", "eps"})
     if tokens.by_torch:
         return binary_batch(tokens.tensor(), **settings)

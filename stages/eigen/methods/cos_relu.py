@@ -6,7 +6,7 @@ from usseg.stages.eigen.options import CosineOptions
 
 
 def weights(tokens: TokenBatch, options: CosineOptions) -> Weights:
-    """max(G, 0) over its largest entry, G = F F^T."""
+    """max(G, 0), divided by its largest entry, with G = F F^T."""
     return cosine_weights(tokens, offset="none", normalize=options.normalize, threshold=options.threshold)
 
 

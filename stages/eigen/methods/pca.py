@@ -1,4 +1,7 @@
-"""Cosines, plus the similarities of the tokens' first principal scores: what SimSAM's heads are compared with."""
+"""Cosines of the features, plus the similarities of their principal components.
+
+SimSAM compares its heads with this method.
+"""
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +19,10 @@ class Options(ProjectionOptions):
 
 
 def principal_scores(features_NC: npt.NDArray[np.floating], *, components: int = 64) -> F32:
-    """Scores of unit-length, centred features on their first principal directions, not whitened: float32 (token, component).
+    """The principal scores of centred, unit-length features, float32 (token, component).
 
-    At most as many as there are channels, and tokens less one.
+    A score is the coordinate along a principal direction. The scores are not whitened. There are at most min(C, N - 1)
+    components.
     """
     features = unit_rows(features_NC).astype(np.float64)
     centred = features - features.mean(axis=0)
@@ -28,7 +32,7 @@ def principal_scores(features_NC: npt.NDArray[np.floating], *, components: int =
 
 
 def weights(tokens: TokenBatch, options: Options) -> Weights:
-    """max(G - mean G + weight P P^T, 0) over its largest entry; P are principal scores."""
+    """max(G - mean G + weight P P^T, 0) divided by its largest entry; P are principal scores."""
     return projected_weights(
         tokens,
         [principal_scores(rows, components=options.components) for rows in tokens.features],
@@ -39,7 +43,7 @@ def weights(tokens: TokenBatch, options: Options) -> Weights:
 
 
 METHOD = AffinityMethod(
-    summary="Cosines plus those of each image's principal scores.",
+    summary="Cosines plus the similarities of each image's principal components.",
     call=weights,
     options=Options,
     source="SimSAM, its comparison with PCA",

@@ -1,4 +1,7 @@
-"""Cosines, plus those of the features seen by heads that are trained on the image alone (SimSAM as its paper says)."""
+"""Cosines of the features, plus cosines of projected features.
+
+The projection heads are trained on each image alone (SimSAM).
+"""
 
 import logging
 
@@ -16,15 +19,18 @@ log = logging.getLogger("usseg")
 class Options(simsam_released.Options):
     """Options of affinity `simsam`."""
 
-    epochs: int = Field(10, ge=1, le=100_000, description="rounds over the tokens of an image")
-    lr: float = Field(0.06, gt=0, le=100, description="step of plain gradient descent")
-    batch: int | None = Field(None, ge=1, le=1_000_000, description="tokens a step; null: all. The released code has 2")
+    epochs: int = Field(10, ge=1, le=100_000, description="epochs over the tokens of an image")
+    lr: float = Field(0.06, gt=0, le=100, description="learning rate of plain gradient descent")
+    batch: int | None = Field(
+        None, ge=1, le=1_000_000, description="tokens in each step; null: all of them. The released code takes 2"
+    )
 
 
 def projections(tokens: TokenBatch, options: Options) -> list[F32]:
-    """What the trained heads make of the features: unit-length rows (token, component) of every image.
+    """The features of every image, projected by its trained heads: float32 (token, component) of unit length.
 
-    The heads of all images are trained at once on the device, each on its own image. The log names images whose heads collapsed.
+    The heads of all images are trained at once on the device, each on its own image. The log names the images whose
+    heads collapsed.
     """
     import torch
 
@@ -51,7 +57,7 @@ def projections(tokens: TokenBatch, options: Options) -> list[F32]:
 
 
 def weights(tokens: TokenBatch, options: Options) -> Weights:
-    """max(G - mean G + weight P P^T, 0) over its largest entry; P is what the trained heads predict."""
+    """max(G - mean G + weight P P^T, 0) divided by its largest entry; P are the outputs of the trained heads."""
     return projected_weights(
         tokens,
         projections(tokens, options),
@@ -62,7 +68,7 @@ def weights(tokens: TokenBatch, options: Options) -> Weights:
 
 
 METHOD = AffinityMethod(
-    summary="Cosines plus those behind heads trained on each image alone (SimSAM).",
+    summary="Cosines plus cosines of features projected by heads that are trained on each image alone (SimSAM).",
     call=weights,
     options=Options,
     source="SimSAM, W_feat = W_A + kappa W_SA",

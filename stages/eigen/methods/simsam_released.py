@@ -1,4 +1,4 @@
-"""Cosines, plus those of the features seen by an untrained linear layer (SimSAM's code, which trains nothing)."""
+"""Cosines of the features, plus similarities of randomly projected features (SimSAM's code, which trains nothing)."""
 
 from usseg.pipeline.params import Seed
 from usseg.pipeline.seeding import image_seed
@@ -14,7 +14,10 @@ class Options(ProjectionOptions):
 
 
 def weights(tokens: TokenBatch, options: Options) -> Weights:
-    """max(G - max(G) / 3 + weight P P^T, 0) over its largest entry; P is a random predictor on unit-length features."""
+    """max(G - max(G) / 3 + weight P P^T, 0), divided by its largest entry.
+
+    P are the unit-length features after a random linear layer.
+    """
     import torch
 
     from usseg.stages.eigen.siamese import random_heads
@@ -32,7 +35,7 @@ def weights(tokens: TokenBatch, options: Options) -> Weights:
 
 
 METHOD = AffinityMethod(
-    summary="Cosines plus those behind an untrained head (SimSAM's code).",
+    summary="Cosines plus similarities of features projected by an untrained head (SimSAM's code).",
     call=weights,
     options=Options,
     source="SimSAM, released code",

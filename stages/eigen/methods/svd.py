@@ -19,7 +19,10 @@ class Options(Params):
 
 
 def svd_eigenpairs(features_NC: npt.NDArray[np.floating], *, k: int) -> Eigenpairs:
-    """Left singular vectors of the features and their singular values, descending (DSM's `affinity_svd`)."""
+    """The K largest singular values, descending, and left singular vectors (K, N) of features (N, C).
+
+    Source: DSM's `affinity_svd`.
+    """
     left, singular, _ = np.linalg.svd(np.asarray(features_NC, np.float64), full_matrices=False)
     values = singular[: min(k, len(singular))]
     rows = fix_signs(left[:, : len(values)].T, trivial_first=False)
@@ -27,7 +30,7 @@ def svd_eigenpairs(features_NC: npt.NDArray[np.floating], *, k: int) -> Eigenpai
 
 
 def eigenpairs(tokens: TokenBatch, options: Options) -> list[Eigenpairs]:
-    """Those of every image of the batch."""
+    """The singular values and vectors of every image of the batch, as eigenpairs."""
     rows = [unit_rows(part) if options.normalize else part for part in tokens.features]
     return [svd_eigenpairs(part, k=tokens.k) for part in rows]
 

@@ -1,4 +1,7 @@
-"""Object masks: label 0 is the background, all others are object. Against masks accuracy, IoU and maxF; against boxes CorLoc."""
+"""Object masks: label 0 is the background, all others are object.
+
+Against masks accuracy, IoU and maxF; against boxes CorLoc.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal

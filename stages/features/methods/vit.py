@@ -91,7 +91,8 @@ class Transformer(Backbone):
     ) -> F32:
         """The class token of each crop; with masks by masked attention in the last block.
 
-        Source: DSM, crops sliced from the normalised image without resizing; masked attention: semester report, section 3.1.
+        Source: DSM, crops sliced from the normalised image without resizing; masked attention: semester report,
+        section 3.1.
         """
         import torch
 

@@ -1,4 +1,7 @@
-"""Bilateral solver: the smoothest soft mask in a bilateral space that stays near the given one. V vertices, P pixels."""
+"""Bilateral solver: the smoothest soft mask in a bilateral space that stays near the given one.
+
+V vertices, P pixels.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +21,10 @@ YUV = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.0
 
 
 class Options(Params):
-    """Options of method `bilateral_solver`; the defaults are TokenCut's. A smoothness of 32 suits semantic maps of many labels."""
+    """Options of method `bilateral_solver`; the defaults are TokenCut's.
+
+    A smoothness of 32 suits semantic maps of many labels.
+    """
 
     xy: float = Field(16.0, ge=0.5, le=10_000, description="side of a cell, pixels")
     luma: float = Field(16.0, ge=0.5, le=10_000, description="and in lightness, of 255")

@@ -1,6 +1,7 @@
 """Fully connected CRF: pixels that are near, or near and of one colour, take one label. P pixels, L labels.
 
-Own mean field on the permutohedral lattice: pydensecrf, which the originals use, has no wheels and no longer compiles (Python 3.11).
+Own mean field on the permutohedral lattice: pydensecrf, which the originals use, has no wheels and no longer compiles
+(Python 3.11).
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,8 +23,8 @@ OTHERS = {"floor", "iterations", "evidence", "labels", "min_iou"}  # options tha
 class Options(Params):
     """Options of method `crf`; kernels and iterations are CutLER's.
 
-    DSM: weights 10 and 3, deviations 80, 13 and 3, 5 iterations, floor 1e-5, at which few labels change. PriMaPs: 4 and 3; 67, 3
-    and 1; 10; and like CutLER a floor of 1 / e.
+    DSM: weights 10 and 3, deviations 80, 13 and 3, 5 iterations, floor 1e-5, at which few labels change. PriMaPs: 4
+    and 3; 67, 3 and 1; 10; and like CutLER a floor of 1 / e.
     """
 
     bilateral_weight: float = Field(10.0, ge=0, le=1e6, description="of the kernel of position and colour")
@@ -89,7 +90,8 @@ def dense_crf(
     Returns:
         float32 (pixel, label), rows add up to 1.
 
-    Source: Kraehenbuehl and Koltun, Efficient Inference in Fully Connected CRFs (NeurIPS 2011), algorithm 1 and their code.
+    Source: Kraehenbuehl and Koltun, Efficient Inference in Fully Connected CRFs (NeurIPS 2011), algorithm 1 and their
+    code.
     """
     kernels = kernels_of(
         image,

@@ -125,7 +125,8 @@ def within_range(smooth: Callable[[npt.NDArray[np.floating]], F64], mask: npt.ND
 def refine(given: LabelMap, options: Options) -> Refined:
     """Each pixel takes the label whose filtered mask, cut to [0, 1], is largest.
 
-    A large image is filtered in tiles, so that memory is bounded: a filtered pixel depends on those within two radii only.
+    A large image is filtered in tiles, so that memory is bounded: a filtered pixel depends on those within two radii
+    only.
     """
     margin = 2 * options.radius
     labels, foreground = np.empty(given.size, np.int16), np.empty(given.size, np.uint8)

@@ -60,8 +60,9 @@ def fit(
 ) -> Training:
     """Train on the tokens of all images by AdamW, shuffled every epoch, without augmentation; the ragged last batch counts too.
 
-    Images of a batch that have the same number of tokens run together, as many as memory bounds; gradients add up to the batch's.
-    On a CPU, and on a GPU that has no room for all tokens, every epoch reads them once, while it computes.
+    Images of a batch that have the same number of tokens run together, as many as memory bounds; gradients add up to
+    the batch's. On a CPU, and on a GPU that has no room for all tokens, every epoch reads them once, while it
+    computes.
 
     Args:
         tokens: of the fit split.

@@ -69,8 +69,9 @@ def released_masks(
 ) -> list[Mask]:
     """`masks` masks as the released code returns them, empty ones included, for any grid.
 
-    Taken tokens become zeros: they are joined to nothing and can be cut out again. A mask that is small, or mostly the one before,
-    counts as empty, and the next is compared with that. (An image whose tokens all look alike has no mask here.)
+    Taken tokens become zeros: they are joined to nothing and can be cut out again. A mask that is small, or mostly the
+    one before, counts as empty, and the next is compared with that. (An image whose tokens all look alike has no mask
+    here.)
     """
     features = np.asarray(features_NC, np.float32).copy()
     found: list[Mask] = []

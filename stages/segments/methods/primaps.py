@@ -1,7 +1,8 @@
 """Mask proposals by principal directions (PriMaPs), before their alignment to the image. N tokens, C channels, K masks.
 
-Tokens that look like the one nearest to the first principal direction of what is left form a mask, until little is left.
-The original then sharpens the masks with a dense CRF; here that is the refine stage's part (`refine.method: crf`).
+Tokens that look like the one nearest to the first principal direction of what is left form a mask, until little is
+left. The original then sharpens the masks with a dense CRF; here that is the refine stage's part (`refine.method:
+crf`).
 """
 
 import numpy as np
@@ -51,7 +52,8 @@ def principal_direction(features_NC: npt.NDArray[np.floating]) -> F64:
 def anchor_token(unit_NC: F64, left_N: Mask, direction_C: npt.NDArray[np.floating]) -> int:
     """The token, among those in no mask yet, that lies nearest to a direction or to its opposite.
 
-    A principal direction has no sign, so that the sign of `direction_C` does not matter. The first of equal tokens is taken.
+    A principal direction has no sign, so that the sign of `direction_C` does not matter. The first of equal tokens is
+    taken.
 
     Args:
         unit_NC: float64 (token, channel), tokens of unit length.
