@@ -1,8 +1,8 @@
 """Lloyd's iterations of k-means. All starts advance together, so that each iteration reads the rows once.
 
 Letters: N rows, B rows of a block, C channels, K clusters, S starts.
-On a CPU the nearest centres come from one matrix product a block, which is faster than faiss for few centres. On a GPU they
-come from faiss.
+On a CPU the nearest centres come from one matrix product a block, which is faster than faiss for few centres. On a GPU
+they come from faiss.
 """
 
 import functools

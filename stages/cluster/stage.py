@@ -231,9 +231,9 @@ def predict(artifact: Artifact, features: F32) -> I64:
 def scorer(artifact: Artifact) -> Callable[[F32], tuple[I64, npt.NDArray[np.float16]]]:
     """A function that labels and scores tokens. The artifact is read once.
 
-    It takes features, float32 (N, C), and gives cluster ids from 0, int64 (N,), and scores, float16 (N, K): how well
-    each cluster fits, less how well the token's own one does. That one has 0, the others have 0 or less, -65504 at
-    least.
+    The function maps features, float32 (N, C), to clusters, int64 (N,), from 0, and to scores, float16 (N, K). A score
+    is the score of a cluster minus the score of the token's own cluster: 0 for the own cluster, and between -65504 and
+    0 for all others.
     """
     method, options, clustering, scaling = fitted(artifact)
 

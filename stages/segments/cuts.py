@@ -10,18 +10,18 @@ from usseg.stages.segments.unit_tokens import unit_tokens
 
 F64 = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
-NO_CUT = 1 - 1e-6  # eigenvalue above which all tokens are connected alike, so that no cut means anything
-GRAPH_BYTES = 24  # a pair of tokens, with the copies that a cut makes
-DENSE_BELOW = 400  # tokens under which LAPACK beats ARPACK
+NO_CUT = 1 - 1e-6  # a second eigenvalue above this: all tokens are equally similar, and no cut exists
+GRAPH_BYTES = 24  # bytes for each pair of tokens, with the copies that a cut makes
+DENSE_BELOW = 400  # tokens; for smaller graphs LAPACK is faster than ARPACK
 
 
 def token_graph(
     features_NC: npt.NDArray[np.floating], *, tau: float = 0.2, eps: float = 1e-5, binary: bool = True
 ) -> F64:
-    """Edge weights between all pairs of tokens, float64 (token, token), the diagonal included.
+    """The weights between all pairs of tokens, float64 (token, token), the diagonal included.
 
-    1 where the cosine is above tau (in float32, strictly), else eps; with `binary=False` the cosine itself in place of
-    1. A zero token has weight eps with all, itself included.
+    A weight is 1 where the cosine, in float32, is above tau, and eps elsewhere. With `binary=False` it is the cosine
+    instead of 1. A zero token has weight eps to all tokens, itself included.
 
     Source: Wang et al., TokenCut (CVPR 2022), equation 5.
     """
@@ -31,9 +31,9 @@ def token_graph(
 
 
 def second_eigenpair(weights_NN: F64) -> tuple[float, F64]:
-    """The second smallest eigenpair of (D - W) y = lambda D y, N at least 2: its value, and y (N,) with y^T D y = 1.
+    """The second smallest eigenpair of (D - W) y = lambda D y: lambda, and y (N,) with y^T D y = 1. N is at least 2.
 
-    The sign is such that the entry largest by magnitude is positive (the first of equals).
+    The entry of y with the largest magnitude is positive; of equally large entries the first counts.
     """
     from scipy.sparse.linalg import LinearOperator, eigsh
 
@@ -43,38 +43,48 @@ def second_eigenpair(weights_NN: F64) -> tuple[float, F64]:
     matrix = weights_NN / root[:, None]
     matrix /= root
     if n < DENSE_BELOW:
-        # The whole spectrum: LAPACK's routine for a part of it may return nothing where eigenvalues are equal.
+        # All eigenpairs: LAPACK's routine for some of them may return none where eigenvalues are equal.
         values, vectors = np.linalg.eigh(matrix)
         value, vector = float(values[-2]), vectors[:, -2]
     else:
-        # The largest pair is known: what is left of the matrix beside it has the wanted one on top.
+        # The largest eigenpair is known. After it is subtracted, the wanted eigenpair is the largest one.
         top = root / np.linalg.norm(root)
-        rest = LinearOperator((n, n), matvec=lambda x: matrix @ x - 2 * (top @ x) * top, dtype=np.float64)
+        deflated = LinearOperator((n, n), matvec=lambda x: matrix @ x - 2 * (top @ x) * top, dtype=np.float64)
         rng = np.random.default_rng(0)
-        values, vectors = eigsh(rest, k=1, which="LA", v0=rng.standard_normal(n), ncv=40, tol=0, rng=rng)
+        values, vectors = eigsh(deflated, k=1, which="LA", v0=rng.standard_normal(n), ncv=40, tol=0, rng=rng)
         value, vector = float(values[0]), vectors[:, 0]
     vector = vector / root
     return 1.0 - value, -vector if vector[leader(np.abs(vector))] < 0 else vector
 
 
 def leader(values_N: F64) -> int:
-    """The first token whose value is the largest, up to rounding."""
+    """The index of the token with the largest value. Of values that are equal up to rounding the first counts."""
     return int(np.argmax(values_N >= values_N.max() - 1e-9 * np.abs(values_N[np.isfinite(values_N)]).max()))
 
 
 def component_of(mask_hw: Mask, seed: int) -> Mask:
-    """The 4-connected piece of a mask that holds a token (row-major index); empty where the mask leaves it out."""
+    """The 4-connected component of a mask that contains a token: bool (h, w).
+
+    It is empty where the token is not in the mask.
+
+    Args:
+        mask_hw: bool (row, column).
+        seed: row-major index of the token.
+    """
     from scipy.ndimage import label
 
-    pieces, _ = label(mask_hw)
-    piece = pieces.reshape(-1)[seed]
-    return np.asarray((pieces == piece) & mask_hw)
+    components, _ = label(mask_hw)
+    component = components.reshape(-1)[seed]
+    return np.asarray((components == component) & mask_hw)
 
 
 def seeded_side(vector_N: npt.NDArray[np.floating], grid: tuple[int, int]) -> tuple[Mask, int]:
-    """The side of the mean that holds the token largest by magnitude: bool (row, column), and that token.
+    """The side of a cut at the mean that contains the seed, the token with the value of the largest magnitude.
 
-    Any sign gives the same.
+    The sign of the vector does not matter.
+
+    Returns:
+        the side, bool (row, column), and the row-major index of the seed.
 
     Source: TokenCut, section 3.2.
     """
@@ -86,18 +96,20 @@ def seeded_side(vector_N: npt.NDArray[np.floating], grid: tuple[int, int]) -> tu
 def cornered_side(
     vector_N: npt.NDArray[np.floating], grid: tuple[int, int], *, free_N: Mask | None = None
 ) -> tuple[Mask, int]:
-    """The side of the mean that is the object: not the one with 3 corners of the grid or more, else as `seeded_side`.
+    """The side of a cut at the mean that is the object.
 
-    The result depends on the sign of the vector where three corners lie on the positive side; `second_eigenpair`
-    settles it.
+    It is the side of `seeded_side`, unless the side above the mean contains three or four corners of the grid: then it
+    is the side below the mean. The result may therefore depend on the sign of the vector. `second_eigenpair` fixes
+    this sign.
 
     Args:
-        vector_N: a value a token.
+        vector_N: floats (token,), an eigenvector.
         grid: rows and columns.
-        free_N: tokens that take part; None: all. The others belong to neither side.
+        free_N: bool (token,), the tokens that take part; None: all. The other tokens belong to neither side.
 
     Returns:
-        bool (row, column); the token of that side with the largest value of the vector, negated where the side is.
+        The object, bool (row, column). The row-major index of its seed: the token of the largest value, or of the
+        smallest value where the object is the side below the mean.
 
     Source: Wang et al., CutLER (CVPR 2023), MaskCut.
     """

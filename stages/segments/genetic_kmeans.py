@@ -1,24 +1,30 @@
-"""k-means on the tokens of one image. R solutions are searched at once; N points, C channels, K clusters."""
+"""k-means on the tokens of one image, by a genetic search over a population of solutions.
+
+Letters: R solutions, N points, C channels, K clusters.
+"""
 
 import numpy as np
 import numpy.typing as npt
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
-STEPS = 20  # Lloyd iterations of a solution while searching
-LAST_STEPS = 300  # and of the one that is returned
+STEPS = 20  # Lloyd iterations of a solution during the search
+LAST_STEPS = 300  # Lloyd iterations of the solution that is returned
 
 
 def kmeans_labels(
     points_NC: npt.NDArray[np.floating], *, k: int, seed: int, n_init: int = 10, generations: int = 25
 ) -> I64:
-    """Seeded k-means labels, (N,), 0 to at most k - 1; fewer where there are fewer distinct points.
+    """The k-means labels of points (N, C): int64 (N,), from 0 to at most k - 1.
 
-    Plain restarts end in other segments from seed to seed. Here `n_init` k-means++ starts go on as a population: in
-    each generation every solution is crossed with another, one centre moves to a random point, and the child stays if
-    it is better.
+    There are fewer labels than k where there are fewer distinct points.
 
-    Source: the crossover of Gribel and Vidal, HG-means (2019); with `generations=0` it is k-means++ with restarts.
+    The result of plain restarts depends on the seed. Here `n_init` k-means++ starts form a population. In each
+    generation every solution is crossed with another one, and one centre of the child moves to a random point. The
+    child replaces its parent where its objective is lower.
+
+    Source: the crossover of Gribel and Vidal, HG-means (2019); with `generations=0` the method is k-means++ with
+    restarts.
     """
     points = np.ascontiguousarray(points_NC, np.float64)
     distinct, inverse = np.unique(points, axis=0, return_inverse=True)
@@ -26,16 +32,19 @@ def kmeans_labels(
         return inverse.reshape(-1).astype(np.int64)
     rng = np.random.default_rng(seed)
     points = points - points.mean(axis=0)
-    centers, _, gains = settle(points, plus_plus(points, k, n_init, rng))
+    centers, _, gains = lloyd(points, plus_plus(points, k, n_init, rng))
     for _ in range(generations):
-        children, _, child_gains = settle(points, offspring(points, centers, rng))
+        children, _, child_gains = lloyd(points, offspring(points, centers, rng))
         better = child_gains > gains
         centers[better], gains[better] = children[better], child_gains[better]
-    return settle(points, centers[[gains.argmax()]], steps=LAST_STEPS)[1][0]
+    return lloyd(points, centers[[gains.argmax()]], steps=LAST_STEPS)[1][0]
 
 
 def plus_plus(points_NC: F64, k: int, count: int, rng: np.random.Generator) -> F64:
-    """Greedy k-means++ starts, (count, k, C): of a few random points the one that lowers the objective most."""
+    """Greedy k-means++ starts, (count, k, C).
+
+    Of 2 + log k random points, the one that lowers the objective most becomes a centre.
+    """
     n, trials, starts = len(points_NC), 2 + int(np.log(k)), np.arange(count)
     squares = (points_NC**2).sum(axis=1)
     drawn = rng.integers(n, size=(count, 1))
@@ -45,10 +54,10 @@ def plus_plus(points_NC: F64, k: int, count: int, rng: np.random.Generator) -> F
         distances = (
             squares + squares[drawn, None] - 2 * (points_NC[drawn.reshape(-1)] @ points_NC.T).reshape(*drawn.shape, n)
         )
-        reached = np.minimum(np.maximum(distances, 0), closest[:, None])
-        best = reached.sum(axis=2).argmin(axis=1)
+        candidates = np.minimum(np.maximum(distances, 0), closest[:, None])
+        best = candidates.sum(axis=2).argmin(axis=1)
         chosen.append(drawn[starts, best])
-        closest = reached[starts, best]
+        closest = candidates[starts, best]
         mass = closest.cumsum(axis=1)
         levels = rng.random((count, trials)) * mass[:, -1:]
         drawn = np.stack([np.searchsorted(*row, side="right") for row in zip(mass, levels, strict=True)])
@@ -57,7 +66,11 @@ def plus_plus(points_NC: F64, k: int, count: int, rng: np.random.Generator) -> F
 
 
 def offspring(points_NC: F64, centers_RKC: F64, rng: np.random.Generator) -> F64:
-    """A child of each solution and another: of each pair of matched centres one, then one centre put on a random point."""
+    """A child of each solution and a random other one, (R, K, C).
+
+    The centres of both parents are matched one to one. The child takes one centre of each pair at random. Then one
+    centre of the child moves to a random point.
+    """
     from scipy.optimize import linear_sum_assignment
 
     count, k, _ = centers_RKC.shape
@@ -71,26 +84,27 @@ def offspring(points_NC: F64, centers_RKC: F64, rng: np.random.Generator) -> F64
     return children
 
 
-def settle(points_NC: F64, centers_RKC: F64, *, steps: int = STEPS) -> tuple[F64, I64, F64]:
-    """Lloyd's iterations until no label changes; an empty cluster keeps its centre.
+def lloyd(points_NC: F64, centers_RKC: F64, *, steps: int = STEPS) -> tuple[F64, I64, F64]:
+    """Lloyd's iterations until no label changes, or for `steps` iterations. An empty cluster keeps its centre.
 
     Returns:
-        centres (R, K, C); labels (R, N); what the objective is below the sum of squares, (R,): the larger the better.
+        Centres (R, K, C), labels int64 (R, N), and gains (R,): the sum of the squared lengths minus the objective. A
+            larger gain is better.
     """
     centers = centers_RKC.copy()
     (count, k, channels), n = centers.shape, len(points_NC)
-    lifted = np.column_stack([points_NC, np.ones(n)])
+    extended = np.column_stack([points_NC, np.ones(n)])
     labels, gains = np.full((count, n), -1, np.int64), np.zeros(count)
     moving = np.arange(count)
     for _ in range(steps):
         planes = np.concatenate([-2 * centers[moving], (centers[moving] ** 2).sum(axis=2, keepdims=True)], axis=2)
-        found = (lifted @ planes.reshape(-1, channels + 1).T).reshape(n, -1, k).argmin(axis=2).T
-        moved = (found != labels[moving]).any(axis=1)
-        moving, found = moving[moved], found[moved]
+        nearest = (extended @ planes.reshape(-1, channels + 1).T).reshape(n, -1, k).argmin(axis=2).T
+        moved = (nearest != labels[moving]).any(axis=1)
+        moving, nearest = moving[moved], nearest[moved]
         if not len(moving):
             break
-        labels[moving] = found
-        cells = (found + k * np.arange(len(moving))[:, None]).reshape(-1)
+        labels[moving] = nearest
+        cells = (nearest + k * np.arange(len(moving))[:, None]).reshape(-1)
         sizes = np.bincount(cells, minlength=len(moving) * k)[:, None]
         sums = np.stack([np.bincount(cells, np.tile(c, len(moving)), len(sizes)) for c in points_NC.T], axis=1)
         means = np.divide(sums, sizes, out=centers[moving].reshape(-1, channels), where=sizes > 0)

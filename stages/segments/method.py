@@ -1,4 +1,7 @@
-"""What a segmentation method gets, and what it returns: read this before you write one."""
+"""What a segmentation method gets, and what it returns. Read this before you write one.
+
+Letters: h rows and w columns of tokens, N = h x w tokens, C channels, K eigenpairs.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,15 +18,15 @@ Labels = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class ImageTokens:
-    """One image of h x w = N tokens, row by row, with C channels each. Nothing in here is padded.
+    """The tokens of one image, N = h x w in row-major order, without padding.
 
     Attributes:
         grid: (h, w).
-        features: float32 (N, C), as the backbone gives them, not normalised.
+        features: float32 (N, C), the output of the backbone, not normalised.
         eigenvalues: float64 (K,), ascending; empty where the method does not read `eigen`.
-        eigenvectors: float32 (K, N), row 0 is the trivial one; no rows where the method does not read `eigen`.
-        degenerate: all tokens look alike, so that eigenvectors from row 1 on mean nothing.
-        seed: of this image, for every random number of the method.
+        eigenvectors: float32 (K, N), row 0 is the trivial eigenvector; no rows where the method does not read `eigen`.
+        degenerate: all tokens are equally similar, so that eigenvectors from row 1 on carry no information.
+        seed: the seed of this image, for every random number of the method.
         trained_labels: int64 (N,) from the trained segmenter; empty where the method does not read `segmenter`.
     """
 
@@ -37,7 +40,7 @@ class ImageTokens:
 
 
 def one_token(options: Any) -> int:
-    """A method that works on any image."""
+    """One: for a method that works on any image."""
     return 1
 
 
@@ -45,13 +48,14 @@ def one_token(options: Any) -> int:
 class SegmentsMethod(Method):
     """The entry of a segmentation method.
 
-    `call(tokens, options)` returns int64 labels (h, w), at least 0; they need not be dense. It must return something
-    for every image, also where all tokens look alike. What it returns depends on its arguments alone.
+    `call(tokens, options)` returns labels, int64 (h, w), 0 or more, with or without gaps. It must return labels for
+    every image, also where all tokens are equal. The result depends on the arguments alone.
 
     Attributes:
-        objects: label 0 is the background already. Otherwise label 0 is one label of many.
-        pair_bytes: memory for every pair of tokens, to refuse images that do not fit before anything runs.
-        fewest_tokens: from the options, the tokens that an image needs for as many segments as were asked for.
+        objects: the method itself labels the background 0. Otherwise label 0 is a segment like all others.
+        pair_bytes: bytes for every pair of tokens. Images that do not fit into memory are refused before the stage
+            starts.
+        fewest_tokens: from the options, the number of tokens that an image needs for the requested number of segments.
     """
 
     call: Callable[[ImageTokens, Any], Labels]
@@ -61,12 +65,21 @@ class SegmentsMethod(Method):
 
 
 def reads_eigenvectors(options: Any) -> tuple[str, ...]:
-    """A method of the eigenvectors."""
+    """Stage eigen: for a method that reads the eigenvectors."""
     return ("eigen",)
 
 
 def check_laplacian(key: str, found: object, needs: str, sections: Mapping[str, Any]) -> None:
-    """Refuse a value that needs the eigenpairs of a Laplacian where the affinity gives none."""
+    """Refuse a value that needs the eigenpairs of a Laplacian where the affinity gives other eigenpairs.
+
+    Args:
+        key, found: the key and its value.
+        needs: why the value needs a Laplacian, for the message.
+        sections: the params of every stage by name.
+
+    Raises:
+        ParamsError: `eigen.affinity` has no Laplacian.
+    """
     eigen = sections["eigen"]
     if not eigen.of_laplacian:
         raise refused(

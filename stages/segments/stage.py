@@ -21,31 +21,31 @@ log = logging.getLogger("usseg")
 
 
 class SegmentsParams(MethodParams):
-    """How the tokens of an image fall into segments."""
+    """How an image is divided into segments."""
 
     method: str = Field("spectral", description="a method of stages/segments/methods")
     background: Literal["border", "none"] = Field(
-        "border", description="border: the segment with most border, or what a method of objects leaves"
+        "border",
+        description="border: the segment with most of the image border is background; none: no background",
     )
     min_tokens: int = Field(
-        0, ge=0, le=1_000_000, description="merge connected pieces smaller than this into a neighbour; 0: keep all"
+        0, ge=0, le=1_000_000, description="merge connected components of fewer tokens into a neighbour; 0: keep all"
     )
     seed: Seed = 0
 
 
 def methods() -> Methods[Any]:
-    """The table of methods."""
+    """The table of segmentation methods."""
     from usseg.stages.segments.methods import METHODS
 
     return METHODS
 
 
 def sizes(params: SegmentsParams, inputs: Inputs) -> Mapping[str, int | npt.NDArray[np.int64]]:
-    """Tokens of each image.
+    """The number of tokens of each image.
 
     Raises:
-        ParamsError: no image has enough tokens, or the method's graph of the largest one does not fit into this
-            machine.
+        ParamsError: no image has enough tokens, or the method's graph of the largest image does not fit into memory.
     """
     tokens = inputs["features"]["grid"][:].prod(axis=1, dtype=np.int64)
     method, largest = methods()[params.method], int(tokens.max())
@@ -83,16 +83,16 @@ def segment_ids(labels_hw: npt.NDArray[np.int64], params: SegmentsParams, *, obj
 
 
 def run(params: SegmentsParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
-    """Segment ids of a block of images."""
+    """The segments of a block of images."""
     from usseg.stages.segments.method import ImageTokens
 
     method = methods()[params.method]
     block = slice(images.start, images.stop)
     grids = inputs["features"]["grid"][block]
     patches = inputs["features"]["patches"]
-    asked = method.reads(params.options)
+    reads = method.reads(params.options)
     names = ("eigenvalues", "num_eigenvectors", "degenerate")
-    eigen = {name: inputs["eigen"][name][block] for name in names} if "eigen" in asked else {}
+    eigen = {name: inputs["eigen"][name][block] for name in names} if "eigen" in reads else {}
     eigenvectors = inputs["eigen"]["eigenvectors"] if eigen else None
     ids = inputs["index"]["id"]
     segments = np.full((len(images), grids.prod(axis=1).max()), -1, np.int16)
@@ -102,7 +102,7 @@ def run(params: SegmentsParams, inputs: Inputs, images: range, execution: Execut
         k = int(eigen["num_eigenvectors"][row]) if eigen else 0
         features = patches[image, : h * w].astype(np.float32)
         trained = np.zeros(0, np.int64)
-        if "segmenter" in asked:
+        if "segmenter" in reads:
             trained = inputs["segmenter"].call("token_labels", features, device=execution.device)
         tokens = ImageTokens(
             grid=(h, w),
@@ -122,7 +122,7 @@ def run(params: SegmentsParams, inputs: Inputs, images: range, execution: Execut
 
 STAGE = Stage(
     name="segments",
-    summary="Cut each image into segments, or the objects out of it.",
+    summary="Divide each image into segments, or into objects and background.",
     version=2,
     params=SegmentsParams,
     inputs=(
@@ -133,9 +133,9 @@ STAGE = Stage(
     ),
     arrays={
         "segments": ArraySpec(
-            ("image", "token"), "int16", "segment id a token: 0 background, foreground from 1, -1 padding", fill=-1
+            ("image", "token"), "int16", "segment of each token: 0 background, foreground from 1, -1 padding", fill=-1
         ),
-        "num_segments": ArraySpec(("image",), "int32", "foreground segments"),
+        "num_segments": ArraySpec(("image",), "int32", "number of foreground segments"),
         "grid": ArraySpec(("image", "side"), "int32", "rows and columns of tokens"),
     },
     sizes=sizes,

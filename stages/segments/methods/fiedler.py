@@ -20,18 +20,28 @@ class Options(Params):
 
 
 def object_mask(eigenvector_N: npt.NDArray[np.floating], *, threshold: float = 0.0) -> npt.NDArray[np.bool_]:
-    """Tokens whose value is above the threshold, (N,); none where all are: a cut has two sides."""
+    """The tokens whose value is above the threshold, bool (N,).
+
+    If all tokens are above it, the mask is empty: a cut has two sides.
+    """
     mask = eigenvector_N > threshold
     return mask & ~mask.all()
 
 
 def check(options: Options, sections: Mapping[str, Any]) -> None:
-    """Refuse eigenvectors that are none of a Laplacian."""
+    """Refuse an affinity without a Laplacian.
+
+    Raises:
+        ParamsError: `eigen.affinity` has no Laplacian.
+    """
     check_laplacian("segments.method", "fiedler", "it cuts by the second eigenvector of a Laplacian", sections)
 
 
 def segment(tokens: ImageTokens, options: Options) -> npt.NDArray[np.int64]:
-    """0 and 1 (row, column); 1 is the minority side. All 0 where no cut exists."""
+    """1 for the object, the smaller side of the cut, and 0 elsewhere: int64 (row, column).
+
+    All 0 where no cut exists.
+    """
     if tokens.degenerate:
         return np.zeros(tokens.grid, np.int64)
     mask = object_mask(tokens.eigenvectors[1], threshold=options.threshold)

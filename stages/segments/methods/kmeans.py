@@ -12,45 +12,55 @@ from usseg.stages.segments.eigengap import eigengap_segments
 from usseg.stages.segments.genetic_kmeans import kmeans_labels
 from usseg.stages.segments.method import ImageTokens, SegmentsMethod, check_laplacian
 
-LARGEST = 32766  # segment that an int16 map can hold
+LARGEST = 32766  # the largest segment id that an int16 map can hold
 
 
 class Options(Params):
     """Options of method `kmeans`."""
 
     num_segments: Annotated[int, Field(ge=1, le=LARGEST)] | Literal["eigengap"] = Field(
-        10, description="segments of an image: a number, or from the largest gap between eigenvalues"
+        10, description="number of segments of an image; eigengap: taken from the largest gap between its eigenvalues"
     )
     n_init: int = Field(10, ge=1, le=1000, description="k-means starts")
     generations: int = Field(
-        0, ge=0, le=1000, description="rounds of search after the starts; 25 find the same segments from any seed"
+        0,
+        ge=0,
+        le=1000,
+        description="generations of the search; with 25 the segments hardly depend on the seed",
     )
 
 
 def reads_spectrum(options: Options) -> tuple[str, ...]:
-    """The eigenvalues, where their gap gives the number of segments."""
+    """Stage eigen, where the eigengap gives the number of segments."""
     return ("eigen",) if options.num_segments == "eigengap" else ()
 
 
 def fewest_tokens(options: Options) -> int:
-    """A token for each segment that is asked for by number."""
+    """One token for each requested segment; 1 where the eigengap gives the number."""
     return 1 if options.num_segments == "eigengap" else options.num_segments
 
 
 def check(options: Options, sections: Mapping[str, Any]) -> None:
-    """Refuse an eigengap that is none of a Laplacian."""
+    """Refuse the eigengap where the affinity has no Laplacian.
+
+    Raises:
+        ParamsError: `eigen.affinity` has no Laplacian.
+    """
     if options.num_segments == "eigengap":
         key, needs = "segments.options.num_segments", "it reads the eigenvalues of a Laplacian"
         check_laplacian(key, "eigengap", needs, sections)
 
 
 def number_of_segments(tokens: ImageTokens, options: Options) -> int:
-    """The number that the options give, or that of the eigengap."""
+    """The number of segments: from the options, or from the eigengap."""
     return eigengap_segments(tokens.eigenvalues) if options.num_segments == "eigengap" else options.num_segments
 
 
 def token_clusters(points_NC: npt.NDArray[np.floating], tokens: ImageTokens, options: Options) -> npt.NDArray[np.int64]:
-    """k-means labels (row, column) of an image's tokens, described by `points_NC`, into its number of segments."""
+    """The k-means labels of an image's tokens, int64 (row, column), from 0.
+
+    Each token is a point of `points_NC`, floats (N, C).
+    """
     labels = kmeans_labels(
         points_NC,
         k=number_of_segments(tokens, options),
@@ -62,7 +72,7 @@ def token_clusters(points_NC: npt.NDArray[np.floating], tokens: ImageTokens, opt
 
 
 def segment(tokens: ImageTokens, options: Options) -> npt.NDArray[np.int64]:
-    """Labels (row, column) from 0."""
+    """The segment of each token, int64 (row, column), from 0."""
     return token_clusters(tokens.features, tokens, options)
 
 

@@ -1,4 +1,4 @@
-"""Several objects: a cut, then a cut of what is left, and so on (MaskCut of CutLER)."""
+"""Several objects: repeated normalised cuts, each on the tokens that no object has yet (MaskCut of CutLER)."""
 
 import numpy as np
 import numpy.typing as npt
@@ -16,19 +16,19 @@ from usseg.stages.segments.cuts import (
 )
 from usseg.stages.segments.method import ImageTokens, SegmentsMethod
 
-SMALLEST = 0.01  # share of the image that a mask after the first must exceed
-OVERLAP = 0.5  # IoU with an earlier mask above which a mask is that object again
+SMALLEST = 0.01  # a mask after the first one must cover more than this share of the image
+OVERLAP = 0.5  # a mask with a larger IoU with the mask before is the same object
 
 
 class Options(Params):
     """Options of method `maskcut`."""
 
-    masks: int = Field(3, ge=1, le=1000, description="most objects")
-    tau: float = Field(0.15, ge=-1, le=1, description="cosine above which two tokens are joined")
+    masks: int = Field(3, ge=1, le=1000, description="largest number of objects")
+    tau: float = Field(0.15, ge=-1, le=1, description="cosine above which an edge has weight 1")
     eps: float = Field(1e-5, gt=0, le=1, description="weight of the other edges")
     released: bool = Field(
         False,
-        description="as the released code: taken tokens stay in the graph as zeros, and a rejected mask is forgotten",
+        description="as the released code: tokens of a mask stay in the graph as zeros, and a rejected mask is empty",
     )
 
 
@@ -41,9 +41,10 @@ def object_masks(
     eps: float = 1e-5,
     released: bool = False,
 ) -> list[Mask]:
-    """The objects of an image in the order found, bool (row, column), disjoint; none where all tokens look alike.
+    """The objects of an image in the order of the cuts: disjoint masks, bool (row, column) each.
 
-    Each cut is that of the tokens not taken yet; the search ends at a mask of at most a hundredth of the image.
+    Each cut divides the tokens that no mask contains yet. The search ends at a mask of at most 1 % of the image. There
+    is no mask where all tokens are equally similar.
 
     Source: Wang et al., CutLER (CVPR 2023), section 3.1.
     """
@@ -51,30 +52,30 @@ def object_masks(
         return released_masks(features_NC, grid, masks=masks, tau=tau, eps=eps)
     weights = token_graph(features_NC, tau=tau, eps=eps)
     free = np.ones(len(weights), np.bool_)
-    found: list[Mask] = []
-    while len(found) < masks and free.sum() >= 2:
+    objects: list[Mask] = []
+    while len(objects) < masks and free.sum() >= 2:
         value, part = second_eigenpair(weights[np.ix_(free, free)])
         vector = np.zeros(len(weights))
         vector[free] = part
         mask = component_of(*cornered_side(vector, grid, free_N=free))
-        if value > NO_CUT or (found and mask.mean() <= SMALLEST):
+        if value > NO_CUT or (objects and mask.mean() <= SMALLEST):
             break
-        found.append(mask)
+        objects.append(mask)
         free &= ~mask.reshape(-1)
-    return found
+    return objects
 
 
 def released_masks(
     features_NC: npt.NDArray[np.floating], grid: tuple[int, int], *, masks: int, tau: float, eps: float
 ) -> list[Mask]:
-    """`masks` masks as the released code returns them, empty ones included, for any grid.
+    """The masks of the released code: a list of `masks` masks, bool (row, column), some of them empty.
 
-    Taken tokens become zeros: they are joined to nothing and can be cut out again. A mask that is small, or mostly the
-    one before, counts as empty, and the next is compared with that. (An image whose tokens all look alike has no mask
-    here.)
+    The tokens of a mask become zeros. They keep their place in the graph, without edges, and can be cut out again. A
+    small mask, or a mask that mostly equals the mask before, becomes an empty mask. The next mask is then compared
+    with the empty mask. An image whose tokens are all equally similar has no mask, unlike in the released code.
     """
     features = np.asarray(features_NC, np.float32).copy()
-    found: list[Mask] = []
+    objects: list[Mask] = []
     before = taken = np.zeros(grid, np.bool_)
     for step in range(masks if len(features) > 1 else 0):
         features[before.reshape(-1)] = 0
@@ -84,18 +85,18 @@ def released_masks(
         mask = component_of(*cornered_side(vector, grid))
         if step and rejected(mask, before):
             mask = np.zeros(grid, np.bool_)
-        found.append(mask & ~taken)
-        taken, before = taken | found[-1], mask
-    return found
+        objects.append(mask & ~taken)
+        taken, before = taken | objects[-1], mask
+    return objects
 
 
 def rejected(mask: Mask, before: Mask) -> bool:
-    """Whether the released code takes a mask for empty: mostly the one before, or at most a hundredth of the image."""
+    """Whether the released code empties a mask: it mostly equals the mask before, or covers at most 1 %."""
     return bool((mask & before).sum() > OVERLAP * (mask | before).sum() or mask.mean() <= SMALLEST)
 
 
 def segment(tokens: ImageTokens, options: Options) -> npt.NDArray[np.int64]:
-    """0 and 1 to at most `masks` (row, column), in the order found."""
+    """0 for the background, then 1 to at most `masks` in the order of the cuts: int64 (row, column)."""
     labels = np.zeros(tokens.grid, np.int64)
     for number, mask in enumerate(object_masks(tokens.features, tokens.grid, **options.model_dump()), start=1):
         labels[mask] = number
@@ -103,7 +104,7 @@ def segment(tokens: ImageTokens, options: Options) -> npt.NDArray[np.int64]:
 
 
 METHOD = SegmentsMethod(
-    summary="Several objects: a normalised cut, then a cut of what is left, and so on (CutLER).",
+    summary="Several objects by repeated normalised cuts of the remaining tokens (CutLER).",
     call=segment,
     options=Options,
     objects=True,

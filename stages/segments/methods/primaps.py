@@ -1,8 +1,10 @@
-"""Mask proposals by principal directions (PriMaPs), before their alignment to the image. N tokens, C channels, K masks.
+"""Mask proposals by principal directions (PriMaPs), without the refinement to pixels.
 
-Tokens that look like the one nearest to the first principal direction of what is left form a mask, until little is
-left. The original then sharpens the masks with a dense CRF; here that is the refine stage's part (`refine.method:
-crf`).
+Letters: N tokens, C channels, K masks, h rows and w columns of tokens.
+
+The anchor is the token nearest to the first principal direction of the remaining tokens. The tokens similar to the
+anchor form a mask. This is repeated until few tokens remain. The original then refines the masks with a dense CRF; in
+usseg `refine.method: crf` does this.
 """
 
 import numpy as np
@@ -15,26 +17,32 @@ from usseg.stages.segments.unit_tokens import unit_tokens
 
 F64 = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
-GAIN = 10.0  # what a mask is multiplied with after the median, before it is cut at 1
-ROUNDING = 1e-6  # of two tokens as near as that the first is the anchor
+GAIN = 10.0  # factor of a mask after the median filter; the product is clipped at 1
+ROUNDING = 1e-6  # tokens whose nearness differs by less are equally near
 
 
 class Options(Params):
     """Options of method `primaps`."""
 
     threshold: float = Field(
-        0.4, gt=0, le=1, description="psi: share of the largest similarity that a token of a mask has"
+        0.4,
+        gt=0,
+        le=1,
+        description="psi: smallest similarity in a mask, as a share of the largest one",
     )
-    coverage: float = Field(0.95, gt=0, le=1, description="share of the tokens in masks at which the search ends")
-    masks: int = Field(64, ge=1, le=10_000, description="most masks")
+    coverage: float = Field(
+        0.95, gt=0, le=1, description="the search ends when the masks contain this share of the tokens"
+    )
+    masks: int = Field(64, ge=1, le=10_000, description="largest number of masks")
 
 
 def principal_direction(features_NC: npt.NDArray[np.floating]) -> F64:
-    """The first principal direction of tokens, not scaled, centred: (C,), of unit length and any sign.
+    """The first principal direction of tokens (N, C): float64 (C,), of unit length and arbitrary sign.
 
-    Where all tokens are equal, the direction of their mean.
+    The tokens are centred, but not scaled to unit length. Where all tokens are equal, the result is the direction of
+    their mean.
 
-    Source: Hahn et al., PriMaPs-EM (TMLR 2024), section 3.2; exact in place of the original's randomised PCA.
+    Source: Hahn et al., PriMaPs-EM (TMLR 2024), section 3.2. PCA is exact here and randomised in the original.
     """
     features = np.asarray(features_NC, np.float64)
     mean = features.mean(axis=0)
@@ -43,7 +51,7 @@ def principal_direction(features_NC: npt.NDArray[np.floating]) -> F64:
         return np.asarray(unit_tokens(mean[None])[0])
     tokens, channels = centred.shape
     gram = centred.T @ centred if channels <= tokens else centred @ centred.T
-    # The whole spectrum: LAPACK's routine for a part of it may return nothing where eigenvalues are equal.
+    # All eigenpairs: LAPACK's routine for some of them may return none where eigenvalues are equal.
     vector = np.linalg.eigh(gram)[1][:, -1]
     direction = vector if channels <= tokens else centred.T @ vector
     return np.asarray(direction / np.linalg.norm(direction))
@@ -86,35 +94,38 @@ def proposal(unit_NC: F64, left_N: Mask, anchor: int, *, threshold: float = 0.4)
 def proposals(
     features_NC: npt.NDArray[np.floating], *, threshold: float = 0.4, coverage: float = 0.95, masks: int = 64
 ) -> F64:
-    """Soft masks of an image in the order found, float64 (K, N), disjoint. Tokens of zeros only are in none.
+    """The soft masks of an image in the order of the search: float64 (K, N) in [0, 1], disjoint.
+
+    A zero token is in no mask.
 
     Source: Hahn et al., PriMaPs-EM (TMLR 2024), algorithm 1.
     """
     unit = unit_tokens(np.asarray(features_NC, np.float64))
     left = np.ones(len(unit), np.bool_)
-    found: list[F64] = []
-    while left.mean() > 1 - coverage and len(found) < masks:
+    masks_found: list[F64] = []
+    while left.mean() > 1 - coverage and len(masks_found) < masks:
         anchor = anchor_token(unit, left, principal_direction(features_NC[left]))
         mask = proposal(unit, left, anchor, threshold=threshold)
         if not mask.any():
             break
-        found.append(mask)
+        masks_found.append(mask)
         left &= mask == 0
-    return np.array(found).reshape(len(found), len(unit))
+    return np.array(masks_found).reshape(len(masks_found), len(unit))
 
 
 def median_masks(soft_Khw: npt.NDArray[np.floating]) -> F64:
-    """Each mask's 3 x 3 median, mirrored at the border: (K, row, column)."""
+    """Apply a 3 x 3 median filter, mirrored at the border, to each mask: float64 (K, row, column)."""
     from scipy.ndimage import median_filter
 
     return np.asarray(median_filter(np.asarray(soft_Khw, np.float64), size=(1, 3, 3), mode="mirror"))
 
 
 def mask_logits(median_Khw: npt.NDArray[np.floating]) -> F64:
-    """Log softmax of background and masks, float64 (K + 1, row, column), background first.
+    """The log softmax of background and masks: float64 (K + 1, row, column), background first.
 
-    Masks are multiplied by 10 and cut at 1; the background has their mean (1 where none survives) less their sum.
-    (Of a single mask the original adds up rows in place of masks, so that few pixels are background.)
+    The masks are multiplied by 10 and clipped at 1. The value of the background is the mean of all positive mask
+    values (1 where there are none) minus the sum of the masks. (For a single mask the original adds up rows instead of
+    masks, so that few pixels are background.)
     """
     masks = np.clip(GAIN * np.asarray(median_Khw, np.float64), 0.0, 1.0)
     level = masks[masks > 0].mean() if (masks > 0).any() else 1.0
@@ -124,14 +135,14 @@ def mask_logits(median_Khw: npt.NDArray[np.floating]) -> F64:
 
 
 def segment(tokens: ImageTokens, options: Options) -> npt.NDArray[np.int64]:
-    """0 and 1 to at most `masks` (row, column), in the order found; 0 where no mask is left after the median."""
+    """0 for the background, then 1 to at most `masks` in the order of the search: int64 (row, column)."""
     soft = proposals(tokens.features, **options.model_dump())
     logits = mask_logits(median_masks(soft.reshape(-1, *tokens.grid)))
     return logits.argmax(axis=0).astype(np.int64)
 
 
 METHOD = SegmentsMethod(
-    summary="Mask proposals: tokens like the one nearest to the principal direction, again and again (PriMaPs).",
+    summary="Mask proposals: repeatedly, the tokens similar to the token nearest to the principal direction (PriMaPs).",
     call=segment,
     options=Options,
     objects=True,

@@ -17,13 +17,17 @@ class Options(kmeans.Options):
 
     num_eigenvectors: Annotated[int, Field(ge=1, le=4096)] | Literal["segments", "all"] | None = Field(
         None,
-        description="used after the trivial one; segments: one less than there are segments; all: all stored (DSM); "
-        "null: segments where num_segments is eigengap, else all",
+        description="number of eigenvectors after the trivial one; segments: one less than the segments; "
+        "all: all stored ones (DSM); null: segments where num_segments is eigengap, else all",
     )
 
 
 def check(options: Options, sections: Mapping[str, Any]) -> None:
-    """Refuse more eigenvectors than stage eigen gives."""
+    """Refuse more eigenvectors than stage eigen stores.
+
+    Raises:
+        ParamsError: names the key, the value and what is allowed.
+    """
     kmeans.check(options, sections)
     used, key, k = options.num_eigenvectors, "segments.options.num_eigenvectors", sections["eigen"].k
     wanted = options.num_segments
@@ -31,8 +35,8 @@ def check(options: Options, sections: Mapping[str, Any]) -> None:
         raise refused(
             key,
             used,
-            f"segments.options.num_segments: {wanted} asks for {wanted - 1} eigenvectors, eigen.k: {k} leaves {k - 1} after "
-            f"the trivial one; set eigen.k to {wanted} or more, or take fewer segments",
+            f"segments.options.num_segments: {wanted} asks for {wanted - 1} eigenvectors, eigen.k: {k} leaves {k - 1} "
+            f"after the trivial one; set eigen.k to {wanted} or more, or take fewer segments",
         )
     if isinstance(used, int) and used >= k:
         raise refused(
@@ -43,16 +47,16 @@ def check(options: Options, sections: Mapping[str, Any]) -> None:
 
 
 def segment(tokens: ImageTokens, options: Options) -> npt.NDArray[np.int64]:
-    """Labels (row, column) from 0; one label where all tokens look alike."""
+    """The segment of each token, int64 (row, column), from 0. One segment where all tokens are equally similar."""
     if tokens.degenerate:
         return np.zeros(tokens.grid, np.int64)
     return kmeans.token_clusters(tokens.eigenvectors[1 : last_eigenvector(tokens, options)].T, tokens, options)
 
 
 def last_eigenvector(tokens: ImageTokens, options: Options) -> int | None:
-    """The row after the last eigenvector that is read; None: all are.
+    """The row after the last eigenvector that k-means reads; None: all rows are read.
 
-    The rows after an eigengap are noise: with all of them, k-means no longer finds the segments that the gap counted.
+    The eigenvectors after the eigengap are noise. With them, k-means does not find the segments that the gap counts.
     """
     wanted = options.num_eigenvectors
     if wanted is None:

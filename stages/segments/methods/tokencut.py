@@ -1,4 +1,4 @@
-"""One object: the side of a normalised cut that holds the token farthest from the rest (TokenCut)."""
+"""One object: the side of a normalised cut that contains the token with the largest eigenvector value (TokenCut)."""
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +20,9 @@ from usseg.stages.segments.method import ImageTokens, SegmentsMethod
 class Options(Params):
     """Options of method `tokencut`."""
 
-    tau: float = Field(0.2, ge=-1, le=1, description="cosine above which two tokens are joined")
+    tau: float = Field(0.2, ge=-1, le=1, description="cosine above which an edge has weight 1")
     eps: float = Field(1e-5, gt=0, le=1, description="weight of the other edges")
-    binary: bool = Field(True, description="joined tokens have weight 1; false: their cosine")
+    binary: bool = Field(True, description="weight of an edge above tau: true, 1; false, the cosine")
 
 
 def object_mask(
@@ -33,9 +33,11 @@ def object_mask(
     eps: float = 1e-5,
     binary: bool = True,
 ) -> Mask:
-    """The object of an image, bool (row, column); empty where all tokens look alike or there is only one.
+    """The object of an image: bool (row, column), the connected component of the seed in the seed's side of the cut.
 
-    Source: Wang et al., TokenCut (CVPR 2022): the piece of the seed's side that is connected to the seed.
+    It is empty where all tokens are equally similar, and where there is only one token.
+
+    Source: Wang et al., TokenCut (CVPR 2022).
     """
     empty = np.zeros(grid, np.bool_)
     if len(features_NC) < 2:
@@ -45,12 +47,12 @@ def object_mask(
 
 
 def segment(tokens: ImageTokens, options: Options) -> npt.NDArray[np.int64]:
-    """0 and 1 (row, column); 1 is the object."""
+    """1 for the object, 0 elsewhere: int64 (row, column)."""
     return object_mask(tokens.features, tokens.grid, **options.model_dump()).astype(np.int64)
 
 
 METHOD = SegmentsMethod(
-    summary="One object: the side of a normalised cut that holds the token farthest from the rest (TokenCut).",
+    summary="One object: the side of a normalised cut with the largest eigenvector value (TokenCut).",
     call=segment,
     options=Options,
     objects=True,
