@@ -1,5 +1,5 @@
-"""Coarse map + image -> full-size map.
+"""Map on the token grid + image -> map at full size.
 
-In: index (and its images), features (what the grid covers), assign or segments. Out: a label a pixel.
-Source: Melas-Kyriazi et al., Deep Spectral Methods (CVPR 2022), section 3.3.
+In: index (and its images), features (the pixels that the grid covers), assign or segments. Out: the label of each
+pixel. Source: Melas-Kyriazi et al., Deep Spectral Methods (CVPR 2022), section 3.3.
 """

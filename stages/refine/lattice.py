@@ -1,6 +1,6 @@
-"""Gaussian filtering of many dimensions on the permutohedral lattice.
+"""Gaussian filtering in many dimensions on the permutohedral lattice.
 
-P points, d dimensions, V lattice points, C channels.
+Letters: P points, d dimensions, D = d + 1, V lattice points, C channels.
 """
 
 from dataclasses import dataclass
@@ -10,18 +10,28 @@ import numpy as np
 import numpy.typing as npt
 
 F32 = npt.NDArray[np.float32]
-CHUNK = 1 << 16  # points located at a time
+CHUNK = 1 << 16  # points whose simplex is computed at a time
 
 
 @dataclass(frozen=True)
 class Lattice:
-    """weights: sparse (P, V), the share of each point in the d + 1 corners around it; neighbours (d + 1, 2, V), V where none."""
+    """A permutohedral lattice that holds P points.
+
+    Attributes:
+        weights: sparse (P, V), the barycentric weights of each point in the d + 1 corners of its simplex.
+        neighbours: int64 (d + 1, 2, V), the two neighbours of each lattice point along each axis; V where there is
+            none.
+    """
 
     weights: Any
     neighbours: npt.NDArray[np.int64]
 
     def filter(self, values_PC: F32) -> F32:
-        """Sum over all points of exp(-|difference|^2 / 2) times their values, approximately and up to a constant: (P, C)."""
+        """Filter values (P, C) with the Gaussian kernel: float32 (P, C).
+
+        The result for a point is the sum of exp(-|difference|^2 / 2) times the value over all points. It is
+        approximate and holds up to a constant factor.
+        """
         nodes = np.zeros((self.neighbours.shape[2] + 1, values_PC.shape[1]), np.float32)
         nodes[:-1] = self.weights.T @ values_PC
         for before, after in self.neighbours:
@@ -31,10 +41,10 @@ class Lattice:
 
 
 def lattice_of(points_Pd: npt.NDArray[np.floating]) -> Lattice:
-    """The lattice of points whose coordinates are divided by the standard deviations of the Gaussian.
+    """The lattice of points (P, d). The coordinates must be divided by the standard deviations of the Gaussian.
 
     Raises:
-        ValueError: the points spread over too many standard deviations to number the lattice.
+        ValueError: the points spread over so many standard deviations that 62 bits cannot number the lattice points.
 
     Source: Adams et al., Fast High-Dimensional Filtering Using the Permutohedral Lattice (Eurographics 2010).
     """
@@ -60,13 +70,18 @@ def lattice_of(points_Pd: npt.NDArray[np.floating]) -> Lattice:
             offset[axis] = dims
         for side, sign in enumerate((1, -1)):
             wanted = known + sign * int(offset @ steps)
-            place = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
-            neighbours[axis, side] = np.where(known[place] == wanted, place, len(known))
+            position = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+            neighbours[axis, side] = np.where(known[position] == wanted, position, len(known))
     return Lattice(weights, neighbours)
 
 
 def simplices(points_Pd: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.int64], F32]:
-    """The corners of the simplex around each point as codes of lattice points, and their barycentric weights: (P, d + 1) both."""
+    """The codes, int64 (P, d + 1), and barycentric weights, float32 (P, d + 1), of the corners around each point.
+
+    The corners are those of the simplex of the lattice that contains the point.
+
+    A code is a number for a lattice point. Equal lattice points have equal codes.
+    """
     dims = points_Pd.shape[1]
     lifted = lift(np.asarray(points_Pd, np.float64))
     corner, rank = nearest_corner(lifted)
@@ -88,13 +103,13 @@ def simplices(points_Pd: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.int64
 
 
 def lift(points_Pd: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Points onto the plane of coordinates that add up to 0, (P, d + 1), scaled so that the blur has unit variance."""
+    """Map points to the plane of coordinates that sum to 0: (P, d + 1), scaled so that the blur has unit variance."""
     dims = points_Pd.shape[1]
     order = np.arange(1, dims + 1)
     scaled = points_Pd * (np.sqrt(2 / 3) * (dims + 1) / np.sqrt(order * (order + 1)))
-    # Coordinate j: what comes after it, less j times itself.
-    behind = np.concatenate([np.cumsum(scaled[:, ::-1], axis=1)[:, ::-1], np.zeros((len(scaled), 1))], axis=1)
-    lifted = behind.copy()
+    # Coordinate j of the result: the sum of the coordinates after j, minus j times coordinate j.
+    sums_after = np.concatenate([np.cumsum(scaled[:, ::-1], axis=1)[:, ::-1], np.zeros((len(scaled), 1))], axis=1)
+    lifted = sums_after.copy()
     lifted[:, 1:] -= order * scaled
     return lifted
 
@@ -102,7 +117,11 @@ def lift(points_Pd: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 def nearest_corner(
     lifted_PD: npt.NDArray[np.float64],
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """The corner of remainder 0 of each point's simplex, (P, d + 1), and the rank of each coordinate's difference to it, largest 0."""
+    """The corner of remainder 0 of the simplex of each point, float64 (P, D), and ranks, int64 (P, D).
+
+    The rank of a coordinate is its place in the descending order of the differences between the point and the corner,
+    from 0.
+    """
     size = lifted_PD.shape[1]
     corner = np.rint(lifted_PD / size) * size
     excess = np.rint(corner.sum(axis=1, keepdims=True) / size).astype(np.int64)

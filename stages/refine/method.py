@@ -1,4 +1,4 @@
-"""What a filter gets, and what it returns: read this before you write one. H x W pixels."""
+"""What a filter gets, and what it returns. Read this before you write one. Letters: an image has H x W pixels."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,17 +18,17 @@ Window = tuple[slice, slice]
 
 @dataclass(frozen=True)
 class LabelMap:
-    """One image and its labels so far: on a grid of tokens, or at full size where another filter has come before.
+    """One image and its labels: on the token grid, or at full size after another filter.
 
     Attributes:
-        labels: int16 (row, column) of the grid.
-        size: H, W.
-        extent: the pixels that the grid covers, from `offset` on; None: it is stretched over the image.
+        labels: int16 (row, column) on the grid.
+        size: (H, W).
+        extent: height and width in pixels of the part that the grid covers; None: the grid is stretched over the image.
         image: uint8 RGB (H, W, 3); None for a filter that reads no pixels.
-        offset: the first pixel of the extent.
-        masks: of the filter before, for each label a soft mask, float32 (H, W) in [0, 1]; None: it gave none, or there
-            was none.
-        masks_wanted: another filter follows, which can take soft masks.
+        offset: row and column of the first pixel under the grid.
+        masks: label -> soft mask, float32 (H, W) in [0, 1], from the filter before; None: no filter before, or one
+            without masks.
+        masks_wanted: another filter follows, which can use soft masks.
     """
 
     labels: npt.NDArray[np.int16]
@@ -41,7 +41,7 @@ class LabelMap:
 
     @cached_property
     def upsampled(self) -> npt.NDArray[np.int16]:
-        """The label of every pixel, int16 (H, W): that of its token."""
+        """The label of every pixel, int16 (H, W): the label of its token."""
         if self.labels.shape == self.size and self.extent is None:
             return self.labels
         return upsample_labels(self.labels, self.size, extent=self.extent, offset=self.offset)
@@ -49,30 +49,38 @@ class LabelMap:
     @cached_property
     def present(self) -> list[int]:
         """The labels that a pixel may take, ascending, at least one."""
-        found: list[int] = np.unique(self.upsampled).tolist()
-        return sorted(self.masks) if self.masks else found
+        if self.masks:
+            return sorted(self.masks)
+        labels: list[int] = np.unique(self.upsampled).tolist()
+        return labels
 
     def mask(self, label: int) -> npt.NDArray[np.bool_] | F32:
-        """The mask of a label to filter, (H, W): the soft one of the filter before, else the pixels that have the label."""
+        """The mask of a label, (H, W): the soft mask of the filter before, else the pixels that have the label."""
         return self.masks[label] if self.masks else self.upsampled == label
 
     def share(self, label: int) -> F32:
-        """How near each pixel is to a label, float32 (H, W) in [0, 1]: the soft mask, else interpolated between centres of tokens."""
+        """The share of a label in each pixel, float32 (H, W) in [0, 1].
+
+        It is the soft mask of the filter before, else interpolated bilinearly between the centres of the tokens.
+        """
         if self.masks:
             return self.masks[label]
         return upsample_shares(self.labels == label, self.size, extent=self.extent, offset=self.offset)
 
     @property
     def pixels(self) -> npt.NDArray[np.uint8]:
-        """The image of a filter that reads pixels."""
+        """The image, uint8 RGB (H, W, 3), for a filter that reads pixels."""
         assert self.image is not None
         return self.image
 
-    def window(self, seen: Window) -> "LabelMap":
-        """A part of the image, at full size. Labels whose soft mask is zero in it are left out."""
-        labels = self.upsampled[seen]
-        masks = {label: mask[seen] for label, mask in (self.masks or {}).items() if mask[seen].any()}
-        image = None if self.image is None else self.image[seen]
+    def cropped(self, window: Window) -> "LabelMap":
+        """A part of the image with its labels, at full size.
+
+        Labels whose soft mask is 0 in the whole part are left out.
+        """
+        labels = self.upsampled[window]
+        masks = {label: mask[window] for label, mask in (self.masks or {}).items() if mask[window].any()}
+        image = None if self.image is None else self.image[window]
         height, width = labels.shape
         return replace(
             self, labels=labels, size=(height, width), extent=None, image=image, offset=(0, 0), masks=masks or None
@@ -81,13 +89,13 @@ class LabelMap:
 
 @dataclass(frozen=True)
 class Refined:
-    """What a filter makes of a map.
+    """The output of a filter.
 
     Attributes:
         labels: int16 (H, W), each of them one of `LabelMap.present`.
-        foreground: uint8 (H, W), 255 times the probability that a pixel is not label 0, rounded up.
-        masks: for each label of `present` a soft mask, float32 (H, W) in [0, 1], where `masks_wanted`. None: the
-            labels say all.
+        foreground: uint8 (H, W), 255 times the foreground probability (of all labels but 0), rounded up.
+        masks: where `masks_wanted`, label -> soft mask, float32 (H, W) in [0, 1], for each label of `present`. None:
+            no soft masks.
     """
 
     labels: npt.NDArray[np.int16]
@@ -99,10 +107,10 @@ class Refined:
 class RefineMethod(Method):
     """The entry of a filter.
 
-    `call(given, options)` returns a `Refined` of the image's size. What it returns depends on its arguments alone.
-    Where no label can be decided the label that the pixel had is right. `given.mask(label)` is what a filter of masks
-    takes, whether it comes first or after another one. Soft masks of many labels take much memory: make them only
-    where `given.masks_wanted`.
+    `call(given, options)` returns a `Refined` of the image's size. The result depends on the arguments alone. A pixel
+    for which the filter cannot decide keeps its label. A filter of masks reads `given.mask(label)`, as the first
+    filter and after another one. Soft masks of many labels need much memory: return them only where
+    `given.masks_wanted`.
 
     Attributes:
         pixels: the filter reads the image. Otherwise the image is not decoded, and `given.image` is None.
@@ -113,13 +121,13 @@ class RefineMethod(Method):
 
 
 def sequence(parts: Sequence[tuple[str, RefineMethod]]) -> RefineMethod:
-    """The entry of filters one after another: each gets the labels and soft masks of the one before."""
+    """The entry of several filters in sequence. Each filter gets the labels and soft masks of the filter before."""
 
     def call(given: LabelMap, options: Any) -> Refined:
         *others, (name, last) = parts
         for before, method in others:
-            found = method.call(replace(given, masks_wanted=True), getattr(options, before))
-            given = replace(given, labels=found.labels, extent=None, offset=(0, 0), masks=found.masks)
+            refined = method.call(replace(given, masks_wanted=True), getattr(options, before))
+            given = replace(given, labels=refined.labels, extent=None, offset=(0, 0), masks=refined.masks)
         return last.call(given, getattr(options, name))
 
     return sequence_of(RefineMethod, parts, call=call, pixels=any(method.pixels for _, method in parts))

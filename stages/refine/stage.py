@@ -1,4 +1,4 @@
-"""Bring label maps to full size."""
+"""Bring label maps to the size of their images."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -14,31 +14,31 @@ from usseg.pipeline.methods import Methods
 from usseg.pipeline.params import MethodParams
 from usseg.pipeline.stage import Input, Stage
 
-MOST_FILTERS = 16  # one after another
+MOST_FILTERS = 16  # largest number of filters in a sequence
 
 
 class RefineParams(MethodParams):
-    """How pixels get their labels."""
+    """How the pixels of an image get their labels."""
 
     source: Literal["assign", "segments"] = Field(
-        "assign", description="whose maps: the labels of clusters, or the segments of each image"
+        "assign", description="the maps that are refined: assign, labels of clusters; segments, segments of each image"
     )
     method: str | Annotated[list[str], Field(min_length=2, max_length=MOST_FILTERS)] = Field(
         "none",
-        description="a filter of stages/refine/methods, or a list of them; then options hold those of each under its name",
+        description="a filter of stages/refine/methods, or a list; options of a list are grouped by filter name",
     )
     upsampling: Literal["align", "stretch"] = Field(
-        "align", description="stretch: the grid over the whole image, as DSM"
+        "align", description="align: the grid covers its own pixels; stretch: the whole image (DSM)"
     )
-    foreground: bool = Field(False, description="keep how sure each pixel is to be in an object, for maxF")
+    foreground: bool = Field(False, description="store the foreground probability of each pixel, for maxF")
 
     def place_of(self, name: str) -> str:
-        """The key below which params.yaml holds the options of a filter."""
+        """The key of the options of a filter in params.yaml."""
         return "refine.options" if isinstance(self.method, str) else f"refine.options.{name}"
 
 
 def methods() -> Methods[Any]:
-    """The table of methods."""
+    """The table of filters."""
     from usseg.stages.refine.methods import METHODS
 
     return METHODS
@@ -50,13 +50,13 @@ def reads(sections: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def sizes(params: RefineParams, inputs: Inputs) -> Mapping[str, int | npt.NDArray[np.int64]]:
-    """Pixels of each image."""
+    """The number of pixels of each image."""
     pixels = inputs["index"]["size"][:].prod(axis=1, dtype=np.int64)
     return {"pixel": pixels, "soft_pixel": pixels if params.foreground else 0, "side": 2}
 
 
 def run(params: RefineParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
-    """Full-size maps of some images."""
+    """The maps of a block of images at full size."""
     from usseg.stages.refine.method import LabelMap
 
     method = methods().entry(params.method)
@@ -79,11 +79,11 @@ def run(params: RefineParams, inputs: Inputs, images: range, execution: Executio
             image=inputs.image(image) if method.pixels else None,
             offset=tuple(offset[row].tolist()),
         )
-        found = method.call(given, params.options)
+        refined = method.call(given, params.options)
         pixels = slice(start, start + height * width)
-        maps[pixels] = found.labels.reshape(-1)
+        maps[pixels] = refined.labels.reshape(-1)
         if params.foreground:
-            foreground[pixels] = found.foreground.reshape(-1)
+            foreground[pixels] = refined.foreground.reshape(-1)
         start = pixels.stop
         execution.progress(row + 1, len(images))
     return {"maps": maps, "foreground": foreground, "size": size}
@@ -100,12 +100,15 @@ STAGE = Stage(
     ),
     arrays={
         "maps": ArraySpec(
-            ("pixel",), "int16", "label a pixel: 0 background, clusters or segments from 1, -1 between blocks", fill=-1
+            ("pixel",),
+            "int16",
+            "label of each pixel: 0 background, clusters or segments from 1, -1 between blocks",
+            fill=-1,
         ),
         "foreground": ArraySpec(
             ("soft_pixel",),
             "uint8",
-            "of 255, rounded up: how sure a pixel is not to be background; no pixels unless the params ask for it",
+            "255 times the foreground probability, rounded up; no pixels unless `foreground` is set",
         ),
         "start": START,
         "size": ArraySpec(("image", "side"), "int32", "height and width, pixels"),

@@ -1,4 +1,4 @@
-"""Grid -> image without misalignment."""
+"""Maps on the token grid -> maps at image size, aligned with the pixels under the grid."""
 
 from typing import Any
 
@@ -13,14 +13,14 @@ def upsample_labels(
     extent: tuple[int, int] | None,
     offset: tuple[int, int] = (0, 0),
 ) -> npt.NDArray[np.int16]:
-    """Nearest-neighbour upsampling.
+    """Upsample labels by nearest neighbour: int16 (height, width).
 
     Args:
-        labels_hw: labels (row, column).
-        size: height and width wanted.
-        extent: pixels that the grid covers; what is around them repeats the nearest row and column.
-            None: the grid is stretched over the whole image (DSM, off by up to a patch at the far edges).
-        offset: the first pixel of the extent.
+        labels_hw: int16 (row, column) on the grid.
+        size: height and width of the result.
+        extent: height and width in pixels of the part that the grid covers. The pixels around it take the nearest row
+            and column. None: the grid is stretched over the whole image (DSM, off by up to a patch at the far edges).
+        offset: row and column of the first pixel under the grid.
 
     Returns:
         int16 (height, width).
@@ -39,11 +39,13 @@ def upsample_shares(
     extent: tuple[int, int] | None,
     offset: tuple[int, int] = (0, 0),
 ) -> npt.NDArray[np.float32]:
-    """Bilinear upsampling between the centres of tokens; around them the nearest ones are repeated.
+    """Upsample numbers bilinearly between the centres of tokens.
+
+    Beyond the outer centres the nearest value is repeated.
 
     Args:
-        shares_hw: numbers (row, column).
-        size, extent, offset: as of `upsample_labels`.
+        shares_hw: numbers (row, column) on the grid.
+        size, extent, offset: as in `upsample_labels`.
 
     Returns:
         float32 (height, width).

@@ -1,4 +1,4 @@
-"""Soft masks, one label after the other -> the label of each pixel."""
+"""Soft masks of all labels -> the label of each pixel. Letters: an image has H x W pixels."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,24 +10,28 @@ from usseg.stages.refine.method import LabelMap, Refined
 
 F64 = npt.NDArray[np.float64]
 U8 = npt.NDArray[np.uint8]
-ROUNDING = 1e-4  # of 255: what arithmetic leaves of 0
+ROUNDING = 1e-4  # in levels of 255: a smaller value is a rounding error of 0
 
 
 def of_255(shares_HW: npt.NDArray[Any]) -> U8:
-    """Shares in [0, 1], or bools -> uint8, rounded up: a share is above k / 255 just where the result is above k."""
+    """Shares in [0, 1], or bools, times 255 -> uint8 (H, W), rounded up.
+
+    The result is above k exactly where the share is above k / 255.
+    """
     exact = np.clip(shares_HW, 0.0, 1.0) * 255
     return np.ceil(exact - ROUNDING).astype(np.uint8)
 
 
 def strongest_label(given: LabelMap, smooth: Callable[[npt.NDArray[Any]], F64]) -> Refined:
-    """Smooth the mask of every label and give each pixel the label whose map is largest there, the smallest of equals.
+    """Smooth the mask of every label.
 
-    One soft map is held at a time, however many labels there are, unless masks are wanted.
+    Each pixel takes the label with the largest smoothed mask; of equals the smallest label. One soft mask is in memory
+    at a time, unless `given.masks_wanted`.
 
     Args:
-        given: a map of one label stays as it is.
-        smooth: a mask, bool or float32 (height, width) -> floats (height, width), in [0, 1] but for overshoots; the
-            map of what is left of a mask is 1 less its own.
+        given: the map. A map of one label is not changed.
+        smooth: maps a mask, bool or float32 (H, W), to floats (H, W), in [0, 1] up to overshoots. The result for the
+            complement of a mask must be 1 minus the result for the mask.
     """
     present = given.present
     out, best = np.full(given.size, present[0], np.int16), np.full(given.size, -np.inf)

@@ -1,6 +1,6 @@
-"""The concept generator: prototypes, shared by all images, that become concepts of one image by attention to its tokens.
+"""The concept generator: attention to the tokens of an image turns shared prototypes into its concepts.
 
-B images, N tokens, K concepts, C channels, H heads, W channels of a head.
+Letters: B images, N tokens, K concepts, C channels, H heads, W channels of a head.
 """
 
 import math
@@ -9,14 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-ROUNDING = 1e-6  # of two cosines
+ROUNDING = 1e-6  # cosines that differ by less are equal
 
 
 class Attention(nn.Module):
-    """Scaled dot-product attention of a few queries, W = C / H rounded up.
+    """Scaled dot-product attention of few queries to many tokens, with W = C / H, rounded up.
 
-    Queries are brought into the space of the tokens and attended tokens out of it, q (W x) = (q W) x: the same numbers
-    as with keys and values of every token, at a fraction of the work. A bias of the keys would change nothing.
+    The queries are multiplied with the key weights, and the attended tokens with the value weights: q (W x) = (q W) x.
+    The result equals that of keys and values of every token, with much less work. Keys have no bias, because it would
+    not change the result.
     """
 
     def __init__(self, channels: int, heads: int) -> None:
@@ -28,11 +29,11 @@ class Attention(nn.Module):
         self.out = nn.Linear(heads * self.width, channels)
 
     def forward(self, queries_BKC: Tensor, tokens_BNC: Tensor) -> Tensor:
-        """(B, K, C)."""
+        """Queries (B, K, C) and tokens (B, N, C) -> attended values (B, K, C)."""
         heads = (self.heads, self.width)
         queries = self.query(queries_BKC).unflatten(2, heads)
-        placed = torch.einsum("bkhw,hwc->bkhc", queries, self.key.weight.unflatten(0, heads)).flatten(1, 2)
-        weights = torch.softmax(placed @ tokens_BNC.transpose(1, 2) / math.sqrt(self.width), dim=2)
+        keyed_queries = torch.einsum("bkhw,hwc->bkhc", queries, self.key.weight.unflatten(0, heads)).flatten(1, 2)
+        weights = torch.softmax(keyed_queries @ tokens_BNC.transpose(1, 2) / math.sqrt(self.width), dim=2)
         attended = (weights @ tokens_BNC).unflatten(1, (-1, self.heads))
         values = torch.einsum("bkhc,hwc->bkhw", attended, self.value.weight.unflatten(0, heads))
         out: Tensor = self.out(values.flatten(2) + self.value.bias)
@@ -40,7 +41,10 @@ class Attention(nn.Module):
 
 
 class Update(nn.Module):
-    """One update: attention to the tokens, attention among the concepts, an MLP; each added, then normalised."""
+    """One update of the concepts: attention to the tokens, attention among the concepts, and an MLP.
+
+    Each output is added to its input; a layer norm follows.
+    """
 
     def __init__(self, channels: int, *, heads: int, hidden: int, dropout: float) -> None:
         super().__init__()
@@ -51,7 +55,7 @@ class Update(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, concepts_BKC: Tensor, tokens_BNC: Tensor) -> Tensor:
-        """(B, K, C)."""
+        """Concepts (B, K, C) and tokens (B, N, C) -> updated concepts (B, K, C)."""
         after_tokens, after_concepts, after_mlp = self.norms
         concepts = after_tokens(concepts_BKC + self.dropout(self.to_tokens(concepts_BKC, tokens_BNC)))
         concepts = after_concepts(concepts + self.dropout(self.to_concepts(concepts, concepts)))
@@ -60,7 +64,9 @@ class Update(nn.Module):
 
 
 class ConceptGenerator(nn.Module):
-    """Prototypes ~ N(0, 1) / sqrt(C / 2), of unit length when they start, and updates with weights of their own.
+    """Prototypes, drawn from N(0, 1) / sqrt(C / 2), and a sequence of updates that share no weights.
+
+    The prototypes are scaled to unit length before the first update.
 
     Source: Li et al., ACSeg (CVPR 2023); semester report, section 3.1.1.
     """
@@ -75,7 +81,7 @@ class ConceptGenerator(nn.Module):
         )
 
     def forward(self, tokens_BNC: Tensor) -> Tensor:
-        """Concepts of every image, (B, K, C), of any length. The tokens are taken as they are, not normalised."""
+        """The concepts of every image, (B, K, C), not normalised. The tokens (B, N, C) are not normalised either."""
         concepts = functional.normalize(self.prototypes, dim=1).expand(len(tokens_BNC), -1, -1)
         for update in self.updates:
             concepts = update(concepts, tokens_BNC)
@@ -83,17 +89,20 @@ class ConceptGenerator(nn.Module):
 
 
 def concept_scores(tokens_BNC: Tensor, concepts_BKC: Tensor) -> Tensor:
-    """Cosine of every token and concept, (B, N, K); 0 with a zero vector."""
+    """The cosine of every token and concept, (B, N, K); 0 for a zero vector."""
     unit = functional.normalize(tokens_BNC, dim=2, eps=1e-8)
     return unit @ functional.normalize(concepts_BKC, dim=2, eps=1e-8).transpose(1, 2)
 
 
 def nearest_concept(scores_BNK: Tensor) -> Tensor:
-    """The best concept of every token, int64 (B, N); the first of those that rounding cannot tell apart."""
+    """The concept with the largest score for every token, int64 (B, N).
+
+    Of scores equal up to rounding the first counts.
+    """
     best = scores_BNK.amax(dim=2, keepdim=True)
     return (scores_BNK >= best - ROUNDING).to(torch.uint8).argmax(dim=2)
 
 
 def concepts_used(scores_BNK: Tensor) -> Tensor:
-    """How many concepts are the nearest of some token, int64 (B,)."""
+    """The number of concepts that are the nearest concept of at least one token, int64 (B,)."""
     return functional.one_hot(nearest_concept(scores_BNK), scores_BNK.shape[2]).any(dim=1).sum(dim=1)

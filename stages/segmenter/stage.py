@@ -22,27 +22,27 @@ log = logging.getLogger("usseg")
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
-ONE_CONCEPT = 0.95  # share of images with a single concept that counts as collapse
+ONE_CONCEPT = 0.95  # a larger share of images with a single concept counts as collapse
 CURVE = "plots/segmenter/loss.csv"
-PATIENCE = 5  # epochs in a row
+PATIENCE = 5  # consecutive epochs of collapse before the warning
 
 
 class SegmenterParams(MethodParams):
-    """Which segmenter is trained, on `index.fit_split`."""
+    """The segmenter that is trained on `index.fit_split`."""
 
     method: str = Field("acg", description="a method of stages/segmenter/methods")
     seed: Seed = 0
 
 
 def methods() -> Methods[Any]:
-    """The table of methods."""
+    """The table of segmenters."""
     from usseg.stages.segmenter.methods import METHODS
 
     return METHODS
 
 
 def run(params: SegmenterParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
-    """Train."""
+    """Train the segmenter on the fit split."""
     from usseg.stages.segmenter.method import FitTokens
 
     method, options = methods()[params.method], params.options
@@ -61,8 +61,9 @@ def run(params: SegmenterParams, inputs: Inputs, images: range, execution: Execu
         if not warned and collapsed(concepts):
             warned = True
             log.warning(
-                "segmenter@%s: epoch %d: for %d epochs nearly every image has been a single concept, which is no segmentation. "
-                "Try another segmenter.seed, a smaller segmenter.options.lr, or features whose patches differ more (features.options.facet)",
+                "segmenter@%s: epoch %d: for %d epochs nearly every image has been a single concept, "
+                "which is no segmentation. Try another segmenter.seed, a smaller segmenter.options.lr, "
+                "or features whose patches differ more (features.options.facet)",
                 *(inputs.split, len(concepts), PATIENCE),
             )
 
@@ -75,24 +76,27 @@ def run(params: SegmenterParams, inputs: Inputs, images: range, execution: Execu
         progress=execution.progress,
         watch=watch,
     )
-    used = training.concepts @ np.arange(1, training.concepts.shape[1] + 1) / len(images)  # mean over images
+    mean_concepts = training.concepts @ np.arange(1, training.concepts.shape[1] + 1) / len(images)
     return {
         "weights": training.weights,
         "loss": training.loss,
         "concepts": training.concepts,
-        "files": {CURVE: curve_csv(training.loss, concepts=used)},
+        "files": {CURVE: curve_csv(training.loss, concepts=mean_concepts)},
     }
 
 
 def collapsed(concepts_EK: I64) -> bool:
-    """Whether nearly every image was a single concept of several in each of the last epochs; column 0 counts those images."""
+    """Whether nearly every image had a single concept in each of the last epochs.
+
+    Column 0 of `concepts_EK` counts the images with one concept. A method with one concept in all never collapses.
+    """
     last = concepts_EK[-PATIENCE:]
     return len(last) == PATIENCE and last.shape[1] > 1 and bool((last[:, 0] >= ONE_CONCEPT * last.sum(axis=1)).all())
 
 
 @lru_cache(maxsize=1)
 def segmenter(path: Path, content: str, channels: int, device: str) -> Callable[[F32], I64]:
-    """The trained segmenter of an artifact, loaded once for each content digest."""
+    """The trained segmenter of an artifact. It is loaded once for each content digest."""
     artifact = open_artifact(path)
     method = methods()[artifact.params["method"]]
     options = method.options.model_validate(artifact.params["options"])
@@ -100,7 +104,7 @@ def segmenter(path: Path, content: str, channels: int, device: str) -> Callable[
 
 
 def token_labels(artifact: Artifact, tokens_NC: F32, *, device: str = "cpu") -> I64:
-    """The label of each token of an image, int64 (token,), from 0; some labels may not occur."""
+    """The label of each token of an image: int64 (token,), from 0. Some labels may not occur."""
     return segmenter(artifact.path, artifact.attrs["content"], tokens_NC.shape[1], device)(tokens_NC)
 
 
@@ -111,9 +115,9 @@ STAGE = Stage(
     params=SegmenterParams,
     inputs=(Input("index"), Input("features")),
     arrays={
-        "weights": ArraySpec(("weight",), "float32", "the network, flat"),
-        "loss": ArraySpec(("epoch",), "float64", "mean loss of an image"),
-        "concepts": ArraySpec(("epoch", "concept"), "int64", "images that use 1, 2, ... all concepts"),
+        "weights": ArraySpec(("weight",), "float32", "parameters of the network, in one vector"),
+        "loss": ArraySpec(("epoch",), "float64", "mean loss over images"),
+        "concepts": ArraySpec(("epoch", "concept"), "int64", "number of images that use 1, 2, ... all concepts"),
     },
     run=run,
     methods=methods,

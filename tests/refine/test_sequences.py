@@ -122,11 +122,11 @@ def test_the_evidence_of_a_crf_is_the_soft_mask(given: LabelMap) -> None:
 def test_a_part_of_an_image_leaves_out_labels_whose_mask_is_zero(given: LabelMap) -> None:
     masks = {0: np.ones(SIZE, np.float32), 4: np.zeros(SIZE, np.float32)}
     masks[4][:, 30:] = 0.5
-    part = replace(given, masks=masks).window((slice(0, 10), slice(0, 20)))
+    part = replace(given, masks=masks).cropped((slice(0, 10), slice(0, 20)))
     assert part.present == [0]
     assert (part.size, part.pixels.shape, part.upsampled.shape) == ((10, 20), (10, 20, 3), (10, 20))
-    assert given.window((slice(0, 10), slice(0, 20))).present == [0]
-    assert replace(given, masks=masks).window((slice(0, 10), slice(20, 40))).present == [0, 4]
+    assert given.cropped((slice(0, 10), slice(0, 20))).present == [0]
+    assert replace(given, masks=masks).cropped((slice(0, 10), slice(20, 40))).present == [0, 4]
 
 
 def opened(tmp_path: Path, **sections: Any) -> Project:

@@ -1,7 +1,8 @@
-"""Fully connected CRF: pixels that are near, or near and of one colour, take one label. P pixels, L labels.
+"""Fully connected CRF: pixels that are near, or near and of similar colour, tend to have the same label.
 
-Own mean field on the permutohedral lattice: pydensecrf, which the originals use, has no wheels and no longer compiles
-(Python 3.11).
+Letters: P pixels, L labels.
+Mean field inference runs on the permutohedral lattice. The originals use pydensecrf, which has no wheels and does not
+compile for Python 3.11.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,51 +17,52 @@ from usseg.stages.refine.lattice import F32, Lattice, lattice_of
 from usseg.stages.refine.method import LabelMap, Refined, RefineMethod
 from usseg.stages.refine.voting import of_255
 
-TOGETHER = 8  # labels filtered at a time
-OTHERS = {"floor", "iterations", "evidence", "labels", "min_iou"}  # options that are not of the kernels
+LABELS_AT_ONCE = 8  # labels that are filtered at a time
+NO_KERNEL_OPTIONS = {"floor", "iterations", "evidence", "labels", "min_iou"}
 
 
 class Options(Params):
-    """Options of method `crf`; kernels and iterations are CutLER's.
+    """Options of method `crf`. Kernels and iterations are those of CutLER.
 
-    DSM: weights 10 and 3, deviations 80, 13 and 3, 5 iterations, floor 1e-5, at which few labels change. PriMaPs: 4
-    and 3; 67, 3 and 1; 10; and like CutLER a floor of 1 / e.
+    DSM: weights 10 and 3; deviations 80, 13 and 3; 5 iterations; floor 1e-5, with which few labels change. PriMaPs:
+    weights 4 and 3; deviations 67, 3 and 1; 10 iterations; floor 1 / e, as CutLER.
     """
 
-    bilateral_weight: float = Field(10.0, ge=0, le=1e6, description="of the kernel of position and colour")
-    bilateral_xy: float = Field(50.0, ge=0.1, le=10_000, description="its standard deviation, pixels")
-    bilateral_rgb: float = Field(5.0, ge=0.1, le=10_000, description="and in colour, of 255")
-    gaussian_weight: float = Field(7.0, ge=0, le=1e6, description="of the kernel of position")
+    bilateral_weight: float = Field(10.0, ge=0, le=1e6, description="weight of the kernel of position and colour")
+    bilateral_xy: float = Field(50.0, ge=0.1, le=10_000, description="its standard deviation in position, pixels")
+    bilateral_rgb: float = Field(5.0, ge=0.1, le=10_000, description="its standard deviation in colour, levels of 255")
+    gaussian_weight: float = Field(7.0, ge=0, le=1e6, description="weight of the kernel of position")
     gaussian_xy: float = Field(3.0, ge=0.1, le=10_000, description="its standard deviation, pixels")
-    iterations: int = Field(10, ge=1, le=1000, description="of mean field")
+    iterations: int = Field(10, ge=1, le=1000, description="iterations of mean field")
     floor: float = Field(
         0.1,
         gt=0,
         lt=1,
-        description="probability of a label that the map does not give, as a share of one that it gives",
+        description="unary probability of all other labels, as a share of that of the given label",
     )
     evidence: Literal["nearest", "linear"] = Field(
         "nearest",
-        description="a pixel has that of its token, or its logarithm is interpolated between tokens (PriMaPs, whose mask logits are 0 and 1); "
-        "after a filter that gives soft masks, these are the evidence",
+        description="nearest: the unary term of the pixel's token; linear: interpolated between tokens "
+        "(PriMaPs, whose mask logits are 0 and 1); soft masks of a filter before replace both",
     )
     labels: Literal["together", "each"] = Field(
         "together",
-        description="all at once, or each but 0 against all else, its holes filled (MaskCut); of two the smaller keeps a pixel",
+        description="together: one CRF for all labels; each: a CRF for each label but 0 against the rest, holes filled "
+        "(MaskCut), where a pixel keeps the smallest of several labels",
     )
     min_iou: float = Field(
-        0.5, ge=0, le=1, description="each: a mask that has less in common with what it was becomes background"
+        0.5, ge=0, le=1, description="labels: each; below this IoU with the given mask a mask becomes background"
     )
 
 
 def positions(size: tuple[int, int]) -> npt.NDArray[np.float64]:
-    """Column and row of each pixel, row-major: (P, 2)."""
+    """The column and the row of each pixel in row-major order: float64 (P, 2)."""
     rows, columns = np.divmod(np.arange(size[0] * size[1]), size[1])
     return np.stack([columns, rows], axis=1).astype(np.float64)
 
 
 def normalizer(lattice: Lattice, count: int) -> F32:
-    """(K 1)^-1/2 a pixel, (P, 1)."""
+    """The vector (K 1)^-1/2 for the kernel matrix K: float32 (P, 1)."""
     total = lattice.filter(np.ones((count, 1), np.float32))
     return np.asarray(1.0 / np.sqrt(total + np.float32(1e-20)), np.float32)
 
@@ -76,19 +78,20 @@ def dense_crf(
     gaussian_xy: float = 3.0,
     iterations: int = 10,
 ) -> F32:
-    """Mean field of a CRF with Potts weights and two kernels, each normalised on both sides (K 1)^-1/2 K (K 1)^-1/2.
+    """Mean field inference in a CRF with Potts weights and two kernels. Each kernel is (K 1)^-1/2 K (K 1)^-1/2.
 
-    Holds three arrays of P x L float32, and for each kernel a lattice of less than 100 bytes a pixel.
+    The memory is three float32 arrays of P x L numbers, and for each kernel a lattice of less than 100 bytes a pixel.
 
     Args:
-        probabilities_PL: floats above 0 (pixel, label), row-major.
+        probabilities_PL: floats above 0 (pixel, label), pixels in row-major order.
         image: uint8 RGB (height, width, 3).
-        bilateral_weight, bilateral_xy, bilateral_rgb: weight and standard deviations, pixels and levels of 255.
-        gaussian_weight, gaussian_xy: of the kernel of position alone.
-        iterations: of mean field.
+        bilateral_weight, bilateral_xy, bilateral_rgb: weight and standard deviations of the kernel of position and
+            colour, in pixels and levels of 255.
+        gaussian_weight, gaussian_xy: weight and standard deviation of the kernel of position.
+        iterations: iterations of mean field.
 
     Returns:
-        float32 (pixel, label), rows add up to 1.
+        float32 (pixel, label). Each row sums to 1.
 
     Source: Kraehenbuehl and Koltun, Efficient Inference in Fully Connected CRFs (NeurIPS 2011), algorithm 1 and their
     code.
@@ -113,35 +116,38 @@ def kernels_of(
     gaussian_weight: float,
     gaussian_xy: float,
 ) -> list[tuple[float, Lattice, F32]]:
-    """Weight, lattice and norm of each kernel whose weight is not 0, of an image uint8 RGB (height, width, 3)."""
-    place = positions(image.shape[:2])
+    """The weight, lattice and normaliser of each kernel of an image, uint8 RGB (height, width, 3).
+
+    Kernels of weight 0 are left out.
+    """
+    position = positions(image.shape[:2])
     kernels = []
     if bilateral_weight:
         colors = image.reshape(-1, 3) / bilateral_rgb
-        kernels.append((bilateral_weight, lattice_of(np.concatenate([place / bilateral_xy, colors], axis=1))))
+        kernels.append((bilateral_weight, lattice_of(np.concatenate([position / bilateral_xy, colors], axis=1))))
     if gaussian_weight:
-        kernels.append((gaussian_weight, lattice_of(place / gaussian_xy)))
-    return [(weight, lattice, normalizer(lattice, len(place))) for weight, lattice in kernels]
+        kernels.append((gaussian_weight, lattice_of(position / gaussian_xy)))
+    return [(weight, lattice, normalizer(lattice, len(position))) for weight, lattice in kernels]
 
 
 def mean_field(
     probabilities_PL: npt.NDArray[np.floating], kernels: Sequence[tuple[float, Lattice, F32]], *, iterations: int
 ) -> F32:
-    """Beliefs after some iterations, float32 (pixel, label); see `dense_crf`."""
+    """The label probabilities after `iterations` of mean field: float32 (pixel, label). See `dense_crf`."""
     evidence = np.log(np.asarray(probabilities_PL, np.float32))
     beliefs = softmax(evidence)
     for _ in range(iterations):
         scores = evidence.copy()
         for weight, lattice, norm in kernels:
-            for start in range(0, beliefs.shape[1], TOGETHER):
-                part = slice(start, start + TOGETHER)
+            for start in range(0, beliefs.shape[1], LABELS_AT_ONCE):
+                part = slice(start, start + LABELS_AT_ONCE)
                 scores[:, part] += np.float32(weight) * norm * lattice.filter(norm * beliefs[:, part])
         beliefs = softmax(scores)
     return beliefs
 
 
 def softmax(scores_PL: F32) -> F32:
-    """Row by row."""
+    """The softmax over labels, float32 (pixel, label)."""
     out = scores_PL - scores_PL.max(axis=1, keepdims=True)
     np.exp(out, out=out)
     out /= out.sum(axis=1, keepdims=True)
@@ -149,7 +155,11 @@ def softmax(scores_PL: F32) -> F32:
 
 
 def check(options: Options, sections: Mapping[str, Any]) -> None:
-    """Refuse masks against all else where there is no background."""
+    """Refuse `labels: each` where the maps have no background.
+
+    Raises:
+        ParamsError: names the key and the param by which there is no background.
+    """
     tokens = sections["refine"].source == "assign" and sections["cluster"].rows == "tokens"
     if options.labels == "each" and (tokens or sections["segments"].background == "none"):
         other, cure = ("cluster.rows: tokens", "segments") if tokens else ("segments.background: none", "border")
@@ -161,11 +171,11 @@ def check(options: Options, sections: Mapping[str, Any]) -> None:
 
 
 def refine(given: LabelMap, options: Options) -> Refined:
-    """Each pixel takes its most probable label of those in the map, the smallest of equals."""
+    """Give each pixel its most probable label among the labels of the map; of equals the smallest."""
     labels, present = given.upsampled, np.array(given.present)
     if len(present) == 1:
         return Refined(labels, of_255(labels > 0))
-    kernels = kernels_of(given.pixels, **options.model_dump(exclude=OTHERS))
+    kernels = kernels_of(given.pixels, **options.model_dump(exclude=NO_KERNEL_OPTIONS))
     if options.labels == "each":
         return each_mask(given, kernels, options)
     if options.evidence == "linear" or given.masks:
@@ -175,19 +185,21 @@ def refine(given: LabelMap, options: Options) -> Refined:
         probabilities = np.where(labels.reshape(-1, 1) == present, np.float32(1), np.float32(options.floor))
     beliefs = mean_field(probabilities, kernels, iterations=options.iterations)
     background = beliefs[:, 0] if present[0] == 0 else np.zeros(len(beliefs), np.float32)
-    found = np.asarray(present[beliefs.argmax(axis=1)].reshape(labels.shape), np.int16)
+    most_probable = np.asarray(present[beliefs.argmax(axis=1)].reshape(labels.shape), np.int16)
     masks = {label: beliefs[:, place].reshape(labels.shape) for place, label in enumerate(given.present)}
-    return Refined(found, of_255(1 - background.reshape(labels.shape)), masks if given.masks_wanted else None)
+    return Refined(most_probable, of_255(1 - background.reshape(labels.shape)), masks if given.masks_wanted else None)
 
 
 def each_mask(given: LabelMap, kernels: Sequence[tuple[float, Lattice, F32]], options: Options) -> Refined:
-    """Each label above 0 against all else, its holes filled; dropped where it has too little in common with its mask before.
+    """One CRF for each label above 0 against the rest; holes of the mask are filled.
+
+    A mask whose IoU with the given mask is below `min_iou` becomes background.
 
     Source: Wang et al., CutLER (CVPR 2023), MaskCut's code.
     """
     from scipy.ndimage import binary_fill_holes
 
-    out, sure = np.zeros(given.size, np.int16), np.zeros(given.size, np.float32)
+    out, foreground = np.zeros(given.size, np.int16), np.zeros(given.size, np.float32)
     for label in [label for label in given.present if label > 0]:
         before = given.upsampled == label
         soft = given.share(label) if options.evidence == "linear" else given.mask(label)
@@ -199,12 +211,12 @@ def each_mask(given: LabelMap, kernels: Sequence[tuple[float, Lattice, F32]], op
         if (filled & before).sum() < options.min_iou * (filled | before).sum():
             continue
         out[filled & (out == 0)] = label
-        sure = np.maximum(sure, np.where(filled & ~mask, np.float32(1), belief))
-    return Refined(out, of_255(sure))
+        foreground = np.maximum(foreground, np.where(filled & ~mask, np.float32(1), belief))
+    return Refined(out, of_255(foreground))
 
 
 METHOD = RefineMethod(
-    summary="Fully connected conditional random field: near pixels of one colour take one label.",
+    summary="Fully connected conditional random field: near pixels of similar colour tend to have the same label.",
     call=refine,
     options=Options,
     check=check,

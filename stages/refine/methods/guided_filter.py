@@ -1,4 +1,4 @@
-"""Guided filter: each label's mask becomes, window by window, a linear function of the image. H x W pixels."""
+"""Guided filter: in each window, the mask of a label becomes a linear function of the image. Letters: H x W pixels."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -13,7 +13,7 @@ from usseg.pipeline.params import Params
 from usseg.stages.refine.method import LabelMap, Refined, RefineMethod, Window
 from usseg.stages.refine.voting import strongest_label
 
-TILE = 1024  # pixels a side that are filtered at a time
+TILE = 1024  # side in pixels of the squares that are filtered at a time
 F64 = npt.NDArray[np.float64]
 
 
@@ -21,16 +21,19 @@ class Options(Params):
     """Options of method `guided_filter`."""
 
     radius: int = Field(
-        9, ge=1, le=4096, description="of a window of 2 radius + 1 pixels a side; 9 suits images of 320"
+        9, ge=1, le=4096, description="a window has a side of 2 radius + 1 pixels; 9 suits images of 320 pixels"
     )
     eps: float = Field(
-        1e-3, gt=0, le=1e6, description="variance of the guide, in [0, 1], below which a window is smoothed"
+        1e-3, gt=0, le=1e6, description="windows whose guide, in [0, 1], has a smaller variance are smoothed"
     )
-    guide: Literal["gray", "color"] = Field("gray", description="the mean of R, G and B, or all three")
+    guide: Literal["gray", "color"] = Field("gray", description="gray: mean of R, G and B; color: all three")
 
 
 def box_means(size: tuple[int, ...], *, radius: int) -> Callable[[F64], F64]:
-    """What gives the mean over the part of each window that lies in an image of this size: of (H, W) or (H, W, channel)."""
+    """A function that computes window means of arrays (H, W) or (H, W, channel).
+
+    A window is cut at the image border.
+    """
     import cv2
 
     side = (2 * radius + 1, 2 * radius + 1)
@@ -50,12 +53,12 @@ def box_means(size: tuple[int, ...], *, radius: int) -> Callable[[F64], F64]:
 def guided_filter(
     mask_HW: npt.NDArray[np.floating], guide: npt.NDArray[np.floating], *, radius: int = 9, eps: float = 1e-3
 ) -> F64:
-    """Filter a soft mask along the edges of a guide. Not cut to the range of the mask: near edges it overshoots.
+    """Smooth a soft mask, but not across the edges of a guide. Near edges the result may exceed the range of the mask.
 
     Args:
         mask_HW: floats (H, W).
         guide: floats in [0, 1], (H, W), or (H, W, 3) for a guide of three channels.
-        radius: of the window, in pixels; windows are cut at the image border.
+        radius: radius of a window in pixels. Windows are cut at the image border.
         eps: added to the variance of the guide.
 
     Returns:
@@ -69,7 +72,7 @@ def guided_filter(
 def mask_filter(
     guide: npt.NDArray[np.floating], *, radius: int, eps: float
 ) -> Callable[[npt.NDArray[np.floating]], F64]:
-    """`guided_filter` as a function of the mask: what depends on the guide alone is computed once."""
+    """`guided_filter` as a function of the mask (H, W). All that depends on the guide alone is computed once."""
     pixels: F64 = np.asarray(guide, np.float64)
     mean = box_means(pixels.shape[:2], radius=radius)
     mean_guide = mean(pixels)
@@ -98,13 +101,13 @@ def mask_filter(
 
 
 def gray_guide(image: npt.NDArray[np.uint8]) -> F64:
-    """The mean of R, G and B in [0, 1], (H, W)."""
+    """The mean of R, G and B: float64 (H, W) in [0, 1]."""
     red, green, blue = (image[..., channel].astype(np.float64) for channel in range(3))
     return np.asarray((red + green + blue) / 3 / 255.0)
 
 
 def tiles(size: tuple[int, int], *, side: int, margin: int) -> Iterator[tuple[Window, ...]]:
-    """Squares of an image: the pixels that are wanted, these with a margin around them, and where they lie in there."""
+    """The tiles of an image as windows: each tile, the tile with a margin around it, and the tile within its margin."""
     spans = [
         [(start, min(start + side, length), max(0, start - margin)) for start in range(0, length, side)]
         for length in size
@@ -118,36 +121,36 @@ def tiles(size: tuple[int, int], *, side: int, margin: int) -> Iterator[tuple[Wi
 
 
 def within_range(smooth: Callable[[npt.NDArray[np.floating]], F64], mask: npt.NDArray[Any]) -> F64:
-    """A mask, smoothed and cut to [0, 1]."""
+    """A smoothed mask, clipped to [0, 1]: float64 (H, W)."""
     return np.clip(smooth(mask.astype(np.float64)), 0.0, 1.0)
 
 
 def refine(given: LabelMap, options: Options) -> Refined:
-    """Each pixel takes the label whose filtered mask, cut to [0, 1], is largest.
+    """Give each pixel the label whose filtered mask, clipped to [0, 1], is largest.
 
-    A large image is filtered in tiles, so that memory is bounded: a filtered pixel depends on those within two radii
-    only.
+    A large image is filtered in tiles to bound the memory. The tiles do not change the result, because a filtered
+    pixel depends only on pixels within two radii.
     """
     margin = 2 * options.radius
     labels, foreground = np.empty(given.size, np.int16), np.empty(given.size, np.uint8)
-    wanted_labels = given.present if given.masks_wanted else []
-    masks = {label: np.zeros(given.size, np.float32) for label in wanted_labels}
-    for wanted, seen, inner in tiles(given.size, side=max(TILE, 4 * margin), margin=margin):
-        part = given.window(seen)
+    mask_labels = given.present if given.masks_wanted else []
+    masks = {label: np.zeros(given.size, np.float32) for label in mask_labels}
+    for tile, with_margin, inner in tiles(given.size, side=max(TILE, 4 * margin), margin=margin):
+        part = given.cropped(with_margin)
         guide = gray_guide(part.pixels) if options.guide == "gray" else part.pixels / 255.0
         smooth = mask_filter(guide, radius=options.radius, eps=options.eps)
-        found = strongest_label(part, partial(within_range, smooth))
-        labels[wanted], foreground[wanted] = found.labels[inner], found.foreground[inner]
+        refined = strongest_label(part, partial(within_range, smooth))
+        labels[tile], foreground[tile] = refined.labels[inner], refined.foreground[inner]
         for label, mask in masks.items():
-            if found.masks:
-                mask[wanted] = found.masks[label][inner] if label in found.masks else 0
+            if refined.masks:
+                mask[tile] = refined.masks[label][inner] if label in refined.masks else 0
             else:
-                mask[wanted] = found.labels[inner] == label
+                mask[tile] = refined.labels[inner] == label
     return Refined(labels, foreground, masks or None)
 
 
 METHOD = RefineMethod(
-    summary="Each label's mask becomes, window by window, a linear function of the image.",
+    summary="In each window, the mask of a label becomes a linear function of the image.",
     call=refine,
     options=Options,
     source="He et al., Guided Image Filtering (PAMI 2013)",

@@ -10,14 +10,18 @@ from usseg.stages.refine.voting import of_255
 
 
 def check(options: NoOptions, sections: Mapping[str, Any]) -> None:
-    """Refuse it among others."""
+    """Refuse method `none` in a list of filters.
+
+    Raises:
+        ParamsError: `refine.method` is a list.
+    """
     method = sections["refine"].method
     if not isinstance(method, str):
         raise refused("refine.method", method, "none changes nothing; leave it out of the list")
 
 
 def refine(given: LabelMap, options: NoOptions) -> Refined:
-    """The labels of tokens."""
+    """Give each pixel the label of its token."""
     return Refined(given.upsampled, of_255(given.upsampled > 0))
 
 

@@ -1,4 +1,4 @@
-"""Adaptive concept generator (ACSeg): a network that finds the concepts of an image, trained by the modularity of its segments."""
+"""Adaptive concept generator (ACSeg): a network that finds the concepts of an image, trained to maximise modularity."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,24 +18,24 @@ from usseg.stages.segmenter.method import F32, I64, FitTokens, SegmenterMethod, 
 
 
 class Options(Params):
-    """Options of method `acg`. Defaults: the semester report, section 4.1, and its code."""
+    """Options of method `acg`. The defaults are those of the semester report, section 4.1, and of its code."""
 
-    prototypes: int = Field(6, ge=1, le=1024, description="most concepts of an image; ACSeg: 5")
-    updates: int = Field(6, ge=1, le=64, description="rounds of attention, with weights of their own")
-    heads: int = Field(6, ge=1, le=256, description="of every attention")
+    prototypes: int = Field(6, ge=1, le=1024, description="largest number of concepts of an image; ACSeg: 5")
+    updates: int = Field(6, ge=1, le=64, description="updates of the concepts, each with its own weights")
+    heads: int = Field(6, ge=1, le=256, description="heads of every attention")
     hidden: int = Field(256, ge=1, le=16384, description="width of the MLPs")
-    dropout: float = Field(0.1, ge=0, lt=1, description="after every attention, and inside the MLPs")
-    lr: float = Field(3e-4, gt=0, le=100, description="of AdamW")
-    weight_decay: float = Field(0.01, ge=0, le=100, description="of AdamW")
-    batch: int = Field(1024, ge=1, le=1_000_000, description="images a step; memory does not depend on it")
+    dropout: float = Field(0.1, ge=0, lt=1, description="dropout rate after every attention and inside the MLPs")
+    lr: float = Field(3e-4, gt=0, le=100, description="learning rate of AdamW")
+    weight_decay: float = Field(0.01, ge=0, le=100, description="weight decay of AdamW")
+    batch: int = Field(1024, ge=1, le=1_000_000, description="images in each step; memory does not depend on it")
     epochs: int = Field(
-        400, ge=1, le=100_000, description="rounds over the images; on VOC 6,800 steps, ACSeg: about 2,500"
+        400, ge=1, le=100_000, description="epochs over the images; on VOC 6,800 steps, ACSeg: about 2,500"
     )
-    zero_diag: bool = Field(True, description="a token is no neighbour of itself in the graph, as in the report's code")
+    zero_diag: bool = Field(True, description="the graph has no edge from a token to itself, as in the report's code")
 
 
 def generator(channels: int, options: Options) -> Any:
-    """The network, its parameters drawn from torch's generator."""
+    """The network with random parameters, drawn from torch's global generator."""
     from usseg.stages.segmenter.concepts import ConceptGenerator
 
     return ConceptGenerator(
@@ -58,20 +58,21 @@ def fit(
     progress: Progress = no_progress,
     watch: Callable[[I64], None] = no_watch,
 ) -> Training:
-    """Train on the tokens of all images by AdamW, shuffled every epoch, without augmentation; the ragged last batch counts too.
+    """Train the network on the tokens of all images by AdamW, without augmentation.
 
-    Images of a batch that have the same number of tokens run together, as many as memory bounds; gradients add up to
-    the batch's. On a CPU, and on a GPU that has no room for all tokens, every epoch reads them once, while it
-    computes.
+    The images are shuffled in every epoch. The incomplete last batch is used too. Images of a batch with the same
+    number of tokens are computed together, as many as fit into memory; their gradients add up to the gradient of the
+    batch. On a CPU, and on a GPU without enough memory for all tokens, the tokens are read from disk once in each
+    epoch, while the network computes.
 
     Args:
-        tokens: of the fit split.
-        seed: of everything that is drawn: of the parameters, of an epoch's order, of a batch's dropout.
+        tokens: the tokens of the fit split.
+        seed: for the initial parameters, the order of every epoch and the dropout of every batch.
         options: see `Options`.
-        device: where to run.
-        checkpoint: where a run that was killed goes on from.
-        progress: called with the images that are done, over all epochs, and their total.
-        watch: called after every epoch with the concepts of all complete epochs, as in `Training`.
+        device: a torch device.
+        checkpoint: holds the state from which a killed training resumes.
+        progress: called with the number of finished images over all epochs, and their total.
+        watch: called after every epoch with the concepts of all finished epochs, as in `Training`.
 
     Raises:
         ParamsError: the loss is not finite.
@@ -98,7 +99,7 @@ def fit(
     concepts = Record(np.zeros((options.epochs, options.prototypes), np.int64))
 
     def step(batch: Batch) -> float:
-        """The sum of the losses of the images, whose mean is minimised."""
+        """One step of AdamW on the mean loss of the images. Returns the sum of their losses."""
         optimizer.zero_grad()
         total = torch.zeros((), dtype=torch.float64, device=device)
         used = torch.zeros(options.prototypes + 1, dtype=torch.int64, device=device)
@@ -130,9 +131,10 @@ def fit(
 
 
 def segmenter(weights: F32, *, channels: int, options: Options, device: str) -> Callable[[F32], I64]:
-    """The trained network: tokens of an image, float32 (token, channel) -> the concept nearest by cosine, int64 (token,).
+    """The trained network as a function from the tokens of an image to their concepts.
 
-    Not every concept has tokens: what an image does not use drops out.
+    The function maps float32 (token, channel) to the nearest concept by cosine, int64 (token,). Some concepts may have
+    no tokens.
     """
     import torch
 
