@@ -1,4 +1,4 @@
-"""Scores of a matched confusion matrix."""
+"""Scores of a matched confusion matrix. Letters: K clusters (rows), N classes (columns)."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ F64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ConfusionScores:
-    """Fractions; NaN in `iou` and `class_accuracy` marks a class with nothing to score."""
+    """Scores in [0, 1]. NaN in `iou` and `class_accuracy` marks a class with nothing to score."""
 
     miou: float
     accuracy: float
@@ -25,17 +25,19 @@ def confusion_scores(
 ) -> ConfusionScores:
     """Score a confusion matrix under a matching.
 
-    A matrix without a pixel has nothing to score: its mean and accuracy of 0 mean nothing.
-
-    Pixels of unmatched clusters count as errors: they stay in the denominators of their true class and of the accuracy.
+    Pixels of unmatched clusters count as errors: they stay in the denominators of their true class and of the
+    accuracy. A matrix without pixels has nothing to score. Its mean IoU and accuracy are 0 and carry no information.
 
     Args:
         confusion_KN: int64 (cluster, class).
-        matching_K: class of each cluster, -1 none.
-        absent: a class with neither truth nor prediction is dropped from the mean (STEGO) or counts 0 (DSM,
-            MaskContrast).
-        extra_row: unmatched predictions enter the mean as one more class of IoU 0 unless there are none (STEGO with
-            extra clusters, on `drop_surplus(confusion)`).
+        matching_K: class of each cluster, -1 for no class.
+        absent: `drop`: a class with neither true nor predicted pixels is left out of the mean IoU (STEGO); `zero`: its
+            IoU is 0 (DSM, MaskContrast).
+        extra_row: if an unmatched cluster has pixels, the mean IoU includes one more class of IoU 0 (STEGO with extra
+            clusters, on `drop_surplus(confusion)`).
+
+    Raises:
+        ValueError: an unknown value of `absent`.
     """
     if absent not in ("drop", "zero"):
         raise ValueError(f"absent: found {absent!r}; drop or zero is allowed")

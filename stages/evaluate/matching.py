@@ -1,23 +1,25 @@
-"""Confusion matrices and the matching of clusters to classes. K clusters (rows), N classes (columns)."""
+"""Confusion matrices, and the matching of clusters to classes. Letters: K clusters (rows), N classes (columns)."""
 
 import numpy as np
 import numpy.typing as npt
 
 I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
-PIXELS = 1 << 22  # counted at a time
+PIXELS = 1 << 22  # pixels that are counted at a time
 
 
 def confusion_matrix(
     predictions: npt.NDArray[np.integer], targets: npt.NDArray[np.integer], *, num_clusters: int, num_classes: int
 ) -> I64:
-    """Count pixels by cluster and class; targets outside [0, num_classes) are ignored.
+    """Count pixels by cluster and class. Pixels whose class is outside [0, num_classes) are ignored.
 
     Args:
-        predictions: cluster ids, any shape. targets: class ids, same shape.
+        predictions: cluster of each pixel, any shape.
+        targets: class of each pixel, the same shape.
+        num_clusters, num_classes: K and N.
 
     Returns:
-        int64 (cluster, class); adds up over images.
+        int64 (cluster, class). The matrices of several images can be added up.
 
     Raises:
         ValueError: shapes differ, or a prediction on a counted pixel is outside [0, num_clusters).
@@ -39,19 +41,19 @@ def confusion_matrix(
 
 
 def iou_matrix(confusion_KN: I64) -> F64:
-    """IoU of every cluster with every class; 0 where both are empty."""
+    """The IoU of every cluster with every class: float64 (K, N), 0 where both are empty."""
     union = confusion_KN.sum(axis=1, keepdims=True) + confusion_KN.sum(axis=0, keepdims=True) - confusion_KN
     return confusion_KN / np.maximum(union, 1)
 
 
 def hungarian(confusion_KN: I64, *, by: str = "count") -> I64:
-    """One-to-one matching that maximises summed pixel counts (STEGO, PriMaPs) or summed IoU (DSM).
+    """The one-to-one matching with the largest sum of pixel counts (STEGO, PriMaPs) or of IoUs (DSM).
 
-    Among matchings with equal counts the one with most IoU is taken, so that the mean IoU does not depend on cluster
-    ids.
+    Among matchings with equal sums of counts the one with the largest sum of IoUs is taken. The mean IoU therefore
+    does not depend on the order of the clusters.
 
     Returns:
-        the class of each cluster, int64 (K,), -1 where none.
+        the class of each cluster, int64 (K,), -1 for no class.
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -67,35 +69,51 @@ def hungarian(confusion_KN: I64, *, by: str = "count") -> I64:
 
 
 def majority(confusion_KN: I64, *, by: str = "iou") -> I64:
-    """Each cluster takes its best class, several may share one (MaskContrast and DSM: by IoU)."""
+    """The best class of each cluster, int64 (K,).
+
+    Several clusters may have the same class (MaskContrast and DSM: by IoU).
+    """
     return (iou_matrix(confusion_KN) if by == "iou" else confusion_KN).argmax(axis=1).astype(np.int64)
 
 
 def many_to_one(confusion_KN: I64, *, by: str = "count") -> I64:
-    """Hungarian first, then every leftover cluster takes the class it overlaps most (PriMaPs)."""
+    """The one-to-one matching; each unmatched cluster then takes the class with the most common pixels (PriMaPs)."""
     matching = hungarian(confusion_KN, by=by)
-    left = matching < 0
-    matching[left] = confusion_KN[left].argmax(axis=1)
+    unmatched = matching < 0
+    matching[unmatched] = confusion_KN[unmatched].argmax(axis=1)
     return matching
 
 
 def drop_surplus(confusion_KN: I64) -> I64:
-    """Empty the rows of clusters from N on: STEGO leaves their pixels out, even where it has extra clusters on purpose."""
+    """Set the rows of the clusters from N on to 0.
+
+    STEGO leaves out their pixels, also where it has extra clusters on purpose.
+    """
     clusters, classes = confusion_KN.shape
     return np.where(np.arange(clusters)[:, None] < classes, confusion_KN, 0)
 
 
 def matched_confusion(confusion_KN: I64, matching_K: npt.NDArray[np.integer]) -> I64:
-    """Rows of clusters added up by their class: int64 (N predicted, N true).
+    """Add up the rows of the clusters of each class: int64 (N predicted, N true).
 
-    Rows of unmatched clusters are left out.
+    The rows of unmatched clusters are left out.
     """
     classes = confusion_KN.shape[1]
     return (np.arange(classes)[:, None] == matching_K).astype(np.int64) @ confusion_KN
 
 
 def match(confusion_KN: I64, *, matching: str = "count", surplus: str = "strict") -> I64:
-    """The matching of a convention: `surplus` strict (one-to-one), many_to_one, majority, or dropped: one-to-one without the surplus."""
+    """The matching of clusters to classes under a convention: int64 (K,), -1 for no class.
+
+    Args:
+        confusion_KN: int64 (cluster, class).
+        matching: `count` or `iou`, what the matching maximises.
+        surplus: `strict` (one-to-one), `many_to_one`, `majority`, or `dropped` (one-to-one, without the clusters from
+            N on).
+
+    Raises:
+        ValueError: an unknown value of `matching` or `surplus`.
+    """
     if surplus == "dropped":
         return hungarian(drop_surplus(confusion_KN), by=matching)
     if surplus == "strict":

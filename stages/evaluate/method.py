@@ -1,4 +1,7 @@
-"""What a scoring method gets, and what it returns: read this before you write one."""
+"""What a scoring method gets, and what it returns. Read this before you write one.
+
+Letters: an image has H x W pixels.
+"""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,27 +17,33 @@ I64 = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class ScoredImage:
-    """One image of H x W pixels with its truth: one of the last three is there."""
+    """One image with its ground truth. Exactly one of `labels`, `partitions` and `boxes` is not None.
 
-    map: npt.NDArray[np.int16]  # labels found (H, W)
-    foreground: (
-        npt.NDArray[np.uint8] | None
-    )  # 255 times the probability of each pixel to be in an object; None: not stored
-    labels: I64 | None = None  # classes (H, W), -1 not scored
-    partitions: Sequence[I64] | None = None  # regions (H, W), a map a person
-    boxes: I64 | None = None  # (box, 4): xmin, ymin, xmax, ymax, half open
+    Attributes:
+        map: int16 (H, W), the labels of the refined map.
+        foreground: uint8 (H, W), 255 times the foreground probability of each pixel; None where it is not stored.
+        labels: int64 (H, W), the true class of each pixel; a negative value is not scored.
+        partitions: int64 (H, W) each, the true regions by each annotator.
+        boxes: int64 (box, 4), the true boxes: xmin, ymin, xmax, ymax, half open.
+    """
+
+    map: npt.NDArray[np.int16]
+    foreground: npt.NDArray[np.uint8] | None
+    labels: I64 | None = None
+    partitions: Sequence[I64] | None = None
+    boxes: I64 | None = None
 
 
 @dataclass(frozen=True)
 class MapLabels:
-    """What the labels of the maps stand for, where they are clusters; no class and no cluster where the method does not read `cluster`.
+    """The meaning of the labels in the maps. Without classes and clusters where the method does not read `cluster`.
 
     Attributes:
-        classes: names of the classes of the truth, by label.
-        clusters: how many were fitted.
+        classes: the names of the true classes, in the order of their labels.
+        clusters: the number of clusters.
         background: label 0 is the background.
-        collision: cluster c has label c, so that cluster 0 and the background are one label. Otherwise it has label c
-            + 1.
+        collision: cluster c has label c, so that cluster 0 and the background share a label. Otherwise cluster c has
+            label c + 1.
     """
 
     classes: Sequence[str] = ()
@@ -43,13 +52,16 @@ class MapLabels:
     collision: bool = False
 
     def scored_labels(self, *, background: bool) -> range:
-        """The labels that are scored, in order: without 0 where the background is not scored, or no pixel can have that label."""
+        """The labels that are scored, in ascending order.
+
+        Label 0 is left out where no pixel can have it, and where `background` is false, unless it is also cluster 0.
+        """
         first = 0 if self.collision or (self.background and background) else 1
         return range(first, self.clusters if self.collision else self.clusters + 1)
 
 
 def no_background(sections: Mapping[str, Any]) -> str:
-    """The param of another stage by which no pixel of the maps is background; empty where some may be.
+    """The param by which no pixel of the maps is background, such as `cluster.rows: tokens`; else an empty string.
 
     Args:
         sections: the params of every stage by name.
@@ -60,23 +72,22 @@ def no_background(sections: Mapping[str, Any]) -> str:
 
 
 def no_labels() -> I64:
-    """The labels of a method without a confusion matrix."""
+    """No labels: for a method without a confusion matrix."""
     return np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True)
 class SplitScores:
-    """Scores of a split.
+    """The scores of a split.
 
     Attributes:
-        metrics: the content of the JSON file. `main_scores` says which of them are main ones.
-        rows: (name, score) of the plotted table; names differ.
-        picture: a PNG.
-        confusion: int64 (row, class), pixels of the scored labels by their class; no rows for a method that counts
-            none.
-        labels: int64 (row,), the label in the maps that each row of `confusion` counts.
-        matching: int64 (row,), the class of each row of `confusion`, -1 none.
-        remarks: lines for the log: what was left out, and how much; what cannot be right.
+        metrics: the content of the JSON file. `main_scores` selects the main scores.
+        rows: (name, score) of each row of the table of scores. The names are unique.
+        picture: a PNG file.
+        confusion: int64 (row, class), the pixels of each scored label by true class; no rows for a method without one.
+        labels: int64 (row,), the label in the maps of each row of `confusion`.
+        matching: int64 (row,), the class of each row of `confusion`, -1 for no class.
+        remarks: warnings for the log: how much was left out, and params that are probably wrong.
     """
 
     metrics: dict[str, Any]
@@ -89,15 +100,15 @@ class SplitScores:
 
 
 def main_scores(metrics: Mapping[str, Any]) -> dict[str, float | None]:
-    """The scores of the split as a whole, whatever the method; None where undefined.
+    """The main scores of a split: all floats, and None for an undefined score.
 
-    Counts are ints, parts are mappings.
+    Ints are counts, mappings are details.
     """
     return {name: value for name, value in metrics.items() if value is None or isinstance(value, float)}
 
 
 def no_doubts(options: Any, sections: Mapping[str, Any]) -> Sequence[str]:
-    """A method that has nothing to say about params that are allowed."""
+    """No warnings: for a method that warns of no params."""
     return ()
 
 
@@ -105,16 +116,16 @@ def no_doubts(options: Any, sections: Mapping[str, Any]) -> Sequence[str]:
 class EvaluateMethod(Method):
     """The entry of a scoring method.
 
-    `call(images, options, labels)` returns the scores of a split. `images` has those with a truth, in the order of the
-    index; it can be gone through once, and may be empty: then every score is None, or is not there. A number that is
-    not finite must not occur: None says that nothing could be scored.
+    `call(images, options, labels)` returns the scores of a split. `images` yields the images with ground truth, in the
+    order of the index, once. It may be empty: then every score is None or absent. No score may be NaN or infinite;
+    None means that nothing could be scored.
 
     Attributes:
-        truth: what the truth of an image may be: "a label image", "segmentations", "boxes". Others are refused.
-        titles: what a page calls the main scores; others are shown by their name.
-        objects: label 0 is the background in maps and truth, every other label is object.
-        doubts: gets the options and the params of every stage by name; gives a line for each value that is allowed but
-            is probably not meant.
+        truth: the allowed kinds of ground truth: "a label image", "segmentations", "boxes". Other kinds are refused.
+        titles: name of a main score -> its title in the report. A score without a title is shown by its name.
+        objects: in maps and ground truth label 0 is the background, and every other label is an object.
+        doubts: gets the options and the params of every stage by name. It returns a warning for each value that is
+            allowed but probably wrong.
     """
 
     call: Callable[[Iterable[ScoredImage], Any, MapLabels], SplitScores]

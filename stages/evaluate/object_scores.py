@@ -1,4 +1,7 @@
-"""Scores of soft object masks against binary truth, and of boxes. T thresholds."""
+"""Scores of soft object masks against true masks, and of boxes against true boxes.
+
+Letters: T thresholds, H x W pixels.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,43 +13,44 @@ import numpy.typing as npt
 F64 = npt.NDArray[np.float64]
 Box = tuple[float, float, float, float]
 THRESHOLDS = np.arange(255, dtype=np.float32) / np.float32(255)
-RESIZED, CROPPED = 335, 320  # of Sempart's code: the shorter side, and the square in the middle
-BETA_SQUARED = 0.3  # TokenCut's; squared once more, 0.09, it is SelfMask's
-SELFMASK_BETA_SQUARED = 0.09
+RESIZED, CROPPED = 335, 320  # Sempart's code: the shorter side after resizing, and the side of the central square
+BETA_SQUARED = 0.3  # beta^2 of TokenCut
+SELFMASK_BETA_SQUARED = 0.09  # SelfMask squares 0.3 once more
 
 
 @dataclass(frozen=True)
 class MaskCounts:
-    """What is counted of one image."""
+    """The pixel counts of one image."""
 
     pixels: int
-    correct: int  # pixels on the right side
-    both: int  # in the mask and true
-    either: int
-    truth: int
+    correct: int  # pixels that are right: in both masks or in neither
+    both: int  # pixels in the mask and in the true mask
+    either: int  # pixels in the mask or in the true mask
+    truth: int  # pixels in the true mask
     predicted_T: npt.NDArray[np.int64]  # pixels above each threshold k / 255, k = 0 to 254
-    hits_T: npt.NDArray[np.int64]  # and true
+    hits_T: npt.NDArray[np.int64]  # those of them in the true mask
 
 
 @dataclass(frozen=True)
 class ObjectScores:
-    """Fractions. The mean IoU is over images with prediction or truth; None where there is none."""
+    """Scores in [0, 1]. The mean IoU is over images with a mask or a true mask; None where there is no such image."""
 
     accuracy: float
     iou: float | None
     dataset_iou: float | None
-    max_f: float  # means over images, then the best threshold
-    max_f_selfmask: float  # the best threshold of each image, then the mean; beta^2 = 0.09
+    max_f: float  # the F-curves are averaged over images, then the best threshold is taken
+    max_f_selfmask: float  # the best threshold is taken for each image, then the mean; beta^2 = 0.09
 
 
 def mask_counts(
     prediction: npt.NDArray[np.floating], truth: npt.NDArray[np.bool_], *, mask: npt.NDArray[np.bool_] | None = None
 ) -> MaskCounts:
-    """Count an image; values are compared with thresholds as float32, strictly above.
+    """Count the pixels of an image. A pixel passes a threshold if its value, as float32, is above the threshold.
 
     Args:
-        prediction: floats in [0, 1], any shape. truth: bool, same shape.
-        mask: bool, same shape, what the prediction comes to; None: where it is above 0.5.
+        prediction: floats in [0, 1], any shape.
+        truth: bool, the same shape.
+        mask: bool, the same shape, the mask for accuracy and IoU; None: prediction > 0.5.
 
     Raises:
         ValueError: the shapes differ.
@@ -73,20 +77,24 @@ def mask_counts(
 
 
 def f_curve(counts: MaskCounts, *, beta_squared: float = BETA_SQUARED) -> F64:
-    """F-beta at every threshold, (T,): precision 1 where nothing is predicted, recall 1 where nothing is true, 0 where both are 0."""
+    """F-beta at every threshold: float64 (T,).
+
+    Precision is 1 where nothing is predicted, recall is 1 where nothing is true, and F-beta is 0 where both are 0.
+    """
     precision = np.where(counts.predicted_T > 0, counts.hits_T / np.maximum(counts.predicted_T, 1), 1.0)
     recall = counts.hits_T / counts.truth if counts.truth else np.ones(len(THRESHOLDS))
-    below = beta_squared * precision + recall
-    return np.where(below > 0, (1 + beta_squared) * precision * recall / np.where(below > 0, below, 1.0), 0.0)
+    denominator = beta_squared * precision + recall
+    positive = denominator > 0
+    return np.where(positive, (1 + beta_squared) * precision * recall / np.where(positive, denominator, 1.0), 0.0)
 
 
 def object_scores(counts: Sequence[MaskCounts]) -> ObjectScores:
-    """Scores of a data set.
+    """The scores of all images of a data set.
 
     Source: TokenCut's evaluation (accuracy, IoU, maxF with beta^2 = 0.3); SelfMask's maxF.
 
     Raises:
-        ValueError: no image.
+        ValueError: there is no image.
     """
     if not counts:
         raise ValueError("object: no image to score")
@@ -104,23 +112,26 @@ def object_scores(counts: Sequence[MaskCounts]) -> ObjectScores:
 
 
 def object_box(mask: npt.NDArray[np.bool_], *, pick: str = "box") -> tuple[int, int, int, int] | None:
-    """The box (xmin, ymin, xmax, ymax), half open, of one connected piece of a mask (row, column); None where it is empty.
+    """The box of one connected component of a mask: xmin, ymin, xmax, ymax, half open; None for an empty mask.
 
     Args:
         mask: bool (row, column).
-        pick: `box`: the 4-connected piece with the largest box (paper); `area`: with most pixels (FOUND's code);
-            `area8`: the 8-connected piece with most pixels, the whole image where the mask is empty (DSM's code). The
-            first of equals.
+        pick: `box`: the 4-connected component with the largest box (paper); `area`: the 4-connected component with the
+            most pixels (FOUND's code); `area8`: the 8-connected component with the most pixels, or the whole image for
+            an empty mask (DSM's code). Of equals the first component in row-major order is taken.
+
+    Raises:
+        ValueError: an unknown value of `pick`.
     """
     from scipy.ndimage import find_objects, label
 
     if pick not in ("box", "area", "area8"):
         raise ValueError(f"object: pick: found {pick!r}; box, area or area8 is allowed")
-    pieces, count = label(mask, np.ones((3, 3)) if pick == "area8" else None)
+    components, count = label(mask, np.ones((3, 3)) if pick == "area8" else None)
     if not count:
         return (0, 0, mask.shape[1], mask.shape[0]) if pick == "area8" else None
-    areas = np.bincount(pieces.reshape(-1))[1:]
-    spans = [(rows.start, rows.stop, columns.start, columns.stop) for rows, columns in find_objects(pieces)]
+    areas = np.bincount(components.reshape(-1))[1:]
+    spans = [(rows.start, rows.stop, columns.start, columns.stop) for rows, columns in find_objects(components)]
     sizes = [(y1 - y0) * (x1 - x0) for y0, y1, x0, x1 in spans] if pick == "box" else areas
     y0, y1, x0, x1 = spans[int(np.argmax(sizes))]
     return x0, y0, x1, y1
@@ -136,14 +147,15 @@ def box_iou(first: Box, second: Box) -> float:
 
 
 def best_overlap(box: Box | None, truths: Sequence[Box]) -> float:
-    """The largest IoU of a box with one of the true ones; 0 where there is no box."""
+    """The largest IoU of a box with a true box; 0 where there is no box."""
     return 0.0 if box is None else max((box_iou(box, other) for other in truths), default=0.0)
 
 
 def corloc(boxes: Sequence[Box | None], truths: Sequence[Sequence[Box]], *, overlap: float = 0.5) -> float | None:
-    """Share of images whose box has at least this IoU with one of the true ones; no box is a miss, no truth is left out.
+    """CorLoc: the share of images whose box has an IoU of at least `overlap` with a true box.
 
-    None where no image has a true box.
+    An image without a box counts as a miss. An image without a true box is left out. None where no image has a true
+    box.
 
     Source: Deselaers et al. (ECCV 2010), as used by TokenCut and FOUND.
     """
@@ -153,9 +165,9 @@ def corloc(boxes: Sequence[Box | None], truths: Sequence[Sequence[Box]], *, over
 
 
 def central_crop(values_HW: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """Resized bilinearly to a shorter side of 335, then the 320 x 320 pixels in the middle: float32.
+    """Resize an array bilinearly to a shorter side of 335, and crop the central 320 x 320 pixels: float32 (320, 320).
 
-    Source: evaluation of Two Tricks (seed code); its images, masks and predictions go this way.
+    Source: evaluation of Two Tricks (seed code), which treats images, masks and predictions in this way.
     """
     from PIL import Image
 

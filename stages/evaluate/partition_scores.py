@@ -1,6 +1,6 @@
-"""How alike two partitions of an image are, whatever their labels mean.
+"""The similarity of two partitions of an image, independent of their label numbers.
 
-Every score comes from one table of R x T shared pixels.
+Letters: R segments, T true regions. Every score is computed from the table (R, T) of common pixels.
 """
 
 from collections.abc import Sequence
@@ -10,14 +10,16 @@ import numpy.typing as npt
 
 I64 = npt.NDArray[np.int64]
 Labels = npt.NDArray[np.integer]
-DIRECT = 1 << 20  # labels up to here are renumbered by a table, larger ones by sorting
+DIRECT = 1 << 20  # labels up to this number are renumbered by a table, larger ones by sorting
 
 
 def shared_pixels(segments: Labels, truth: Labels) -> I64:
-    """Pixels of every pair of a segment and a true region, int64 (R, T); those with a negative label on either side are left out.
+    """The number of common pixels of every segment and every true region: int64 (R, T).
+
+    A pixel with a negative label in either map is left out.
 
     Raises:
-        ValueError: the maps differ in shape.
+        ValueError: the maps have different shapes.
     """
     if segments.shape != truth.shape:
         raise ValueError(f"partitions: segments {segments.shape} and truth {truth.shape} differ in shape")
@@ -29,7 +31,7 @@ def shared_pixels(segments: Labels, truth: Labels) -> I64:
 
 
 def dense(labels: Labels) -> tuple[I64, int]:
-    """Labels, none negative, renumbered from 0 without gaps and in order, and how many there are."""
+    """Renumber labels, none of them negative, to 0, 1, ... in ascending order. Returns them and their number."""
     largest = int(labels.max(initial=-1))
     if largest > DIRECT:
         values, places = np.unique(labels, return_inverse=True)
@@ -39,7 +41,7 @@ def dense(labels: Labels) -> tuple[I64, int]:
 
 
 def covering(table_RT: I64) -> float:
-    """Mean over pixels of the IoU of their true region with the segment that fits it best, in [0, 1]; 1 without pixels.
+    """The mean over pixels of the best IoU of their true region with a segment, in [0, 1]; 1 without pixels.
 
     Source: Arbelaez et al., Contour Detection and Hierarchical Image Segmentation (PAMI 2011), equation 10.
     """
@@ -51,19 +53,20 @@ def covering(table_RT: I64) -> float:
 
 
 def rand_index(table_RT: I64) -> float:
-    """Share of pairs of pixels that both partitions join or both keep apart, in [0, 1]; 1 where there is no pair.
+    """The Rand index in [0, 1]; 1 for fewer than two pixels.
 
-    The probabilistic Rand index is its mean over the segmentations of several people.
+    It is the share of pixel pairs that are in one region in both partitions, or in different regions in both
+    partitions. The probabilistic Rand index is the mean of the Rand index over several annotators.
     """
     pixels = int(table_RT.sum())
     if pixels < 2:
         return 1.0
-    apart = pairs(table_RT.sum(axis=1)) + pairs(table_RT.sum(axis=0)) - 2 * pairs(table_RT)
-    return 1.0 - apart / (pixels * (pixels - 1) / 2)
+    disagreements = pairs(table_RT.sum(axis=1)) + pairs(table_RT.sum(axis=0)) - 2 * pairs(table_RT)
+    return 1.0 - disagreements / (pixels * (pixels - 1) / 2)
 
 
 def pairs(sizes: I64) -> float:
-    """Pairs within groups of these sizes."""
+    """The number of pairs within groups of these sizes."""
     exact = sizes.astype(np.float64)
     return float((exact * (exact - 1) / 2).sum())
 
@@ -84,10 +87,10 @@ def entropy(sizes: I64) -> float:
 
 
 def partition_scores(segments: Labels, truths: Sequence[Labels]) -> dict[str, float]:
-    """Covering, probabilistic Rand index and variation of information: means over the segmentations of several people.
+    """Covering, probabilistic Rand index and variation of information: means over the partitions of several annotators.
 
     Raises:
-        ValueError: no truth, or of another shape.
+        ValueError: there is no true partition, or one has another shape.
     """
     if not truths:
         raise ValueError("partitions: no ground truth to compare with")

@@ -1,4 +1,4 @@
-"""The scores as a table, and pictures of what is behind them; equal numbers give equal bytes."""
+"""The table and the plots of scores. Equal numbers give equal bytes. Letters: K clusters, N classes."""
 
 import csv
 import functools
@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 log = logging.getLogger("usseg")
-DRAWN = 60  # classes, and clusters, in the picture of a confusion matrix
-LONGEST = 40  # letters of a name in it
+DRAWN = 60  # largest number of classes, and of clusters, in the plot of a confusion matrix
+LONGEST = 40  # longest name in the plot, in letters
 
 
 def scores_csv(rows: Sequence[tuple[str, float]]) -> str:
-    """Columns name, score."""
+    """A CSV file with the columns name and score."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["name", "score"])
@@ -34,37 +34,37 @@ def figure_of(width: float, height: float) -> tuple[Any, Any]:
 
 
 def png(figure: Any) -> bytes:
-    """A figure as a file."""
+    """A figure as a PNG file."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     out = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # `font_families` says so in one line
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # `font_families` logs one line instead
         FigureCanvasAgg(figure).print_png(out, metadata={"Software": None})
     return out.getvalue()
 
 
 def font_families(names: Iterable[str]) -> list[str]:
-    """Font families that draw the names: the usual one, and where it lacks letters those installed ones that have most of them.
+    """The font families that draw the names: the default family, then installed families with the missing letters.
 
-    Letters that no installed font has are drawn as boxes, with a line.
+    Letters that no installed font has are drawn as boxes, and the log names them.
     """
     from matplotlib.font_manager import FontProperties, findfont, fontManager
 
-    usual = FontProperties().get_name()
-    chosen, lacking = [usual], set("".join(names)) - letters_of(findfont(usual)) - set("\n\t\r")
+    default = FontProperties().get_name()
+    chosen, missing = [default], set("".join(names)) - letters_of(findfont(default)) - set("\n\t\r")
     fonts = {font.name: font.fname for font in fontManager.ttflist if not font.name.startswith("Last Resort")}
-    while lacking:
-        best = max(sorted(fonts), key=lambda name: len(lacking & letters_of(fonts[name])))
-        found = lacking & letters_of(fonts[best])
-        if not found:
-            shown = ", ".join(sorted(lacking)[:5])
+    while missing:
+        best = max(sorted(fonts), key=lambda name: len(missing & letters_of(fonts[name])))
+        covered = missing & letters_of(fonts[best])
+        if not covered:
+            shown = ", ".join(sorted(missing)[:5])
             log.warning(
                 "no installed font has %s: drawn as boxes; install a font that has, such as Noto Sans CJK", shown
             )
             break
         chosen.append(best)
-        lacking -= found
+        missing -= covered
     return chosen
 
 
@@ -77,14 +77,14 @@ def letters_of(font: str) -> frozenset[str]:
 
 
 def largest(pixels: npt.NDArray[np.int64]) -> list[int]:
-    """The places of the DRAWN rows with most pixels, in order."""
+    """The indices of the DRAWN rows with the most pixels, ascending."""
     return sorted(np.argsort(-pixels, kind="stable")[:DRAWN].tolist())
 
 
 def confusion_png(confusion_KN: npt.NDArray[np.int64], names: Sequence[str], clusters: Sequence[str]) -> bytes:
-    """Share of each class's pixels by cluster.
+    """Plot which share of the pixels of each class is in each cluster, as a PNG file.
 
-    Where there are many, those with most pixels are drawn, and the title says so.
+    Of many classes or clusters only those with the most pixels are drawn. The title then states the numbers.
     """
     rows, columns = largest(confusion_KN.sum(axis=1)), largest(confusion_KN.sum(axis=0))
     share = (confusion_KN / np.maximum(confusion_KN.sum(axis=0, keepdims=True), 1))[np.ix_(rows, columns)]
@@ -112,13 +112,13 @@ def confusion_png(confusion_KN: npt.NDArray[np.int64], names: Sequence[str], clu
 
 
 def curves_png(curves: Mapping[str, npt.NDArray[np.float64]], *, x: str, y: str) -> bytes:
-    """Curves over [0, 1) by name, their peaks marked."""
+    """Plot curves over [0, 1) by name, with their peaks marked, as a PNG file."""
     figure, axes = figure_of(5, 3.4)
     for name, values in curves.items():
-        places = np.arange(len(values)) / len(values)
+        positions = np.arange(len(values)) / len(values)
         top = int(values.argmax())
-        axes.plot(places, values, label=f"{name}, max {values[top]:.3f}")
-        axes.plot(places[top], values[top], "o", color="black", markersize=4)
+        axes.plot(positions, values, label=f"{name}, max {values[top]:.3f}")
+        axes.plot(positions[top], values[top], "o", color="black", markersize=4)
     if curves:
         axes.legend(fontsize=8, loc="lower left")
     axes.set(xlabel=x, ylabel=y, xlim=(0, 1), ylim=(0, 1))
@@ -126,7 +126,7 @@ def curves_png(curves: Mapping[str, npt.NDArray[np.float64]], *, x: str, y: str)
 
 
 def histogram_png(values: Sequence[float], *, x: str) -> bytes:
-    """How many images have a score in each twentieth of [0, 1]."""
+    """Plot the number of images with a score in each twentieth of [0, 1], as a PNG file."""
     figure, axes = figure_of(5, 3.4)
     axes.hist(values, bins=np.linspace(0, 1, 21), edgecolor="white")
     axes.set(xlabel=x, ylabel="images", xlim=(0, 1))

@@ -1,4 +1,4 @@
-"""Score the maps of a split."""
+"""Score the maps of a split against ground truth."""
 
 import json
 import logging
@@ -24,23 +24,25 @@ log = logging.getLogger("usseg")
 
 
 class EvaluateParams(MethodParams):
-    """What the maps are held against, and by which convention."""
+    """The scoring method and its convention."""
 
     method: str = Field("classes", description="a method of stages/evaluate/methods")
 
 
 def methods() -> Methods[Any]:
-    """The table of methods."""
+    """The table of scoring methods."""
     from usseg.stages.evaluate.methods import METHODS
 
     return METHODS
 
 
 def scored_images(params: EvaluateParams, inputs: Inputs, execution: Execution, tally: LabelTally) -> Iterator[Any]:
-    """The maps of the split with their truth, image by image, those without one left out; the tally counts label images.
+    """Yield the maps of the split with their ground truth, image by image. Images without ground truth are left out.
+
+    The pixel counts of label images are added to the tally.
 
     Raises:
-        ParamsError: a truth that the method cannot use.
+        ParamsError: the method cannot use this kind of ground truth, or the split has several kinds.
     """
     from usseg.stages.evaluate.method import ScoredImage
 
@@ -58,8 +60,8 @@ def scored_images(params: EvaluateParams, inputs: Inputs, execution: Execution, 
                 )
             if kind not in ("", truth.kind):
                 raise ParamsError(
-                    f"params.yaml: index.splits.{inputs.split}.labels: {inputs.file(i, 'label_path', None)} holds {truth.kind}, "
-                    f"files before it {kind}; one kind a split is allowed"
+                    f"params.yaml: index.splits.{inputs.split}.labels: {inputs.file(i, 'label_path', None)} "
+                    f"holds {truth.kind}, files before it {kind}; one kind a split is allowed"
                 )
             kind = truth.kind
             tally.add(truth.counts)
@@ -74,21 +76,21 @@ def scored_images(params: EvaluateParams, inputs: Inputs, execution: Execution, 
 
 
 def warn_of_few_clusters(sections: Mapping[str, Any]) -> None:
-    """Log what the scoring method doubts about the params of every stage, such as fewer clusters than classes."""
+    """Log the warnings of the scoring method about the params of all stages, such as fewer clusters than classes."""
     params = sections["evaluate"]
     for line in methods()[params.method].doubts(params.options, sections):
         log.warning("params.yaml: %s", line)
 
 
 def reads(sections: Mapping[str, Any]) -> tuple[str, ...]:
-    """The segments, where labels are those of their clusters: their params say whether one of them is background."""
+    """Stage segments, where the labels are clusters of segments: its params tell whether label 0 is the background."""
     params = sections["evaluate"]
     of_clusters = "cluster" in methods()[params.method].reads(params.options)
     return ("segments",) if of_clusters and sections["cluster"].rows == "segments" else ()
 
 
 def map_labels(params: EvaluateParams, inputs: Inputs) -> Any:
-    """What the labels of the maps stand for."""
+    """The meaning of the labels in the maps."""
     from usseg.stages.evaluate.method import MapLabels
 
     if "cluster" not in methods()[params.method].reads(params.options):
@@ -102,7 +104,7 @@ def map_labels(params: EvaluateParams, inputs: Inputs) -> Any:
 
 
 def run(params: EvaluateParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
-    """Metrics, plots, and what the report shows."""
+    """Compute the metrics, the plots and the arrays for the report."""
     from usseg.stages.evaluate.method import main_scores
     from usseg.stages.evaluate.plots import scores_csv
 
@@ -137,21 +139,24 @@ def run(params: EvaluateParams, inputs: Inputs, images: range, execution: Execut
 
 
 def class_scores(artifact: Artifact) -> tuple[F64, F64]:
-    """IoU and accuracy of each class of a stored confusion matrix, float64 (class,) each; NaN where there is nothing to score."""
+    """The IoU and the accuracy of each class of a stored confusion matrix: float64 (class,) each.
+
+    NaN marks a class with nothing to score.
+    """
     from usseg.stages.evaluate.confusion_scores import confusion_scores
 
-    found = confusion_scores(artifact["confusion"][:], artifact["matching"][:])
-    return found.iou, found.class_accuracy
+    scores = confusion_scores(artifact["confusion"][:], artifact["matching"][:])
+    return scores.iou, scores.class_accuracy
 
 
 def of_objects(artifact: Artifact) -> bool:
-    """Whether label 0 is the background in the truth, and every other label is object."""
+    """Whether label 0 is the background in the ground truth, and every other label is an object."""
     return bool(methods()[artifact.params["method"]].objects)
 
 
 STAGE = Stage(
     name="evaluate",
-    summary="Hold the maps of a split against what is known of its images.",
+    summary="Score the maps of a split against ground truth.",
     version=3,
     params=EvaluateParams,
     inputs=(
@@ -160,13 +165,15 @@ STAGE = Stage(
     ),
     arrays={
         "confusion": ArraySpec(
-            ("cluster", "class"), "int64", "pixels of a scored label and a class; no rows for methods that match none"
+            ("cluster", "class"),
+            "int64",
+            "pixels of each scored label and class; no rows without a matching",
         ),
-        "label": ArraySpec(("cluster",), "int64", "label in the maps that each row counts; 0 is the background"),
-        "matching": ArraySpec(("cluster",), "int64", "class of each row, -1 none"),
-        "name": ArraySpec(("score",), "str", "of each main score"),
-        "title": ArraySpec(("score",), "str", "what a page calls it"),
-        "score": ArraySpec(("score",), "float64", "its value; one that is undefined is left out"),
+        "label": ArraySpec(("cluster",), "int64", "label in the maps of each row of `confusion`; 0 is the background"),
+        "matching": ArraySpec(("cluster",), "int64", "class of each row of `confusion`, -1 for no class"),
+        "name": ArraySpec(("score",), "str", "name of each main score"),
+        "title": ArraySpec(("score",), "str", "title of each main score in the report"),
+        "score": ArraySpec(("score",), "float64", "value of each main score; undefined scores are left out"),
     },
     run=run,
     methods=methods,

@@ -1,4 +1,4 @@
-"""The backbone that params name, loaded once a process and device."""
+"""The loaded backbone of the params. It is loaded once in each process for each device."""
 
 import json
 import threading
@@ -10,30 +10,30 @@ from typing import Any
 from usseg.stages.features.method import Backbone
 from usseg.stages.features.methods import METHODS
 
-LOADING = threading.Lock()  # two blocks at a time ask for the same backbone
+LOADING = threading.Lock()  # two blocks in two threads may need the same backbone at once
 
 
 @lru_cache(maxsize=1)
 def loaded(project: Path, name: str, options: str, device: str) -> Backbone:
-    """The backbone of these options, as JSON; the last one is kept."""
+    """The backbone of these options, given as JSON. The last loaded backbone is kept."""
     method = METHODS[name]
     return method.call(method.options.model_validate_json(options), project, device)
 
 
 def backbone_of(params: Mapping[str, Any], project: Path, device: str) -> Backbone:
-    """The backbone of the recorded params of the features."""
+    """The backbone of the recorded params of stage features."""
     with LOADING:
         return loaded(project, params["backbone"], json.dumps(params["options"], sort_keys=True), device)
 
 
 def shape_of(params: Mapping[str, Any], project: Path) -> tuple[int, int, int]:
-    """Patch side in pixels, channels of a token, channels of a segment."""
+    """The side of a patch in pixels, the channels of a token, and the channels of a segment."""
     return shape(project, params["backbone"], json.dumps(params["options"], sort_keys=True))
 
 
 @lru_cache(maxsize=8)
 def shape(project: Path, name: str, options: str) -> tuple[int, int, int]:
-    """The same by hashable arguments, kept apart from `loaded`, which has room for one device only."""
+    """`shape_of` with hashable arguments. It has a cache of its own, because `loaded` keeps one device only."""
     with LOADING:
         found = loaded(project, name, options, "cpu")
     return found.patch, found.channels, found.crop_channels

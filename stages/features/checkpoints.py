@@ -1,4 +1,4 @@
-"""Checkpoint files of transformers: read without unpickling code, and copied into a model of timm."""
+"""Checkpoint files of networks: read without unpickling code, and copied into a timm model."""
 
 import argparse
 import logging
@@ -21,7 +21,7 @@ CONTAINERS = (
     "state_dict",
     "student",
     "module",
-)  # the first that is there
+)  # keys of the state dict in a file; the first one present counts
 PATCHES, HF_PATCHES = "patch_embed.proj.weight", "embeddings.patch_embeddings.projection.weight"
 LEFT_OUT = (
     *("head.", "heads.", "dino_head.", "ibot_head.", "fc_norm.", "decoder_", "pooler.", "classifier."),
@@ -41,7 +41,7 @@ HUGGING_FACE = (
     (r"\.output\.dense\.", ".mlp.fc2."),
     (r"\.layer_scale(\d)\.lambda1$", r".ls\1.gamma"),
 )
-STRANGERS = {  # part of a key -> whose it is
+STRANGERS = {  # part of a key -> the model that has such keys
     "rope_embed": "DINOv3; take backbone: vit and name its model of timm as features.options.name",
     "layer.0.attention.q_proj": "DINOv3; take backbone: vit and name its model of timm as features.options.name",
     "resblocks": "CLIP",
@@ -53,18 +53,20 @@ STRANGERS = {  # part of a key -> whose it is
 
 
 def one_line(error: Exception, limit: int = 200) -> str:
-    """The start of an error's text on one line."""
+    """The first `limit` characters of an error message, on one line."""
     return " ".join(str(error).split())[:limit] or type(error).__name__
 
 
 def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
-    """Read the weights of a transformer without unpickling code, as float32 under the keys of the official DINO and DINOv2 files.
+    """Read the weights of a transformer, as float32 tensors with the keys of the official DINO and DINOv2 files.
 
-    Taken are official files, training files of both (the teacher's network), files of Hugging Face, of timm, and what
-    has prefixes. Heads, optimisers and other networks are left out; the log tells how many tensors that are.
+    The file may be an official one, a training checkpoint (the teacher is read), or a file of Hugging Face or timm.
+    Keys may have prefixes. Heads, optimisers and other networks are left out, and the log states the number of
+    tensors. No code is unpickled.
 
     Raises:
-        WeightsError: no such file, truncated, code in place of weights, no state dict, or weights that are no weights.
+        WeightsError: the file does not exist, is truncated, holds code or no state dict, or its weights are refused by
+            `check_weights`.
     """
     state = {key: value for key, value in tensors_of(read_file(path)).items() if isinstance(value, torch.Tensor)}
     if not state:
@@ -89,7 +91,7 @@ def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
 
 
 def read_network(path: Path) -> dict[str, torch.Tensor]:
-    """Read the weights of any network without unpickling code: its tensors of floats, as float32, under the file's own keys.
+    """Read the floating-point tensors of any network, as float32, with the keys of the file. No code is unpickled.
 
     Raises:
         WeightsError: as `read_checkpoint`.
@@ -103,7 +105,10 @@ def read_network(path: Path) -> dict[str, torch.Tensor]:
 
 
 def read_file(path: Path) -> Any:
-    """What a file holds: tensors and plain values; of Python's classes only those of training arguments are let in."""
+    """The content of a file: tensors and plain values.
+
+    The only Python classes allowed are those of training arguments.
+    """
     numbers = [kind for kind in vars(np.dtypes).values() if isinstance(kind, type)]
     scalar: Any = vars(np)["_core"].multiarray.scalar
     plain = [argparse.Namespace, PosixPath, np.dtype, *numbers, (scalar, "numpy.core.multiarray.scalar"), scalar]
@@ -120,8 +125,8 @@ def read_file(path: Path) -> Any:
         foreign = re.search(r"GLOBAL (\S+) was not an allowed global", str(error))
         if foreign:
             raise WeightsError(
-                f"features.options.weights: {path} cannot be read: it holds Python objects ({foreign[1]}), which could run code; "
-                "save the state dict alone: torch.save(content['teacher'], path)"
+                f"features.options.weights: {path} cannot be read: it holds Python objects ({foreign[1]}), "
+                "which could run code; save the state dict alone: torch.save(content['teacher'], path)"
             ) from error
         raise WeightsError(
             f"features.options.weights: {path} cannot be read ({one_line(error)}); is the download complete?"
@@ -129,7 +134,7 @@ def read_file(path: Path) -> Any:
 
 
 def tensors_of(content: Any) -> Mapping[str, Any]:
-    """The innermost state dict of a file of training: the teacher's where there is one."""
+    """The innermost state dict of a training checkpoint: the teacher's where there is a teacher."""
     for key in CONTAINERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping) and content[key]:
             return tensors_of(content[key])
@@ -137,41 +142,48 @@ def tensors_of(content: Any) -> Mapping[str, Any]:
 
 
 def from_hugging_face(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Keys of Hugging Face's ViT and Dinov2 models -> official ones; queries, keys and values are joined."""
-    found: dict[str, torch.Tensor] = {}
+    """Rename the keys of Hugging Face's ViT and Dinov2 models to official keys.
+
+    Queries, keys and values are concatenated.
+    """
+    renamed: dict[str, torch.Tensor] = {}
     for key, value in state.items():
         plain = key
         for theirs, ours in HUGGING_FACE:
             plain = re.sub(theirs, ours, plain)
-        found[plain] = value
-    for key in [key for key in found if ".attn.query." in key]:
+        renamed[plain] = value
+    for key in [key for key in renamed if ".attn.query." in key]:
         parts = [key.replace(".query.", f".{name}.") for name in ("query", "key", "value")]
-        if all(part in found for part in parts):
-            found[key.replace(".query.", ".qkv.")] = torch.cat([found.pop(part) for part in parts])
-    return found
+        if all(part in renamed for part in parts):
+            renamed[key.replace(".query.", ".qkv.")] = torch.cat([renamed.pop(part) for part in parts])
+    return renamed
 
 
 def renumbered(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Blocks in chunks, `blocks.<chunk>.<block>.`, as DINOv2's training has them -> blocks in a row."""
+    """Renumber blocks in chunks, `blocks.<chunk>.<block>.` (training checkpoints of DINOv2), to `blocks.<block>.`."""
     chunked = re.compile(r"blocks\.(\d+)\.(\d+)\.")
-    places = sorted({(int(m[1]), int(m[2])) for key in state if (m := chunked.match(key))})
-    numbers = {place: number for number, place in enumerate(places)}
+    positions = sorted({(int(m[1]), int(m[2])) for key in state if (m := chunked.match(key))})
+    numbers = {position: number for number, position in enumerate(positions)}
     return {
         chunked.sub(lambda m: f"blocks.{numbers[int(m[1]), int(m[2])]}.", key): value for key, value in state.items()
     }
 
 
 def official_key(key: str) -> str:
-    """The registers by DINOv2's name, and the two layers of any MLP by DINO's: SwiGLU's first gives gate and value."""
+    """Rename registers as in DINOv2, and the two layers of an MLP as in DINO.
+
+    The first layer of SwiGLU gives gate and value.
+    """
     key = {"reg_token": "register_tokens"}.get(key, key)
     return re.sub(r"\.mlp\.(w3|weights_out)\.", ".mlp.fc2.", re.sub(r"\.mlp\.(w12|weights_in)\.", ".mlp.fc1.", key))
 
 
 def check_weights(state: Mapping[str, torch.Tensor], where: str) -> None:
-    """Refuse what no training gives.
+    """Refuse tensors that cannot be trained weights.
 
     Raises:
-        WeightsError: tensors without numbers, integers, numbers that are not finite in float32, or nothing but zeros.
+        WeightsError: a tensor has no storage, is not dense, is not floating-point or is not finite in float32, or all
+            matrices are 0.
     """
     for key, value in state.items():
         if value.is_meta or value.layout != torch.strided:
@@ -185,7 +197,8 @@ def check_weights(state: Mapping[str, torch.Tensor], where: str) -> None:
             )
         if not bool(torch.isfinite(value.float()).all()):
             raise WeightsError(
-                f"features.options.weights: {where}: {key} holds NaN, infinity or what float32 cannot hold; take another checkpoint"
+                f"features.options.weights: {where}: {key} holds NaN, infinity or what float32 cannot hold; "
+                "take another checkpoint"
             )
     matrices = [value for value in state.values() if value.ndim > 1]
     if matrices and not any(bool(value.any()) for value in matrices):
@@ -193,7 +206,7 @@ def check_weights(state: Mapping[str, torch.Tensor], where: str) -> None:
 
 
 def layout_of(state: Mapping[str, torch.Tensor]) -> str:
-    """What a state dict seems to be that is no DINO or DINOv2 transformer."""
+    """A guess at the model of a state dict that is no DINO or DINOv2 transformer, for messages."""
     for sign, name in STRANGERS.items():
         if any(sign in key for key in state):
             return f"the layout is that of {name}"
@@ -201,10 +214,10 @@ def layout_of(state: Mapping[str, torch.Tensor]) -> str:
 
 
 def load_state(model: Any, state: Mapping[str, torch.Tensor], where: str) -> None:
-    """Copy official weights into a timm model; the position embedding of a model that is not rotary is kept apart.
+    """Copy official weights into a timm model, without the position embedding of a model that is not rotary.
 
     Raises:
-        WeightsError: keys or shapes do not fit.
+        WeightsError: keys or shapes do not fit the model.
     """
     renamed = {"reg_token" if k == "register_tokens" else k: v for k, v in state.items() if k != "mask_token"}
     own = {key for key in model.state_dict() if not key.startswith(LEFT_OUT)}
@@ -213,7 +226,7 @@ def load_state(model: Any, state: Mapping[str, torch.Tensor], where: str) -> Non
         raise WeightsError(
             f"features.options.weights: {where} does not fit the backbone: missing {missing[:3]}, unknown {strange[:3]}"
         )
-    rotary = getattr(model, "rope", None) is not None  # such a model adds its position embedding itself
+    rotary = getattr(model, "rope", None) is not None  # a rotary model adds its position embedding itself
     position = None if rotary else renamed.pop("pos_embed", None)
     for key, value in renamed.items():
         if model.state_dict()[key].shape != value.shape:
@@ -230,7 +243,10 @@ def load_state(model: Any, state: Mapping[str, torch.Tensor], where: str) -> Non
 
 
 def is_position(position: torch.Tensor, model: Any) -> bool:
-    """Whether this is a position embedding of the model: one row a patch of a square grid, with or without a class row."""
+    """Whether this is a position embedding of the model: a row for each patch of a square grid.
+
+    A row for the class token may come first.
+    """
     if position.ndim != 3 or position.shape[0] != 1 or position.shape[2] != model.embed_dim:
         return False
     rows = position.shape[1]
@@ -239,25 +255,25 @@ def is_position(position: torch.Tensor, model: Any) -> bool:
 
 
 def load_map(model: Any, state: Mapping[str, torch.Tensor], where: str) -> None:
-    """Copy weights of a whole timm network into its first layers; the log tells how many tensors are left out.
+    """Copy the weights of a whole timm network into its first layers. The log states how many tensors are read.
 
     Raises:
-        WeightsError: keys or shapes do not fit.
+        WeightsError: keys or shapes do not fit the model.
     """
-    # timm joins the first two parts of some keys by "_" where it cuts a network, and puts "model." before others.
+    # In a cut network, timm joins the first two parts of some keys with "_", and adds the prefix "model." to others.
     joined = {key.replace(".", "_"): value for key, value in state.items()}
     own = {key: value for key, value in model.state_dict().items() if value.is_floating_point()}
-    found = {key: joined.get(key.removeprefix("model.").replace(".", "_")) for key in own}
-    missing = [key for key, value in found.items() if value is None]
+    weights = {key: joined.get(key.removeprefix("model.").replace(".", "_")) for key in own}
+    missing = [key for key, value in weights.items() if value is None]
     if missing:
         raise WeightsError(
             f"features.options.weights: {where} does not fit the network: missing {missing[:3]}; {layout_of(state)}"
         )
-    for key, value in found.items():
+    for key, value in weights.items():
         if value is not None and value.shape != own[key].shape:
             raise WeightsError(
                 f"features.options.weights: {where} does not fit the network: {key} is {tuple(value.shape)}, "
                 f"{tuple(own[key].shape)} is needed"
             )
-    log.info("features.options.weights: %s: %d of %d tensors are read", where, len(found), len(state))
-    model.load_state_dict(found, strict=False)
+    log.info("features.options.weights: %s: %d of %d tensors are read", where, len(weights), len(state))
+    model.load_state_dict(weights, strict=False)

@@ -1,6 +1,6 @@
-"""Class tokens for parts of one image: of many crops run together, or of many segments in one last block.
+"""Class tokens for parts of one image: for many crops in one pass, or for many segments in one last block.
 
-Letters: T tokens (class, registers, patches), D channels, S segments, H heads.
+Letters: B images, N patches, T tokens (class, registers, patches), D channels, S segments or crops, H heads.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,11 +20,11 @@ from usseg.stages.features.transformer import (
     split_heads,
 )
 
-PACK = 512  # tokens run together: enough for a GEMM to be at its best, few enough for its rows to stay in the cache
+PACK = 512  # tokens in one pass: enough for a fast matrix product, few enough to stay in the cache of the CPU
 
 
 def can_pack(vit: ViT) -> bool:
-    """Whether the blocks are the ordinary ones of DINO and DINOv2, whose parts can be called one by one."""
+    """Whether all blocks are those of DINO and DINOv2, whose parts this module calls one by one."""
     from timm.layers.attention import Attention
     from timm.models.vision_transformer import Block
 
@@ -46,18 +46,19 @@ def crop_class_features(
     *,
     pack: int = PACK,
 ) -> torch.Tensor:
-    """Class token after the final norm of each crop, (S, D): what `class_features` gives crop by crop, within rounding.
+    """The class token of each crop after the final norm: (S, D).
 
-    The patches of the image are projected once. Crops of any size are laid end to end: everything but attention runs
-    over all of their tokens, attention within each crop. The last block is computed for the class tokens only. Equal
-    crops are run once.
+    It equals `class_features` of each crop up to rounding. The patches of the image are projected once. The tokens of
+    several crops are concatenated: all layers but attention run over all tokens at once, and attention runs within
+    each crop. The last block is computed for the class tokens only. Equal crops are computed once.
 
     Args:
-        vit: a transformer that `can_pack`.
+        vit: a transformer for which `can_pack` is true.
         image: float32 (1, 3, height, width), normalised.
         boxes: (S, 4) in patches: xmin, ymin, xmax, ymax, half open.
-        masks: bool (row, column) on the patches of each box: the last block sees these only; None: all.
-        pack: tokens from which on crops are run, in their order; a crop is never split.
+        masks: bool (row, column) on the patches of each box: the class token of the last block attends to these
+            patches only; None: to all.
+        pack: number of tokens that fills a pass. Crops keep their order, and a crop is never split.
     """
     sides = [(y1 - y0, x1 - x0) for x0, y0, x1, y1 in boxes.tolist()]
     assert masks is None or [mask.shape for mask in masks] == sides, "a mask has another size than its box"
@@ -66,16 +67,18 @@ def crop_class_features(
         boxes, again = np.unique(boxes, axis=0, return_inverse=True)
     else:
         again = np.arange(len(boxes))
-    found = []
+    features = []
     for chosen in packs(boxes, pack):
         crops = [crop_tokens(vit, patches, boxes[s]) for s in chosen]
-        seen = None if masks is None else [torch.from_numpy(masks[s].reshape(1, -1)).to(image.device) for s in chosen]
-        found.append(packed_class_features(vit, crops, seen))
-    return torch.cat(found)[torch.from_numpy(again.reshape(-1))]
+        patch_masks = (
+            None if masks is None else [torch.from_numpy(masks[s].reshape(1, -1)).to(image.device) for s in chosen]
+        )
+        features.append(packed_class_features(vit, crops, patch_masks))
+    return torch.cat(features)[torch.from_numpy(again.reshape(-1))]
 
 
 def packs(boxes: npt.NDArray[np.integer], size: int) -> Iterator[list[int]]:
-    """Consecutive boxes until their patches reach `size`."""
+    """Lists of consecutive box numbers whose patches add up to `size` or more; the last list may have fewer."""
     chosen: list[int] = []
     held = 0
     for s, (x0, y0, x1, y1) in enumerate(boxes.tolist()):
@@ -89,7 +92,7 @@ def packs(boxes: npt.NDArray[np.integer], size: int) -> Iterator[list[int]]:
 
 
 def crop_tokens(vit: ViT, patches: torch.Tensor, box: npt.NDArray[np.integer]) -> torch.Tensor:
-    """Tokens of one crop, as `embed_tokens` lays them: (1, T, D), from the projected patches (1, D, row, column)."""
+    """The tokens of one crop in the order of `embed_tokens`, (1, T, D), from projected patches (1, D, row, column)."""
     x0, y0, x1, y1 = box.tolist()
     inside = patches[:, :, y0:y1, x0:x1].flatten(2).transpose(1, 2)
     tokens = torch.cat([vit.model.cls_token, inside], dim=1) + position_embedding(vit, y1 - y0, x1 - x0)
@@ -100,7 +103,7 @@ def crop_tokens(vit: ViT, patches: torch.Tensor, box: npt.NDArray[np.integer]) -
 
 
 def packed_class_features(vit: ViT, crops: list[torch.Tensor], masks: list[torch.Tensor] | None) -> torch.Tensor:
-    """Class tokens, (S, D), of crops given by their tokens, each (1, T, D), and masks (1, patches)."""
+    """The class tokens (S, D) of crops, given their tokens (1, T, D) and masks (1, N) each."""
     lengths = [crop.shape[1] for crop in crops]
     tokens = torch.cat(crops, dim=1)
     for block in vit.model.blocks[:-1]:
@@ -117,7 +120,7 @@ def packed_class_features(vit: ViT, crops: list[torch.Tensor], masks: list[torch
 
 
 def packed_block(block: Any, tokens: torch.Tensor, lengths: list[int]) -> torch.Tensor:
-    """A transformer block on crops laid end to end, (1, sum of lengths, D)."""
+    """One transformer block on the concatenated tokens of crops: (1, sum of lengths, D)."""
     attention = block.attn
     parts = zip(*(x.split(lengths, dim=1) for x in queries_keys_values(block, tokens)), strict=True)
     mixed = []
@@ -132,7 +135,10 @@ def packed_block(block: Any, tokens: torch.Tensor, lengths: list[int]) -> torch.
 def last_block_class(
     vit: ViT, tokens: torch.Tensor, first: npt.NDArray[np.integer]
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Queries (1, S, D) of the class tokens, at `first`, and keys and values (1, T, D) of all tokens, in the last block."""
+    """Queries (1, S, D) of the class tokens, and keys and values (1, T, D) of all tokens, in the last block.
+
+    `first` holds the positions of the class tokens.
+    """
     block = vit.model.blocks[-1]
     normed, layer = block.norm1(tokens), block.attn.qkv
     channels = vit.channels
@@ -143,7 +149,13 @@ def last_block_class(
 
 
 def finish_class(vit: ViT, before: torch.Tensor, mixed: torch.Tensor) -> torch.Tensor:
-    """Class tokens after the last block and the final norm, (1, S, D), from those before it and what attention gave them."""
+    """The class tokens after the last block and the final norm: (1, S, D).
+
+    Args:
+        vit: the transformer.
+        before: the class tokens before the last block, (1, S, D).
+        mixed: the output of the attention of the last block for the class tokens, (1, S, D).
+    """
     block = vit.model.blocks[-1]
     cls = before + block.ls1(block.attn.proj(mixed))
     cls = cls + block.ls2(block.mlp(block.norm2(cls)))
@@ -152,12 +164,12 @@ def finish_class(vit: ViT, before: torch.Tensor, mixed: torch.Tensor) -> torch.T
 
 @torch.inference_mode()
 def image_features(vit: ViT, images: torch.Tensor, facet: str) -> dict[str, torch.Tensor]:
-    """What `extract` gives, as far as the features stage stores it; the last block is computed for the class token only.
+    """The features that the stage stores, as `extract` gives them. The last block is computed for the class token only.
 
     Args:
-        vit: a transformer that `can_pack`.
+        vit: a transformer for which `can_pack` is true.
         images: float32 (B, 3, height, width), normalised.
-        facet: `k`, `q` or `v`, of the last block.
+        facet: `k`, `q` or `v` of the last block.
 
     Returns:
         `patches` and `values` (B, patches, D); `cls` (B, D), after the final norm; `class_state` (B, 2, D): the class
@@ -188,17 +200,19 @@ def segment_class_features(
     *,
     count: int,
 ) -> torch.Tensor:
-    """One class token a segment, (S, D): the image's class query in the last block attends to the patches of the segment only.
+    """A class token of each segment, (S, D): the class query attends to the patches of the segment only.
 
-    Unlike masked attention on a crop, the patches know the whole image, and the forward pass is that of the features
-    stage: all segments cost one small attention. Ours; no published system does this.
+    This masks the attention of the last block.
+    Unlike masked attention on a crop, the patches have attended to the whole image. The forward pass is that of stage
+    features, so that all segments together cost one small attention. This method is usseg's own; no published system
+    uses it.
 
     Args:
-        vit: a transformer that `can_pack`.
-        keys_ND, values_ND: of the image's patches in the last block.
-        class_state_2D: the class token's query there, and the class token before the block.
-        segments_N: segment of each patch; 1 to `count` are embedded, each has a patch.
-        count: segments.
+        vit: a transformer for which `can_pack` is true.
+        keys_ND, values_ND: keys and values of the image's patches in the last block.
+        class_state_2D: the query of the class token in the last block, and the class token before that block.
+        segments_N: segment of each patch. Segments 1 to `count` are embedded; each has at least one patch.
+        count: number of segments.
     """
     allowed = segments_N[None] == torch.arange(1, count + 1, device=segments_N.device)[:, None]
     q, k, v = (split_heads(x[None], vit.num_heads)[0] for x in (class_state_2D[:1], keys_ND, values_ND))

@@ -1,4 +1,4 @@
-"""Convolutional networks: the map of one layer.
+"""Convolutional networks: the feature map of one layer.
 
 Letters: B images, C channels, h rows and w columns of the map.
 """
@@ -17,9 +17,9 @@ from usseg.stages.features.networks import check_name, frozen, timm_model
 
 @dataclass(frozen=True)
 class CNN:
-    """A network of timm up to the layer whose map has one vector every `stride` pixels.
+    """A timm network up to the layer whose feature map has one vector for every `stride` pixels.
 
-    `mean` and `std` are those by which its training normalised the channels of an image.
+    `mean` and `std` normalise the channels of an image, as in the training of the network.
     """
 
     model: Any
@@ -35,12 +35,13 @@ def load_cnn(name: str, *, stride: int, weights: Path | None, device: str = "cpu
 
     Args:
         name: a timm name (`resnet50.a1_in1k`).
-        stride: pixels between two vectors of the map.
+        stride: pixels between two neighbouring vectors of the map.
         weights: `.pth` or `.safetensors` with timm's keys; None: timm's hub.
-        device: where to run.
+        device: a torch device.
 
     Raises:
-        WeightsError: unknown name, no network of this kind, unreadable or unfit weights, no way to download.
+        WeightsError: the name is unknown, the model has no feature maps, or the weights cannot be read or downloaded
+            or do not fit.
         ParamsError: no layer has this stride.
     """
     state = None if weights is None else read_network(weights)
@@ -57,10 +58,10 @@ def load_cnn(name: str, *, stride: int, weights: Path | None, device: str = "cpu
 
 
 def layer_of(name: str, stride: int, *, pretrained: bool) -> int:
-    """The number, as timm counts, of the last layer whose map has this stride.
+    """The number of the last layer whose map has this stride, as timm counts layers.
 
     Raises:
-        WeightsError: unknown name, or timm gives no maps of its layers.
+        WeightsError: the name is unknown, or timm gives no feature maps of this model.
         ParamsError: no layer has this stride.
     """
     import timm
@@ -68,7 +69,7 @@ def layer_of(name: str, stride: int, *, pretrained: bool) -> int:
     check_name(name, pretrained=pretrained)
     try:
         info: Any = timm.create_model(name, features_only=True).feature_info
-    except (RuntimeError, ValueError, TypeError, AttributeError):  # whatever a model raises that has no such maps
+    except (RuntimeError, ValueError, TypeError, AttributeError):  # a model without feature maps raises one of these
         raise no_maps(name) from None
     strides = info.reduction()
     if stride not in strides:
@@ -78,7 +79,7 @@ def layer_of(name: str, stride: int, *, pretrained: bool) -> int:
 
 
 def no_maps(name: str) -> WeightsError:
-    """The error of a model that is no convolutional network."""
+    """The error for a model that is no convolutional network."""
     return WeightsError(
         f"features.options.name: {name} gives no map of an image of any size; a convolutional network is needed; "
         "vision transformers are of backbone: vit"
@@ -86,29 +87,29 @@ def no_maps(name: str) -> WeightsError:
 
 
 def noise(cnn: CNN) -> torch.Tensor:
-    """Two images (2, 3, height, width) of 3 x 5 tokens."""
+    """Two random images, float32 (2, 3, height, width), of 3 x 5 tokens."""
     return torch.randn(2, 3, 3 * cnn.stride, 5 * cnn.stride, generator=torch.Generator().manual_seed(0))
 
 
 def check_size(cnn: CNN) -> None:
-    """Refuse a network that does not give one vector a token of any image.
+    """Refuse a network whose map does not have one vector for each token.
 
     Raises:
-        WeightsError: as it says.
+        WeightsError: the map of a random image has another shape.
     """
     try:
         found = maps(cnn, noise(cnn))
-    except (RuntimeError, ValueError, AssertionError):  # whatever a model raises that takes one size only
+    except (RuntimeError, ValueError, AssertionError):  # a model of a fixed image size raises one of these
         raise no_maps(cnn.name) from None
     if found.shape != (2, cnn.channels, 3, 5):
         raise no_maps(cnn.name)
 
 
 def check_content(cnn: CNN) -> None:
-    """Refuse weights by which the map of any two images is the same.
+    """Refuse weights with which the maps of any two images are equal.
 
     Raises:
-        WeightsError: as it says.
+        WeightsError: the maps of two random images are equal or not finite.
     """
     first, second = maps(cnn, noise(cnn))
     if not bool((first - second).abs().max() > 1e-6 * first.abs().max()):
@@ -120,13 +121,13 @@ def check_content(cnn: CNN) -> None:
 
 @torch.inference_mode()
 def maps(cnn: CNN, images: torch.Tensor) -> torch.Tensor:
-    """The maps (B, C, h, w) of images (B, 3, h * stride, w * stride), normalised as the network's training did."""
-    found: torch.Tensor = cnn.model(images)[0]
-    return found
+    """The feature maps (B, C, h, w) of normalised images (B, 3, h * stride, w * stride)."""
+    feature_map: torch.Tensor = cnn.model(images)[0]
+    return feature_map
 
 
 def pooled(map_Chw: torch.Tensor, mask_hw: torch.Tensor | None) -> torch.Tensor:
-    """The mean (C) over a map, or over the mask on it; over the whole map where the mask is empty."""
+    """The mean of a map over a mask: (C,). Over the whole map where the mask is None or empty."""
     if mask_hw is None or not bool(mask_hw.any()):
         return map_Chw.mean(dim=(1, 2))
     return map_Chw[:, mask_hw].mean(dim=1)

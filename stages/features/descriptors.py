@@ -1,10 +1,9 @@
-"""The embedded descriptor: hand-made, deterministic, no weights.
+"""The embedded descriptor: hand-made features without weights.
 
 A patch is described by Lab means and spreads at four scales, gradient-orientation histograms at two, and its position.
-Channels are centred and scaled by constants of the method, not of the data, so that a patch's vector depends on its
-image only. Between the patches of an image colour counts most, since it draws the outlines; between the segments of a
-collection, where light changes, all channels count alike: `balanced` brings them to about unit variance over
-photographs.
+The channels are shifted and scaled by fixed constants. The vector of a patch therefore depends on its image only.
+Within an image, colour has the largest weight, because it shows the outlines. Between images the light changes, so
+that segments are compared by `balanced` channels of about unit variance over photographs.
 """
 
 import math
@@ -34,17 +33,17 @@ POSITION_BALANCE = ((0.0,) * 4, (5.0, 1.7, 10.0, 3.3))
 
 
 def channels() -> int:
-    """Length of a patch descriptor."""
+    """The number of channels of a patch descriptor."""
     return CHANNELS
 
 
 def crop_channels() -> int:
-    """Length of a segment embedding."""
+    """The number of channels of a segment embedding."""
     return CHANNELS
 
 
 def balanced(descriptors: F32) -> F32:
-    """Descriptors (..., channel) with every channel near zero mean and unit variance over photographs."""
+    """Scale descriptors (..., channel) so that every channel has about zero mean and unit variance over photographs."""
     parts = [COLOR_BALANCE, SPREAD_BALANCE] * len(WINDOWS) + [EDGE_BALANCE] * len(ORIENTATION_WINDOWS)
     parts.append(POSITION_BALANCE)
     shift, scale = (np.concatenate([part[i] for part in parts]).astype(np.float32) for i in (0, 1))
@@ -52,13 +51,16 @@ def balanced(descriptors: F32) -> F32:
 
 
 def cells(values: F32, rows: int, cols: int) -> F32:
-    """Average pixels (height, width, channel) over a grid of rows x cols patches."""
+    """The mean of pixels (height, width, channel) in each patch: float32 (row, column, channel)."""
     pooled = cv2.resize(values, (cols, rows), interpolation=cv2.INTER_AREA)
     return np.asarray(pooled, np.float32).reshape(rows, cols, -1)
 
 
 def windowed(grid: F32, window: int) -> F32:
-    """Average a grid (row, column, channel) over window x window patches, mirrored at the border."""
+    """Average a grid (row, column, channel) over windows of `window` x `window` patches.
+
+    Border patches are repeated outside.
+    """
     if window == 1:
         return grid
     blurred = cv2.blur(grid, (window, window), borderType=cv2.BORDER_REPLICATE)
@@ -74,7 +76,10 @@ def describe(image: npt.NDArray[np.uint8], *, stride: int = 8) -> F32:
             one patch.
 
     Returns:
-        float32 (row, column, channel), finite, of roughly zero mean and unit range.
+        float32 (row, column, channel), finite, of about zero mean and unit range.
+
+    Raises:
+        ValueError: the image has another dtype or shape.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(f"image: found {image.dtype} {image.shape}; uint8 (height, width, 3) is needed")
@@ -100,7 +105,10 @@ def describe(image: npt.NDArray[np.uint8], *, stride: int = 8) -> F32:
 
 
 def orientation_energy(lightness: F32) -> F32:
-    """Gradient magnitude split over unsigned orientations with linear interpolation, float32 (height, width, orientation)."""
+    """The gradient magnitude, distributed linearly to the two nearest unsigned orientations.
+
+    Returns float32 (height, width, orientation).
+    """
     gray = np.ascontiguousarray(lightness, np.float32)
     dx = cv2.Sobel(gray, cv2.CV_32F, 1, 0, ksize=3, scale=0.125, borderType=cv2.BORDER_REPLICATE)
     dy = cv2.Sobel(gray, cv2.CV_32F, 0, 1, ksize=3, scale=0.125, borderType=cv2.BORDER_REPLICATE)
@@ -116,7 +124,10 @@ def orientation_energy(lightness: F32) -> F32:
 
 
 def positions(rows: int, cols: int) -> F32:
-    """Weak position: x, y and their squares, in [-1, 1] times a weight."""
+    """The position of each patch, weakly weighted: x, y and their centred squares, with x and y in [-1, 1].
+
+    Returns float32 (row, column, 4).
+    """
     y = (np.arange(rows, dtype=np.float32) + 0.5) / rows * 2 - 1
     x = (np.arange(cols, dtype=np.float32) + 0.5) / cols * 2 - 1
     wx, wy = POSITION_WEIGHT
@@ -132,7 +143,7 @@ def embed_crops(
     *,
     stride: int = 8,
 ) -> F32:
-    """Embed segments: mean of the balanced descriptors inside a box, or inside a mask on the box's patches.
+    """Embed segments: the mean of the balanced descriptors in each box, or in the mask on the patches of the box.
 
     Args:
         image: uint8 RGB (height, width, 3).
@@ -142,6 +153,9 @@ def embed_crops(
 
     Returns:
         float32 (segment, channel).
+
+    Raises:
+        ValueError: a mask has another shape than its box.
     """
     grid = balanced(describe(image, stride=stride))
     rows, cols = grid.shape[:2]

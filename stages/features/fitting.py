@@ -1,4 +1,4 @@
-"""Images -> the pixels a backbone sees, and back to the pixels that a grid covers."""
+"""How images are resized and cropped for a backbone, and which pixels the token grid covers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,19 +18,19 @@ Pair = tuple[int, int]  # height and width, or rows and columns
 
 @dataclass(frozen=True)
 class Fitting:
-    """How an image meets whole patches: pixels of the resized image."""
+    """How an image is resized, and where the grid of patches lies in the resized image."""
 
-    size: Pair  # of the resized image
-    offset: Pair  # its first pixel under the grid
+    size: Pair  # height and width of the resized image, pixels
+    offset: Pair  # row and column of the first pixel under the grid, in the resized image
     grid: Pair  # rows and columns of patches
 
 
 def fitting(size: Pair, resize: int | list[int] | None, fit: str, patch: int) -> Fitting:
-    """Where the patches of an image lie.
+    """Compute how an image is resized, and where its patches lie.
 
     Args:
         size: height and width of the image, pixels.
-        resize: of `features.resize`.
+        resize: the value of `features.resize`.
         fit: `crop`: whole patches from the top left, what is beyond them is left out. `pad`: as many as cover the
             image, zeros beyond it (TokenCut). `resize`: each side becomes the nearest multiple of a patch, at least
             one (MaskCut). `square`: the shorter side becomes `resize`, and the patches lie in the square in the middle
@@ -50,13 +50,16 @@ def fitting(size: Pair, resize: int | list[int] | None, fit: str, patch: int) ->
 
 
 def grid_of(size: Pair, fit: str, patch: int) -> Pair:
-    """Rows and columns of patches on an image that is resized already."""
+    """Rows and columns of patches on a resized image."""
     height, width = size
     return (-(-height // patch), -(-width // patch)) if fit == "pad" else (height // patch, width // patch)
 
 
 def fitted_image(image: npt.NDArray[np.uint8], fitted: Fitting, patch: int) -> npt.NDArray[np.uint8]:
-    """The pixels that a backbone is given of uint8 RGB (height, width, 3): resized, of `square` those under the grid only."""
+    """Resize an image, uint8 RGB (height, width, 3), for a backbone.
+
+    For `square` only the pixels under the grid are kept.
+    """
     if fitted.offset == (0, 0):
         return resize_image(image, fitted.size)
     from PIL import Image
@@ -72,15 +75,19 @@ def fitted_image(image: npt.NDArray[np.uint8], fitted: Fitting, patch: int) -> n
 
 
 def extended(image: npt.NDArray[np.uint8], size: Pair) -> npt.NDArray[np.uint8]:
-    """An image (height, width, 3) brought up to (height, width) by its last row and column; the same array where it is as large."""
+    """Extend an image (height, width, 3) to at least `size` by repeating its last row and column.
+
+    A large enough image is returned unchanged.
+    """
     missing = [max(0, wanted - length) for wanted, length in zip(size, image.shape, strict=False)]
     return np.pad(image, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge") if any(missing) else image
 
 
 def resized_size(size: tuple[int, int], resize: int | list[int] | None, patch: int) -> tuple[int, int]:
-    """Height and width after `features.resize`: None native, an int bounds the longer side, [height, width] is exact.
+    """Height and width after `features.resize`.
 
-    A side shorter than a patch is brought up to one, keeping the aspect ratio.
+    None keeps the native size, an int bounds the longer side, and [height, width] is the exact size. An image with a
+    side shorter than a patch is enlarged, with its aspect ratio kept, until that side is a patch.
     """
     height, width = size
     if isinstance(resize, list):
@@ -94,7 +101,7 @@ def resized_size(size: tuple[int, int], resize: int | list[int] | None, patch: i
 
 
 def resize_image(image: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """Resize uint8 RGB to (height, width), bilinear with antialias; the same array where nothing changes."""
+    """Resize uint8 RGB to (height, width), bilinear with antialias. An image of that size is returned unchanged."""
     if image.shape[:2] == size:
         return image
     from PIL import Image
@@ -111,10 +118,13 @@ def normalized(
     mean: Channels = MEAN,
     std: Channels = STD,
 ) -> "Tensor":
-    """Images of one size, uint8 (height, width, 3), by mean and standard deviation, ImageNet's: float32 (image, 3, height, width).
+    """Normalise images by mean and standard deviation: float32 (image, 3, height, width) on the device.
 
-    The bytes go to the device; the arithmetic is done there. Images smaller than `size` get zeros below and on the
-    right.
+    Args:
+        images: uint8 RGB (height, width, 3), all of one size.
+        device: where the arithmetic is done.
+        size: height and width. Smaller images are padded with zeros below and on the right, after the normalisation.
+        mean, std: of the three channels, in [0, 1]; by default those of ImageNet.
     """
     import torch
     from torch.nn import functional

@@ -16,16 +16,16 @@ def load_vit(name: str, *, weights: Path | None, posembed: str, device: str = "c
 
     Args:
         name: a timm name (`vit_small_patch16_224.dino`).
-        weights: of this model, in any layout that `read_checkpoint` takes; None: timm's hub.
+        weights: a file with the weights of this model, in any layout that `read_checkpoint` takes; None: timm's hub.
         posembed: `auto` or a key of posembed.RULES.
-        device: where to run.
+        device: a torch device.
 
     Raises:
-        WeightsError: unknown name, unreadable or unfit weights, no way to download.
+        WeightsError: the name is unknown, the weights cannot be read or downloaded, or they do not fit the model.
     """
     state = {} if weights is None else read_checkpoint(weights)
     model = plain_transformer(name, pretrained=weights is None)
-    # A model that turns its tokens by their place runs itself, also where it adds a position embedding beside.
+    # A rotary model computes its positions itself, even if it has a position embedding too.
     rotary = getattr(model, "rope", None) is not None
     position: torch.Tensor | None = None if rotary else getattr(model, "pos_embed", None)
     if weights is not None:
@@ -37,16 +37,16 @@ def load_vit(name: str, *, weights: Path | None, posembed: str, device: str = "c
 
 
 def load_checkpoint(weights: Path, *, posembed: str, num_heads: int | None = None, device: str = "cpu") -> ViT:
-    """Load the transformer of a local file, which tells its shape.
+    """Load the transformer of a local file. The shapes of the weights give the shape of the network.
 
     Args:
         weights: `.pth` or `.safetensors` of DINO or DINOv2.
         posembed: `auto` or a key of posembed.RULES.
-        num_heads: attention heads, which a state dict does not tell; None: channels / 64.
-        device: where to run.
+        num_heads: attention heads, which a state dict does not contain; None: channels / 64.
+        device: a torch device.
 
     Raises:
-        WeightsError: unreadable or unfit weights.
+        WeightsError: the weights cannot be read or do not fit.
     """
     return from_state_dict(read_checkpoint(weights), num_heads=num_heads, posembed=posembed, device=device)
 
@@ -55,11 +55,11 @@ def plain_transformer(name: str, *, pretrained: bool) -> Any:
     """Build a transformer by its timm name, with weights from the hub where `pretrained`.
 
     Raises:
-        WeightsError: unknown name, not a transformer, or no way to download.
+        WeightsError: the name is unknown, the model is no plain transformer, or the weights cannot be downloaded.
     """
     try:
         model = timm_model(name, pretrained=pretrained, num_classes=0, dynamic_img_size=True)
-    except TypeError:  # dynamic_img_size
+    except TypeError:  # the model has no option dynamic_img_size
         model = None
     if not all(hasattr(model, part) for part in ("blocks", "cls_token", "patch_embed")):
         raise WeightsError(
@@ -70,10 +70,10 @@ def plain_transformer(name: str, *, pretrained: bool) -> Any:
 
 
 def check_name(name: str, *, pretrained: bool) -> None:
-    """Refuse a name that timm does not know, or has no weights for where `pretrained`.
+    """Refuse a name that timm does not know, or, with `pretrained`, one without weights in timm.
 
     Raises:
-        WeightsError: names those like it.
+        WeightsError: lists similar names.
     """
     import timm
 
@@ -90,7 +90,7 @@ def timm_model(name: str, *, pretrained: bool, **options: Any) -> Any:
     """Build a model by its timm name, with weights from the hub where `pretrained`, else random.
 
     Raises:
-        WeightsError: unknown name, or no way to download.
+        WeightsError: the name is unknown, or the weights cannot be downloaded.
         TypeError: the model has no such option of `timm.create_model`.
     """
     import timm
@@ -102,20 +102,21 @@ def timm_model(name: str, *, pretrained: bool, **options: Any) -> Any:
         raise
     except Exception as error:  # the hub, the network and the readers of weights share no type
         raise WeightsError(
-            f"features.options.name: the weights of {name} could not be downloaded or read ({one_line(error)}); try again "
-            "with a network, remove a broken file from the hub's cache, or give a local file as features.options.weights"
+            f"features.options.name: the weights of {name} could not be downloaded or read ({one_line(error)}); "
+            "try again with a network, remove a broken file from the hub's cache, "
+            "or give a local file as features.options.weights"
         ) from error
 
 
 def frozen(model: Any, device: str) -> Any:
-    """The model for inference on its device, in full float32."""
-    # torch's default rounds the operands of convolutions to 10 bits on a GPU.
+    """Prepare a model for inference on its device, in full float32 precision."""
+    # By default torch rounds the operands of convolutions to 10 bits on a GPU.
     torch.backends.cudnn.allow_tf32 = False
     return model.eval().requires_grad_(False).to(device)
 
 
 def rule_of(posembed: str, name: str, registers: int) -> str:
-    """The position rule that `auto` stands for."""
+    """The position rule of a model. `auto` is resolved by its name and its number of registers."""
     if posembed != "auto":
         return "dinov2_reg" if posembed == "dinov2" and registers else posembed
     if "dinov2" in name:
@@ -126,13 +127,13 @@ def rule_of(posembed: str, name: str, registers: int) -> str:
 def from_state_dict(
     state: Mapping[str, torch.Tensor], *, num_heads: int | None = None, posembed: str = "auto", device: str = "cpu"
 ) -> ViT:
-    """Build the transformer whose weights these are: official DINO / DINOv2 layout, any size.
+    """Build the transformer of these weights. The layout is the official one of DINO or DINOv2; the size is arbitrary.
 
     Args:
         state: tensors by official key; `register_tokens` and `blocks.0.ls1.gamma` are optional.
         num_heads: attention heads; None: channels / 64.
-        posembed: `auto` (DINOv2's where there is LayerScale, else DINO's) or a rule's name.
-        device: where to run.
+        posembed: `auto` (the rule of DINOv2 where there is LayerScale, else of DINO) or the name of a rule.
+        device: a torch device.
     """
     from timm.layers.mlp import Mlp, SwiGLUPacked
     from timm.models.vision_transformer import VisionTransformer
@@ -142,7 +143,8 @@ def from_state_dict(
         if key not in state or state[key].ndim != number:
             found = f"{key} of shape {tuple(state[key].shape)}" if key in state else f"no {key}"
             raise WeightsError(
-                f"features.options.weights: found {found}; the official DINO or DINOv2 layout is needed, or Hugging Face's; {layout_of(state)}"
+                f"features.options.weights: found {found}; "
+                f"the official DINO or DINOv2 layout is needed, or Hugging Face's; {layout_of(state)}"
             )
     channels, _, patch, _ = state["patch_embed.proj.weight"].shape
     depth = len({key.split(".")[1] for key in state if key.startswith("blocks.")})
@@ -178,9 +180,9 @@ def from_state_dict(
 
 
 def finish(model: Any, rule: str, position: torch.Tensor | None, device: str) -> ViT:
-    """Freeze the model on its device."""
+    """Freeze a model on its device, and complete its position embedding with a class row where it has none."""
     if position is not None and position.shape[1] == int(model.patch_embed.num_patches):
-        # timm folds the class row into the class token for models whose class token has no position
+        # timm adds the class row to the class token in models whose class token has no position.
         position = torch.cat([torch.zeros_like(position[:, :1]), position], dim=1)
     model = frozen(model, device)
     patch = model.patch_embed.patch_size
@@ -197,20 +199,20 @@ def finish(model: Any, rule: str, position: torch.Tensor | None, device: str) ->
 
 
 def check_output(vit: ViT, facet: str) -> None:
-    """Refuse a transformer whose patches say the same of any two images.
+    """Refuse a transformer whose patch features are equal for any two images.
 
     Args:
         vit: the transformer.
         facet: `k`, `q`, `v` or `tokens`, as `extract` names them.
 
     Raises:
-        WeightsError: as it says.
+        WeightsError: the features of two random images are equal or not finite.
     """
     side = 2 * vit.patch_size
     noise = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
     first, second = extract(vit, noise.to(next(vit.model.parameters()).device))[facet][:, vit.num_prefix :].float()
     if not bool((first - second).abs().max() > 1e-6 * first.abs().max()):
         raise WeightsError(
-            f"features.options.weights: the transformer gives the same {facet} for every image, or none that is finite; "
-            "take another checkpoint"
+            f"features.options.weights: the transformer gives the same {facet} for every image, "
+            "or none that is finite; take another checkpoint"
         )

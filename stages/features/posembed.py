@@ -1,6 +1,7 @@
-"""Position embeddings at another grid, by the rule of the project that trained them.
+"""Position embeddings, interpolated to another grid by the rule of the project that trained them.
 
-Source: interpolate_pos_encoding of DINO and of DINOv2. Both rules differ from timm's by several percent on small grids.
+Source: interpolate_pos_encoding of DINO and of DINOv2. On small grids both rules differ from timm's rule by several
+percent.
 """
 
 import torch
@@ -8,7 +9,11 @@ from torch.nn import functional
 
 
 def split(embedding: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, int]:
-    """(1, 1 + side * side, channel) -> class row (1, 1, channel), grid (1, channel, side, side), side."""
+    """(1, 1 + side * side, channel) -> class row (1, 1, channel), grid (1, channel, side, side), and side.
+
+    Raises:
+        ValueError: the number of rows is not 1 plus a square number.
+    """
     side = round((embedding.shape[1] - 1) ** 0.5)
     if side * side + 1 != embedding.shape[1]:
         raise ValueError(f"position embedding: found {embedding.shape[1]} rows; 1 + a square number is needed")
@@ -22,12 +27,12 @@ def join(class_row: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
 
 
 def by_factor(embedding: torch.Tensor, rows: int, cols: int, *, offset: float = 0.1) -> torch.Tensor:
-    """DINO's rule, and DINOv2's without registers: bicubic, by the factor (grid + offset) / side, no antialias.
+    """The rule of DINO, and of DINOv2 without registers: bicubic by the factor (grid + offset) / side, without antialias.
 
     Args:
         embedding: (1, 1 + side * side, channel), the class row first.
-        rows, cols: the grid wanted.
-        offset: added to the grid before division, 0.1 in both projects.
+        rows, cols: the new grid.
+        offset: added to rows and columns before the division; 0.1 in both projects.
 
     Returns:
         (1 + rows * cols, channel), the class row first.
@@ -43,7 +48,10 @@ def by_factor(embedding: torch.Tensor, rows: int, cols: int, *, offset: float = 
 
 
 def by_size(embedding: torch.Tensor, rows: int, cols: int) -> torch.Tensor:
-    """DINOv2's rule with registers: bicubic to a size, with antialias."""
+    """The rule of DINOv2 with registers: bicubic to a given size, with antialias.
+
+    Arguments and result as in `by_factor`.
+    """
     class_row, grid, side = split(embedding)
     if (rows, cols) == (side, side):
         return embedding[0]
@@ -51,7 +59,7 @@ def by_size(embedding: torch.Tensor, rows: int, cols: int) -> torch.Tensor:
 
 
 def by_timm(embedding: torch.Tensor, rows: int, cols: int) -> torch.Tensor:
-    """timm's rule: resample_abs_pos_embed."""
+    """timm's rule, resample_abs_pos_embed. Arguments and result as in `by_factor`."""
     from timm.layers.pos_embed import resample_abs_pos_embed
 
     return resample_abs_pos_embed(embedding, [rows, cols], num_prefix_tokens=1)[0]

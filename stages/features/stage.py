@@ -1,4 +1,4 @@
-"""Dump dense patch features of a split."""
+"""Compute dense patch features of a split."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -22,19 +22,20 @@ Side = Annotated[int, Field(ge=1, le=16384)]  # pixels
 
 
 class FeaturesParams(MethodParams):
-    """What describes a patch."""
+    """How the features of a patch are computed."""
 
     backbone: str = Field("lowlevel", description="a backbone of stages/features/methods")
     resize: Side | Annotated[list[Side], Field(min_length=2, max_length=2)] | None = Field(
-        None, description="null: native size; an int bounds the longer side; [height, width]"
+        None,
+        description="null: native size; an int: largest length of the longer side, pixels; [height, width]: exact size",
     )
     fit: Literal["crop", "pad", "resize", "square"] = Field(
         "crop",
-        description="crop: whole patches, up to one is left out at the right and bottom; pad: one more there, zeros for a network, the "
-        "last pixels for lowlevel; resize: to the nearest multiple of a patch; square: the shorter side becomes `resize`, then the square "
-        "in the middle",
+        description="crop: whole patches only, the rest at the right and bottom is left out; pad: the image is extended to whole "
+        "patches; resize: each side becomes the nearest multiple of a patch; square: the shorter side becomes `resize`, and the "
+        "central square is kept",
     )
-    dtype: Literal["float32", "float16"] = Field("float32", description="storage of patch features")
+    dtype: Literal["float32", "float16"] = Field("float32", description="dtype in which patch features are stored")
 
 
 def methods() -> Methods[Any]:
@@ -45,9 +46,9 @@ def methods() -> Methods[Any]:
 
 
 def former(values: dict[str, Any]) -> dict[str, Any]:
-    """The section of an earlier version, whose `backbone` was the name of a timm transformer, as one of today."""
+    """Translate a section of an earlier version, whose `backbone` was the name of a timm transformer."""
     name, options = values.get("backbone"), values.get("options", {})
-    # Every transformer of timm has "_" in its name, and a typing error of a backbone's name has not.
+    # The names of timm transformers contain "_". The names of backbones do not, so that a misspelt backbone is not translated.
     if not isinstance(name, str) or "_" not in name or name in methods() or not isinstance(options, dict):
         return values
     say_once(f"{PARAMS_FILE}: features.backbone: {name} is backbone: vit with options.name: {name} now")
@@ -55,7 +56,7 @@ def former(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def files_of(params: FeaturesParams) -> Sequence[str]:
-    """The files that the backbone reads."""
+    """The files that the backbone reads, for the cache key."""
     return list(methods()[params.backbone].files(params.options))
 
 
@@ -65,7 +66,10 @@ def stores_attention(params: FeaturesParams) -> int:
 
 
 def sizes(params: FeaturesParams, inputs: Inputs) -> Mapping[str, int | npt.NDArray[np.int64]]:
-    """Tokens of each image, channels of the backbone; values and states only where `attention` asks for them."""
+    """The tokens of each image, and the channels of the backbone.
+
+    Values and class states have size 0 without `attention`.
+    """
     from usseg.stages.features.backbone_cache import shape_of
     from usseg.stages.features.fitting import fitting
 
@@ -77,9 +81,9 @@ def sizes(params: FeaturesParams, inputs: Inputs) -> Mapping[str, int | npt.NDAr
 
 
 def run(params: FeaturesParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
-    """Features of a block of images; images of one size share a forward pass on a GPU, and never on a CPU.
+    """The features of a block of images. On a GPU, images of one size share a forward pass.
 
-    (On a CPU batches gain little, and one image at a time gives the same bits at every batch size.)
+    On a CPU each image has its own forward pass: batches gain little, and the bytes do not depend on the batch size.
     """
     from usseg.stages.features.backbone_cache import backbone_of, shape_of
     from usseg.stages.features.fitting import Fitting, fitted_image, fitting
@@ -121,10 +125,10 @@ def run(params: FeaturesParams, inputs: Inputs, images: range, execution: Execut
         for (used, rows), pixels in zip(parts, ahead(pixels_of, parts), strict=True):
             described = backbone.describe(pixels, used.grid, params.dtype)
             for name in (name for name in ("patches", "values", "cls", "class_state") if out[name].size):
-                with np.errstate(over="ignore"):  # the next line refuses it
-                    found = described[name].astype(out[name].dtype, copy=False)
-                refuse_infinite(params, name, found, [images[row] for row in rows], inputs)
-                out[name][rows, : found.shape[1]] = found
+                with np.errstate(over="ignore"):  # `refuse_infinite` refuses an overflow
+                    stored = described[name].astype(out[name].dtype, copy=False)
+                refuse_infinite(params, name, stored, [images[row] for row in rows], inputs)
+                out[name][rows, : stored.shape[1]] = stored
             done += len(rows)
             execution.progress(done, len(images))
     return out
@@ -136,14 +140,14 @@ def refuse_infinite(
     """Refuse features that are not finite, or beyond what float16 holds.
 
     Args:
-        params: of the stage.
-        name: the array.
-        found: (image, ..., channel), in the dtype that is stored.
-        images: their numbers in the split.
-        inputs: with the index, for their ids.
+        params: the params of the stage.
+        name: name of the array.
+        found: (image, ..., channel), in the stored dtype.
+        images: rows of the images in the split.
+        inputs: the inputs of the stage, for the ids of the images.
 
     Raises:
-        ParamsError: names the first image, and what helps.
+        ParamsError: names the first such image, and what to change.
     """
     good = np.isfinite(found).all(axis=tuple(range(1, found.ndim)))
     if good.all():
@@ -160,7 +164,11 @@ def refuse_infinite(
 
 
 def check(sections: Mapping[str, Any]) -> None:
-    """Refuse what `fit` does not go together with."""
+    """Refuse values of `features.resize` and `refine.upsampling` that do not fit `features.fit`.
+
+    Raises:
+        ParamsError: names the key, the value and what is allowed.
+    """
     params = sections["features"]
     if params.fit == "square" and not isinstance(params.resize, int):
         raise refused("features.resize", params.resize, "fit: square needs a number, pixels of the shorter side")
@@ -173,14 +181,14 @@ def check(sections: Mapping[str, Any]) -> None:
 
 
 def crop_channels(artifact: Artifact, *, project: Path) -> int:
-    """Length of a segment embedding by this artifact's backbone."""
+    """The number of channels of a segment that this artifact's backbone embeds."""
     from usseg.stages.features.backbone_cache import shape_of
 
     return shape_of(artifact.params, project)[2]
 
 
 def uses_device(artifact: Artifact) -> bool:
-    """Whether this artifact's backbone embeds segments on the execution's device."""
+    """Whether this artifact's backbone computes on the execution's device."""
     method = methods()[artifact.params["backbone"]]
     return method.gpu(method.options.model_validate(artifact.params["options"]))
 
@@ -194,14 +202,14 @@ def embed_crops(
     project: Path,
     device: str,
 ) -> F32:
-    """Embed segments with this artifact's backbone by the pixels of their boxes.
+    """Embed segments with this artifact's backbone from the pixels of their boxes.
 
     Args:
         artifact: the features artifact.
         image: uint8 RGB (height, width, 3), native size.
-        boxes, masks: as `Backbone.embed_crops` gets them.
-        project: where a relative weights path starts.
-        device: where to run.
+        boxes, masks: as in `Backbone.embed_crops`.
+        project: folder at which a relative path of weights starts.
+        device: a torch device.
 
     Returns:
         float32 (segment, channel).
@@ -219,14 +227,14 @@ def embed_crops(
 def embed_segments(
     artifact: Artifact, row: int, segments: npt.NDArray[np.integer], count: int, *, project: Path, device: str
 ) -> F32:
-    """Embed segments of the whole image from what `attention` stored.
+    """Embed segments from the arrays that `attention: true` stored for the whole image.
 
     Args:
         artifact: the features artifact.
-        row: the image.
-        segments, count: as `Backbone.embed_segments` gets them.
-        project: where a relative weights path starts.
-        device: where to run.
+        row: row of the image in the split.
+        segments, count: as in `Backbone.embed_segments`.
+        project: folder at which a relative path of weights starts.
+        device: a torch device.
 
     Returns:
         float32 (segment, channel).
@@ -244,7 +252,7 @@ def embed_segments(
 
 STAGE = Stage(
     name="features",
-    summary="Dump dense patch features: DINO keys, any network of timm, or the embedded lowlevel descriptor.",
+    summary="Compute dense patch features: DINO keys, any timm network, or the embedded lowlevel descriptor.",
     version=3,
     params=FeaturesParams,
     inputs=(Input("index"),),
@@ -255,17 +263,19 @@ STAGE = Stage(
         "cls": ArraySpec(
             ("image", "channel"),
             "float32",
-            "class token after the final norm; of a backbone without one the mean of its patches",
+            "class token after the final norm; the mean of the patches for a backbone without class token",
         ),
         "grid": ArraySpec(("image", "side"), "int32", "rows and columns of patches"),
         "stride": ArraySpec(("image", "side"), "float32", "height and width of a patch, pixels of the original image"),
         "extent": ArraySpec(
             ("image", "side"),
             "int32",
-            "rows and columns of original pixels under the grid; of fit pad beyond the image",
+            "height and width of the grid in original pixels; with fit: pad it may exceed the image",
         ),
         "offset": ArraySpec(
-            ("image", "side"), "int32", "first row and column of original pixels under the grid: 0, but of fit square"
+            ("image", "side"),
+            "int32",
+            "row and column of the first original pixel under the grid; 0 but for fit: square",
         ),
         "values": ArraySpec(
             ("image", "value", "channel"),

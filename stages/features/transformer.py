@@ -1,4 +1,4 @@
-"""Vision transformers: run them, and take queries, keys, values and tokens of the last block.
+"""Vision transformers: the forward pass, and the queries, keys, values and tokens of the last block.
 
 Letters: B images, T tokens (class, registers, patches), D channels, H heads.
 """
@@ -19,7 +19,7 @@ class ViT:
 
     model: Any
     posembed: str
-    position: torch.Tensor | None  # (1, 1 + side * side, D); None: the model places its tokens itself (rotary)
+    position: torch.Tensor | None  # (1, 1 + side * side, D); None: a rotary model, which computes positions itself
     patch_size: int
     channels: int
     num_heads: int
@@ -33,7 +33,7 @@ def position_embedding(vit: ViT, rows: int, cols: int) -> torch.Tensor:
 
 
 def embed_tokens(vit: ViT, images: torch.Tensor) -> torch.Tensor:
-    """Patches, class token, position embedding, then registers, which get no position: (B, T, D)."""
+    """The tokens before the first block, (B, T, D): class, registers, patches. Registers get no position embedding."""
     grid = vit.model.patch_embed.proj(images)
     rows, cols = grid.shape[2:]
     patches = grid.flatten(2).transpose(1, 2)
@@ -46,7 +46,7 @@ def embed_tokens(vit: ViT, images: torch.Tensor) -> torch.Tensor:
 
 
 def last_block_input(vit: ViT, images: torch.Tensor) -> torch.Tensor:
-    """Tokens before the last block, (B, T, D)."""
+    """The tokens before the last block, (B, T, D)."""
     tokens = embed_tokens(vit, images)
     for block in vit.model.blocks[:-1]:
         tokens = block(tokens)
@@ -54,21 +54,22 @@ def last_block_input(vit: ViT, images: torch.Tensor) -> torch.Tensor:
 
 
 def queries_keys_values(block: Any, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Outputs of the block's qkv layer on its normed input, each (B, T, D), heads side by side, unscaled."""
+    """Queries, keys and values of a block, (B, T, D) each, heads concatenated, without the scale of the attention."""
     q, k, v = block.attn.qkv(block.norm1(tokens)).chunk(3, dim=-1)
     return q, k, v
 
 
 @torch.inference_mode()
 def extract(vit: ViT, images: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Run the transformer and tap its last block.
+    """Run the transformer, and read the queries, keys and values of its last block.
 
     Args:
         vit: the transformer.
         images: float32 (B, 3, height, width), ImageNet-normalised; sides are multiples of the patch size.
 
     Returns:
-        `tokens` after the final norm, `q`, `k`, `v` of the last block: (B, T, D), order class, registers, patches.
+        `tokens` after the final norm, and `q`, `k`, `v` of the last block: (B, T, D) each, in the order class,
+            registers, patches.
     """
     if vit.position is None:
         return extract_by_hook(vit, images)
@@ -80,21 +81,25 @@ def extract(vit: ViT, images: torch.Tensor) -> dict[str, torch.Tensor]:
 
 
 def extract_by_hook(vit: ViT, images: torch.Tensor) -> dict[str, torch.Tensor]:
-    """The same for rotary models (DINOv3): the model runs itself, the qkv layer is listened to."""
+    """`extract` for rotary models (DINOv3): a hook reads the output of the qkv layer during the forward pass.
+
+    Raises:
+        WeightsError: the last block calls no joint qkv layer.
+    """
     layer = getattr(vit.model.blocks[-1].attn, "qkv", None)
-    seen: list[torch.Tensor] = []
-    handle = layer.register_forward_hook(lambda _module, _inputs, output: seen.append(output)) if layer else None
+    outputs: list[torch.Tensor] = []
+    handle = layer.register_forward_hook(lambda _module, _inputs, output: outputs.append(output)) if layer else None
     try:
         tokens = vit.model.forward_features(images)
     finally:
         if handle:
             handle.remove()
-    if not seen:  # EVA applies the weights of its layer without calling it
+    if not outputs:  # EVA applies the weights of its layer without calling it
         raise WeightsError(
-            "features.options.name: the last block of this model calls no joint qkv layer, so that it has no keys, queries or "
-            "values to read; choose another ViT"
+            "features.options.name: the last block of this model calls no joint qkv layer, "
+            "so that it has no keys, queries or values to read; choose another ViT"
         )
-    q, k, v = seen[0].chunk(3, dim=-1)
+    q, k, v = outputs[0].chunk(3, dim=-1)
     return {"tokens": tokens, "q": q, "k": k, "v": v}
 
 
@@ -106,15 +111,16 @@ def split_heads(values: torch.Tensor, heads: int) -> torch.Tensor:
 def masked_attention(
     q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, allowed: torch.Tensor, *, heads: int
 ) -> torch.Tensor:
-    """Attention of one query, per head, over the allowed keys only.
+    """The attention of one query to the allowed keys only, in each head.
 
     Args:
-        q: (B, 1, D). k, v: (B, T, D).
-        allowed: bool (B, T).
+        q: (B, 1, D), the query.
+        k, v: (B, T, D), keys and values.
+        allowed: bool (B, T), the keys that the query attends to.
         heads: attention heads; the scale is 1 / sqrt(D / heads).
 
     Returns:
-        (B, 1, D), heads side by side, before the output projection.
+        (B, 1, D), heads concatenated, before the output projection.
     """
     query, keys, values = (split_heads(x, heads) for x in (q, k, v))
     scores = (query * query.shape[-1] ** -0.5) @ keys.transpose(-1, -2)
@@ -124,7 +130,9 @@ def masked_attention(
 
 @torch.inference_mode()
 def class_features(vit: ViT, images: torch.Tensor, masks: torch.Tensor | None = None) -> torch.Tensor:
-    """Class token after the final norm, (B, D); with masks the last block sees only class, registers and masked patches.
+    """The class token after the final norm: (B, D).
+
+    With masks, the class token of the last block attends to class token, registers and patches in the mask only.
 
     Source: semester report on DSM, section 3.1 (masked attention), computed per head.
 
@@ -132,11 +140,15 @@ def class_features(vit: ViT, images: torch.Tensor, masks: torch.Tensor | None = 
         vit: the transformer.
         images: float32 (B, 3, height, width), normalised.
         masks: bool (B, rows * cols); None: all patches.
+
+    Raises:
+        ParamsError: masks are given, and the model is rotary.
     """
     if vit.position is None:
         if masks is not None:
             raise ParamsError(
-                "params.yaml: crops.method: masked_attention is not available for rotary backbones such as DINOv3; use crop"
+                "params.yaml: crops.method: masked_attention is not available for rotary backbones such as DINOv3; "
+                "use crop"
             )
         tokens: torch.Tensor = vit.model.forward_features(images)
         return tokens[:, 0]

@@ -1,4 +1,4 @@
-"""Semantic maps: one confusion matrix of the split, every score from it."""
+"""Semantic maps: all scores are computed from one confusion matrix of the split."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ from usseg.stages.evaluate.matching import confusion_matrix, drop_surplus, match
 from usseg.stages.evaluate.method import EvaluateMethod, MapLabels, ScoredImage, SplitScores, no_background
 from usseg.stages.evaluate.plots import confusion_png
 
-CROPPED = 320
+CROPPED = 320  # side of the central square of protocol crop320, pixels
 CONVENTIONS = {
     "stego": {"matching": "count", "absent": "drop", "surplus": "strict"},
     "primaps": {"matching": "count", "absent": "drop", "surplus": "many_to_one"},
@@ -26,31 +26,37 @@ CONVENTIONS = {
 class Options(Params):
     """Options of method `classes`."""
 
-    matching: Literal["count", "iou"] = Field("count", description="what the one-to-one matching maximises")
+    matching: Literal["count", "iou"] = Field(
+        "count", description="what the matching maximises: summed pixel counts or IoU"
+    )
     absent: Literal["drop", "zero"] = Field(
-        "drop", description="a class with no truth and no prediction is dropped, or has IoU 0"
+        "drop", description="a class without true and predicted pixels is left out, or has IoU 0"
     )
     surplus: Literal["strict", "many_to_one", "majority", "dropped"] = Field(
         "strict",
-        description="clusters beyond the classes count as errors, join a class, share classes with all others, or are left out with "
-        "their pixels (STEGO)",
+        description="clusters beyond the number of classes: strict, their pixels are errors; many_to_one, they join "
+        "a class; majority, all clusters take their best class; dropped, their pixels are left out (STEGO)",
     )
     background: Literal["cluster", "ignored"] = Field(
-        "cluster", description="label 0 is one more cluster, or its pixels are not scored (PriMaPs)"
+        "cluster", description="label 0: cluster, one more cluster; ignored, its pixels are not scored (PriMaPs)"
     )
     protocol: Literal["native", "crop320"] = Field(
         "native",
-        description="maps at full size, or 320 x 320 from the middle of a shorter side of 320 (STEGO, PriMaPs)",
+        description="native: full size; crop320: the central square at a shorter side of 320 (STEGO, PriMaPs)",
     )
 
 
 def reads_clusters(options: Options) -> tuple[str, ...]:
-    """The labels of the maps are clusters."""
+    """Stages cluster and assign: the labels of the maps are clusters."""
     return ("cluster", "assign")
 
 
 def check(options: Options, sections: Mapping[str, Any]) -> None:
-    """Refuse maps that are not of clusters, labels of classes that have no name, and a background that is no label."""
+    """Refuse maps without clusters, labels without class names, and an ignored background without a label of its own.
+
+    Raises:
+        ParamsError: names the key, the value and what to do.
+    """
     index = sections["index"]
     labelled = [split for split, source in index.splits.items() if source.labels]
     if labelled and not index.classes:
@@ -63,7 +69,8 @@ def check(options: Options, sections: Mapping[str, Any]) -> None:
         raise refused(
             "evaluate.method",
             "classes",
-            "refine.source: segments gives maps without clusters; objects or partitions is allowed, or refine.source: assign",
+            "refine.source: segments gives maps without clusters; objects or partitions is allowed, "
+            "or refine.source: assign",
         )
     none = no_background(sections)
     if options.background == "ignored" and (none or sections["assign"].background_collision):
@@ -74,7 +81,7 @@ def check(options: Options, sections: Mapping[str, Any]) -> None:
 
 
 def doubts(options: Options, sections: Mapping[str, Any]) -> list[str]:
-    """Fewer clusters than classes."""
+    """A warning where there are fewer clusters than classes."""
     labels = MapLabels(
         sections["index"].classes,
         sections["cluster"].k,
@@ -86,7 +93,7 @@ def doubts(options: Options, sections: Mapping[str, Any]) -> list[str]:
 
 
 def few_clusters(scored: Sequence[int], classes: Sequence[str]) -> str:
-    """What to say where fewer labels are scored than there are classes: some cannot be found, whatever the maps; else nothing."""
+    """The warning that fewer labels are scored than there are classes; empty where there are enough labels."""
     missing = len(classes) - len(scored)
     if missing <= 0:
         return ""
@@ -97,7 +104,7 @@ def few_clusters(scored: Sequence[int], classes: Sequence[str]) -> str:
 
 
 def score(images: Iterable[ScoredImage], options: Options, labels: MapLabels) -> SplitScores:
-    """Mean IoU and accuracy, by class, and under the published conventions."""
+    """Mean IoU and accuracy, also by class and under the published conventions."""
     scored = labels.scored_labels(background=options.background != "ignored")
     names = labels.classes
     confusion, labelled = np.zeros((len(scored), len(names)), np.int64), False
@@ -106,14 +113,14 @@ def score(images: Iterable[ScoredImage], options: Options, labels: MapLabels) ->
     for image in images:
         assert image.labels is not None
         labelled = True
-        found, truth = image.map, image.labels
+        predicted, truth = image.map, image.labels
         if options.protocol == "crop320":
-            found, truth = central_labels(found), central_labels(truth)
+            predicted, truth = central_labels(predicted), central_labels(truth)
         if options.background == "ignored":
-            left_out = (found == 0) & (truth >= 0)
+            left_out = (predicted == 0) & (truth >= 0)
             known, uncovered = known + int((truth >= 0).sum()), uncovered + int(left_out.sum())
             truth = np.where(left_out, -1, truth)
-        confusion += confusion_matrix(found - scored.start, truth, num_clusters=len(scored), num_classes=len(names))
+        confusion += confusion_matrix(predicted - scored.start, truth, num_clusters=len(scored), num_classes=len(names))
     if labelled and (line := few_clusters(scored, names)):
         remarks.append(line)
     if options.background == "ignored" and labelled:
@@ -148,33 +155,33 @@ def score(images: Iterable[ScoredImage], options: Options, labels: MapLabels) ->
 
 
 def central_labels(labels_HW: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Labels resized to a shorter side of 320, each pixel that of the nearest, then the 320 x 320 in the middle.
+    """Resize labels (H, W) by nearest neighbour to a shorter side of 320, and crop the central 320 x 320 pixels.
 
     Source: evaluation of STEGO and PriMaPs.
     """
     short, picks = min(labels_HW.shape), []
     for length in labels_HW.shape:
         resized = CROPPED * length // short
-        wanted = round((resized - CROPPED) / 2) + np.arange(CROPPED)
-        picks.append(((wanted + 0.5) * length / resized).astype(np.int64))
+        positions = round((resized - CROPPED) / 2) + np.arange(CROPPED)
+        picks.append(((positions + 0.5) * length / resized).astype(np.int64))
     return labels_HW[np.ix_(*picks)]
 
 
 def convention_scores(
     confusion: npt.NDArray[np.int64], *, matching: str, absent: str, surplus: str
 ) -> dict[str, float | None]:
-    """mIoU and accuracy under one published convention."""
+    """Mean IoU and accuracy under one published convention."""
     result = confusion_scores(confusion, match(confusion, matching=matching, surplus=surplus), absent=absent)
     return mean_scores(confusion, result)
 
 
-def mean_scores(confusion: npt.NDArray[np.int64], found: ConfusionScores) -> dict[str, float | None]:
-    """mIoU and accuracy; None where no pixel is scored."""
-    return {"miou": found.miou, "accuracy": found.accuracy} if confusion.any() else {"miou": None, "accuracy": None}
+def mean_scores(confusion: npt.NDArray[np.int64], result: ConfusionScores) -> dict[str, float | None]:
+    """Mean IoU and accuracy; None where no pixel is scored."""
+    return {"miou": result.miou, "accuracy": result.accuracy} if confusion.any() else {"miou": None, "accuracy": None}
 
 
 def by_name(names: Sequence[str], values: npt.NDArray[np.float64]) -> dict[str, float | None]:
-    """Class name -> value, null where there is nothing to score."""
+    """Class name -> value; None where there is nothing to score."""
     return {name: None if math.isnan(value) else float(value) for name, value in zip(names, values, strict=True)}
 
 

@@ -1,6 +1,6 @@
-"""Object masks: label 0 is the background, all others are object.
+"""Object masks: label 0 is the background, every other label is an object.
 
-Against masks accuracy, IoU and maxF; against boxes CorLoc.
+Scores against true masks are accuracy, IoU and maxF. The score against true boxes is CorLoc.
 """
 
 from collections.abc import Iterable, Mapping
@@ -30,27 +30,33 @@ class Options(Params):
 
     protocol: Literal["native", "crop320"] = Field(
         "native",
-        description="maps at full size, or 320 x 320 from the middle of a shorter side of 335 (Sempart)",
+        description="native: full size; crop320: the central 320 x 320 at a shorter side of 335 (Sempart)",
     )
     pick: Literal["box", "area", "area8"] = Field(
         "box",
-        description="the piece held against boxes has the largest box, or most pixels; area8: of 8-connected pieces, the whole image "
-        "where there is none, as DSM",
+        description="the component that is compared with boxes: box, largest box; area, most pixels; area8, "
+        "most pixels of the 8-connected ones, the whole image for an empty mask (DSM)",
     )
 
 
 def check(options: Options, sections: Mapping[str, Any]) -> None:
-    """Refuse maps without a background."""
+    """Refuse maps without a background.
+
+    Raises:
+        ParamsError: names the param by which there is no background.
+    """
     if none := no_background(sections):
         cure = "set it to border" if none.startswith("segments") else "set segments, or refine.source: segments"
         raise refused("evaluate.method", "objects", f"{none} leaves no background; {cure}")
 
 
 def score(images: Iterable[ScoredImage], options: Options, labels: MapLabels) -> SplitScores:
-    """Scores of masks, or of boxes where the truth is boxes; images without a pixel or box to score are left out.
+    """The scores of masks, or of boxes where the ground truth is boxes.
+
+    Images without a scored pixel or a true box are left out.
 
     Raises:
-        ParamsError: the truth is boxes, and the protocol is one of masks.
+        ParamsError: the ground truth is boxes, and the protocol is not `native`.
     """
     counts: list[MaskCounts] = []
     found: list[Box | None] = []
@@ -72,7 +78,11 @@ def score(images: Iterable[ScoredImage], options: Options, labels: MapLabels) ->
 
 
 def masks_of(image: ScoredImage, *, protocol: str) -> MaskCounts:
-    """Count an image over its scored pixels: the mask is the map's, the thresholds see the soft foreground where there is one."""
+    """The pixel counts of an image over its scored pixels.
+
+    The mask is the map above 0. The thresholds apply to the foreground probability where it is stored, else to the
+    mask.
+    """
     assert image.labels is not None
     mask, truth, counted = image.map > 0, image.labels > 0, image.labels >= 0
     soft = mask.astype(np.float32) if image.foreground is None else image.foreground / np.float32(255)
@@ -83,9 +93,9 @@ def masks_of(image: ScoredImage, *, protocol: str) -> MaskCounts:
 
 
 def mask_scores(counts: list[MaskCounts], options: Options, *, soft: bool) -> SplitScores:
-    """Accuracy, IoU and maxF of what was counted, and the mean F-beta at each threshold."""
-    found = object_scores(counts) if counts else None
-    main = {name: getattr(found, name, None) for name in ("accuracy", "iou", "dataset_iou", "max_f", "max_f_selfmask")}
+    """Accuracy, IoU and maxF from the counts of all images, and the plot of the mean F-beta at each threshold."""
+    scores = object_scores(counts) if counts else None
+    main = {name: getattr(scores, name, None) for name in ("accuracy", "iou", "dataset_iou", "max_f", "max_f_selfmask")}
     convention = {"method": "objects", "protocol": options.protocol, "soft": soft}
     metrics = {"num_scored": len(counts), **main, "convention": convention}
     curves = {"β² = 0.3": np.mean([f_curve(one) for one in counts], axis=0)} if counts else {}
@@ -94,7 +104,7 @@ def mask_scores(counts: list[MaskCounts], options: Options, *, soft: bool) -> Sp
 
 
 def box_scores(boxes: list[Box | None], truths: list[list[Box]], options: Options) -> SplitScores:
-    """CorLoc, and the IoU of each image's box."""
+    """CorLoc, and the histogram of the IoU of each image's box."""
     overlaps = [best_overlap(box, true) for box, true in zip(boxes, truths, strict=True) if true]
     found = corloc(boxes, truths)
     metrics = {

@@ -1,4 +1,4 @@
-"""Partitions, whatever their labels mean: covering, probabilistic Rand index and variation of information."""
+"""Partitions, independent of label numbers: covering, probabilistic Rand index and variation of information."""
 
 from collections.abc import Iterable
 
@@ -13,27 +13,27 @@ TITLES = {"covering": "covering", "pri": "probabilistic Rand index", "voi": "var
 
 
 def score(images: Iterable[ScoredImage], options: NoOptions, labels: MapLabels) -> SplitScores:
-    """Means over images of the means over people; images without a scored pixel are left out."""
-    found, people = [], 0
+    """The means over images of the means over annotators. Images without a scored pixel are left out."""
+    scores, annotators = [], 0
     for image in images:
         truths = image.partitions if image.partitions is not None else [image.labels]
         scored = [one for one in truths if one is not None and (one >= 0).any()]
         if scored:
-            people += len(scored)
-            found.append(partition_scores(image.map, scored))
-    main = {name: float(np.mean([one[name] for one in found])) if found else None for name in TITLES}
+            annotators += len(scored)
+            scores.append(partition_scores(image.map, scored))
+    main = {name: float(np.mean([one[name] for one in scores])) if scores else None for name in TITLES}
     metrics = {
-        "num_scored": len(found),
-        "num_segmentations": people,
+        "num_scored": len(scores),
+        "num_segmentations": annotators,
         **main,
         "convention": {"method": "partitions"},
     }
     rows = [(name, value) for name, value in main.items() if value is not None]
-    return SplitScores(metrics, rows, histogram_png([one["covering"] for one in found], x="covering"))
+    return SplitScores(metrics, rows, histogram_png([one["covering"] for one in scores], x="covering"))
 
 
 METHOD = EvaluateMethod(
-    summary="Partitions, whatever their labels mean: covering, probabilistic Rand index, variation of information.",
+    summary="Partitions, independent of label numbers: covering, probabilistic Rand index, variation of information.",
     call=score,
     truth=("segmentations", "a label image"),
     titles=TITLES,

@@ -1,4 +1,7 @@
-"""The transformer of a local file, which tells its shape: DINO or DINOv2 of any size."""
+"""A DINO or DINOv2 transformer of any size from a local file.
+
+The shapes of the weights give the shape of the network.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +17,7 @@ from usseg.stages.features.methods.vit import Transformer, TransformerOptions, b
 class Options(TransformerOptions):
     """Options of backbone `checkpoint`."""
 
-    weights: str = Field(min_length=1, description="local .pth or .safetensors of DINO's or DINOv2's layout")
+    weights: str = Field(min_length=1, description="local .pth or .safetensors file in the layout of DINO or DINOv2")
     num_heads: int | None = Field(None, ge=1, le=256, description="attention heads; null: channels / 64")
 
 
@@ -33,7 +36,7 @@ def load(options: Options, project: Path, device: str) -> Transformer:
 
 
 def check(options: Options, sections: Mapping[str, Any]) -> None:
-    """Refuse to store the attention of another facet than the keys."""
+    """Refuse `attention: true` with another facet than the keys."""
     check_attention(options)
 
 

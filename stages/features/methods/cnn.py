@@ -1,4 +1,4 @@
-"""Any convolutional network of timm, by the map of one layer."""
+"""Any convolutional network of timm: the feature map of one layer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,15 +24,17 @@ if TYPE_CHECKING:
 class Options(Params):
     """Options of backbone `cnn`."""
 
-    name: str = Field(min_length=1, description="of a convolutional network in timm, such as resnet50.a1_in1k")
-    stride: int = Field(16, ge=1, le=256, description="of the layer whose map is taken: side of a token, pixels")
-    weights: str | None = Field(None, description="local .pth or .safetensors with timm's keys; null: the hub")
-    precision: Precision = Field("float32", description="arithmetic of the layers; bfloat16 is faster and off by 1e-2")
+    name: str = Field(min_length=1, description="timm name of a convolutional network, such as resnet50.a1_in1k")
+    stride: int = Field(16, ge=1, le=256, description="stride of the layer whose map is used: side of a token, pixels")
+    weights: str | None = Field(None, description="local .pth or .safetensors file with timm's keys; null: timm's hub")
+    precision: Precision = Field(
+        "float32", description="arithmetic of the layers; bfloat16 is faster, with errors of about 1e-2"
+    )
 
 
 @dataclass(frozen=True)
 class Convolutional(Backbone):
-    """A network on its device. Pixels that are missing are zeros after normalisation."""
+    """A convolutional network on its device. An image is padded with zeros after the normalisation."""
 
     cnn: "CNN"
     precision: str
@@ -42,7 +44,7 @@ class Convolutional(Backbone):
     crop_channels: int
 
     def maps(self, images: Sequence[Pixels], grid: tuple[int, int]) -> "Tensor":
-        """The maps (B, C, h, w) of the pixels under a grid."""
+        """The feature maps (B, C, h, w) of the pixels under a grid."""
         from usseg.stages.features.convolutional import maps
 
         batch = self.batch(images, grid)
@@ -50,13 +52,13 @@ class Convolutional(Backbone):
             return maps(self.cnn, batch).float()
 
     def batch(self, images: Sequence[Pixels], grid: tuple[int, int]) -> "Tensor":
-        """The pixels under a grid, normalised: (B, 3, height, width)."""
+        """The normalised pixels under a grid: float32 (B, 3, height, width)."""
         height, width = (length * self.patch for length in grid)
         cut = [image[:height, :width] for image in images]
         return normalized(cut, self.device, size=(height, width), mean=self.cnn.mean, std=self.cnn.std)
 
     def describe(self, images: Sequence[Pixels], grid: tuple[int, int], dtype: str) -> Mapping[str, Array]:
-        """The map's vectors; `cls` is their mean."""
+        """The vectors of the feature map. `cls` is their mean."""
         import torch
 
         found = self.maps(images, grid)
@@ -71,7 +73,10 @@ class Convolutional(Backbone):
         boxes: npt.NDArray[np.int32],
         masks: Sequence[npt.NDArray[np.bool_]] | None,
     ) -> F32:
-        """The mean of each crop's own map, or of its tokens in the mask. Equal boxes are run once."""
+        """The mean of the feature map of each crop, over its mask where there are masks.
+
+        Equal boxes are computed once.
+        """
         import torch
 
         from usseg.stages.features.convolutional import maps, pooled
@@ -103,7 +108,7 @@ def load(options: Options, project: Path, device: str) -> Convolutional:
 
 
 METHOD = BackboneMethod(
-    summary="Any convolutional network of timm, by the map of the last layer with the chosen stride.",
+    summary="Any convolutional network of timm: the feature map of the last layer with the chosen stride.",
     call=load,
     options=Options,
     gpu=on_device,

@@ -21,14 +21,14 @@ class Options(Params):
 
 @dataclass(frozen=True)
 class Lowlevel(Backbone):
-    """The descriptor at a stride. Pixels that are missing repeat the last ones."""
+    """The descriptor at a stride. An image is padded by repeating its last row and column."""
 
     patch: int
     channels: int
     crop_channels: int
 
     def describe(self, images: Sequence[Pixels], grid: tuple[int, int], dtype: str) -> Mapping[str, F32]:
-        """The descriptors; `cls` is their mean."""
+        """The descriptors of the patches. `cls` is their mean."""
         from usseg.stages.features import descriptors
 
         size = (grid[0] * self.patch, grid[1] * self.patch)
@@ -43,7 +43,7 @@ class Lowlevel(Backbone):
         boxes: npt.NDArray[np.int32],
         masks: Sequence[npt.NDArray[np.bool_]] | None,
     ) -> F32:
-        """The mean of the balanced descriptors in the box, or in the mask."""
+        """The mean of the balanced descriptors in each box, or in each mask."""
         from usseg.stages.features import descriptors
 
         covered = extended(image, (grid[0] * self.patch, grid[1] * self.patch))
@@ -51,7 +51,7 @@ class Lowlevel(Backbone):
 
 
 def load(options: Options, project: Path, device: str) -> Lowlevel:
-    """The descriptor."""
+    """The backbone of the options. Nothing is read or downloaded."""
     from usseg.stages.features import descriptors
 
     return Lowlevel(options.stride, descriptors.channels(), descriptors.crop_channels())

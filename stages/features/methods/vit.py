@@ -20,34 +20,39 @@ if TYPE_CHECKING:
     from usseg.stages.features.transformer import ViT
 
 FACETS = {"key": "k", "query": "q", "value": "v", "token": "tokens"}  # as `extract` names them
-ROTARY = ("dinov3", "eva02", "rope", "pe_core", "pe_lang", "pe_spatial")  # in the names of timm
+# A timm model with one of these parts in its name is rotary.
+ROTARY = ("dinov3", "eva02", "rope", "pe_core", "pe_lang", "pe_spatial")
 
 
 class TransformerOptions(Params):
     """Options of every transformer."""
 
-    facet: Literal["key", "query", "value", "token"] = Field("key", description="what the last block gives")
-    posembed: Literal["auto", "dino", "dinov2", "timm"] = Field("auto", description="position embedding rule")
+    facet: Literal["key", "query", "value", "token"] = Field(
+        "key", description="the output of the last block that describes a patch"
+    )
+    posembed: Literal["auto", "dino", "dinov2", "timm"] = Field(
+        "auto", description="rule by which position embeddings are interpolated"
+    )
     precision: Precision = Field(
-        "float32", description="arithmetic of the linear layers; bfloat16 is faster and off by 1e-2"
+        "float32", description="arithmetic of the linear layers; bfloat16 is faster, with errors of about 1e-2"
     )
     attention: bool = Field(
-        False, description="also store what crops.method masked_image needs; twice the bytes, for facet key"
+        False, description="also store the arrays for crops.method masked_image; twice the bytes, only for facet key"
     )
 
 
 class Options(TransformerOptions):
     """Options of backbone `vit`."""
 
-    name: str = Field("vit_small_patch16_224.dino", description="of a plain ViT in timm")
+    name: str = Field("vit_small_patch16_224.dino", description="timm name of a plain ViT")
     weights: str | None = Field(
-        None, description="local .pth or .safetensors of DINO's or DINOv2's layout; null: the hub"
+        None, description="local .pth or .safetensors file in the layout of DINO or DINOv2; null: timm's hub"
     )
 
 
 @dataclass(frozen=True)
 class Transformer(Backbone):
-    """A transformer on its device. Pixels that are missing are zeros after normalisation."""
+    """A transformer on its device. An image is padded with zeros after the normalisation."""
 
     vit: "ViT"
     options: TransformerOptions
@@ -57,7 +62,7 @@ class Transformer(Backbone):
     crop_channels: int
 
     def describe(self, images: Sequence[Pixels], grid: tuple[int, int], dtype: str) -> Mapping[str, Array]:
-        """The facet of the last block; `cls` is the class token after the final norm."""
+        """The facet of the last block. `cls` is the class token after the final norm."""
         import torch
 
         from usseg.stages.features.class_tokens import can_pack, image_features
@@ -71,8 +76,8 @@ class Transformer(Backbone):
                 found = image_features(self.vit, batch, facet)
             elif attention:
                 raise ParamsError(
-                    f"{PARAMS_FILE}: features.options.attention: found True; the blocks of this model are not DINO's or "
-                    "DINOv2's; set false"
+                    f"{PARAMS_FILE}: features.options.attention: found True; "
+                    "the blocks of this model are not DINO's or DINOv2's; set false"
                 )
             else:
                 facets = extract(self.vit, batch)
@@ -89,9 +94,9 @@ class Transformer(Backbone):
         boxes: npt.NDArray[np.int32],
         masks: Sequence[npt.NDArray[np.bool_]] | None,
     ) -> F32:
-        """The class token of each crop; with masks by masked attention in the last block.
+        """The class token of each crop. With masks, the attention of the last block is masked.
 
-        Source: DSM, crops sliced from the normalised image without resizing; masked attention: semester report,
+        Source: DSM, where crops are cut from the normalised image without resizing; masked attention: semester report,
         section 3.1.
         """
         import torch
@@ -110,7 +115,7 @@ class Transformer(Backbone):
         return out
 
     def embed_segments(self, stored: Mapping[str, F32], segments_N: npt.NDArray[np.int64], *, count: int) -> F32:
-        """One class token a segment, by the last block on the whole image."""
+        """A class token of each segment, by the last block on the whole image."""
         import torch
 
         from usseg.stages.features.class_tokens import segment_class_features
@@ -118,9 +123,9 @@ class Transformer(Backbone):
         keys, values, state = (
             torch.from_numpy(stored[name]).to(self.device) for name in ("patches", "values", "class_state")
         )
-        where = torch.from_numpy(segments_N).to(self.device)
+        segments = torch.from_numpy(segments_N).to(self.device)
         with arithmetic(self.options.precision, self.device):
-            found = segment_class_features(self.vit, keys, values, state, where, count=count)
+            found = segment_class_features(self.vit, keys, values, state, segments, count=count)
         embedded: F32 = found.float().cpu().numpy()
         return embedded
 
@@ -129,7 +134,7 @@ def backbone_of(vit: "ViT", options: TransformerOptions, device: str) -> Transfo
     """A loaded transformer as a backbone.
 
     Raises:
-        WeightsError: it says the same of every image.
+        WeightsError: its features are equal for every image.
     """
     from usseg.stages.features.networks import check_output
 
@@ -151,10 +156,10 @@ def load(options: Options, project: Path, device: str) -> Transformer:
 
 
 def check_attention(options: TransformerOptions) -> None:
-    """Refuse to store the attention of another facet than the keys.
+    """Refuse `attention: true` with another facet than the keys.
 
     Raises:
-        ParamsError: as it says.
+        ParamsError: names the key, the value and what to do.
     """
     if options.attention and options.facet != "key":
         raise refused(
@@ -165,10 +170,10 @@ def check_attention(options: TransformerOptions) -> None:
 
 
 def check(options: Options, sections: Mapping[str, Any]) -> None:
-    """Refuse what the transformer has not.
+    """Refuse `attention: true` and `masked_attention` for a rotary transformer, which has neither.
 
     Raises:
-        ParamsError: as it says.
+        ParamsError: names the key, the value and what to do.
     """
     check_attention(options)
     if not any(part in options.name for part in ROTARY):
