@@ -1,5 +1,5 @@
-"""Clustering + segments, or tokens -> one class id each, and the semantic map on the token grid.
+"""Clustering + segments or tokens -> the label of each segment or token, and the semantic map on the token grid.
 
-In: index, cluster (of the fit split); segments and crops, or features where the clustering is of tokens. Out: 0
-background, cluster + 1 otherwise; of tokens the scores of all clusters too.
+In: index, cluster (of the fit split); segments and crops, or features where tokens are clustered. Out: label 0 for the
+background and cluster + 1 otherwise; for tokens also the scores of all clusters.
 """

@@ -7,9 +7,10 @@ Mask = npt.NDArray[np.bool_]
 
 
 def grown_mask(mask_hw: Mask, *, erode: int = 2, dilate: int = 5) -> Mask:
-    """Erode, then dilate by single steps of a 4-neighbour cross; a step that would empty the mask is undone.
+    """Erode, then dilate a mask in single steps with a 4-neighbour cross.
 
-    Outside the image counts as foreground for erosion and as background for dilation.
+    An erosion step that would empty the mask is skipped. The area outside the image counts as foreground for erosion
+    and as background for dilation.
     """
     from scipy.ndimage import binary_dilation, binary_erosion
 
@@ -23,7 +24,7 @@ def grown_mask(mask_hw: Mask, *, erode: int = 2, dilate: int = 5) -> Mask:
 
 
 def tight_box(mask_hw: Mask) -> tuple[int, int, int, int]:
-    """(xmin, ymin, xmax, ymax) around all true cells, half open, in tokens."""
+    """The box (xmin, ymin, xmax, ymax) around all true tokens, half open, in tokens."""
     rows, cols = np.flatnonzero(mask_hw.any(axis=1)), np.flatnonzero(mask_hw.any(axis=0))
     return int(cols[0]), int(rows[0]), int(cols[-1]) + 1, int(rows[-1]) + 1
 
@@ -31,14 +32,15 @@ def tight_box(mask_hw: Mask) -> tuple[int, int, int, int]:
 def segment_boxes(
     segments_hw: npt.NDArray[np.integer], *, erode: int = 2, dilate: int = 5
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], list[Mask]]:
-    """Boxes of all foreground segments.
+    """The boxes of all foreground segments.
 
     Args:
         segments_hw: segment ids (row, column); 0 is background.
-        erode, dilate: steps; 2 and 5 for patches of 16 (DSM).
+        erode, dilate: numbers of steps; 2 and 5 for patches of 16 (DSM).
 
     Returns:
-        ids (S,) ascending; boxes int32 (S, 4) in tokens, half open; the grown mask inside each box.
+        Segment ids, int64 (S,), ascending. Boxes, int32 (S, 4), in tokens, half open. The eroded and dilated mask
+        inside each box.
     """
     ids = np.array([v for v in np.unique(segments_hw) if v > 0], np.int64)
     boxes = np.zeros((len(ids), 4), np.int32)

@@ -1,4 +1,7 @@
-"""What a method to embed segments gets, and what it returns: read this before you write one."""
+"""What a method that embeds segments gets, and what it returns. Read this before you write one.
+
+Letters: h rows and w columns of tokens, N = h x w tokens, S segments, C channels.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,25 +22,25 @@ Masks = Sequence[npt.NDArray[np.bool_]]
 
 
 class BoxOptions(Params):
-    """Options of every method: they decide the boxes, which the artifact holds whatever the method."""
+    """Options of every method. They define the boxes, which the artifact contains for every method."""
 
-    erode: int = Field(2, ge=0, le=256, description="erosion steps of a segment before its box is drawn")
-    dilate: int = Field(5, ge=0, le=256, description="dilation steps after")
+    erode: int = Field(2, ge=0, le=256, description="erosion steps of a segment before its box is computed")
+    dilate: int = Field(5, ge=0, le=256, description="dilation steps after the erosion")
 
 
 @dataclass(frozen=True)
 class ImageSegments:
-    """One image with h x w = N tokens and S segments, at least one.
+    """One image with N tokens and S segments, S at least 1.
 
     Attributes:
-        labels: int (h, w), segment of each token: 0 background, then 1 to S, each of which occurs.
-        boxes: int32 (S, 4) in tokens: xmin, ymin, xmax, ymax, half open, around each mask.
+        labels: int (h, w), the segment of each token: 0 for the background, then 1 to S. Each of 1 to S occurs.
+        boxes: int32 (S, 4) in tokens: xmin, ymin, xmax, ymax, half open, the box of each mask.
         masks: bool (row, column), the tokens of each box that belong to the eroded and dilated segment.
-        image: uint8 RGB (height, width, 3), native size; None for a method that reads no pixels.
+        image: uint8 RGB (height, width, 3) at native size; None for a method that reads no pixels.
         features: the artifact of stage features.
-        row: the image's row in it.
+        row: row of the image in that artifact.
         project: the project folder.
-        device: where to compute.
+        device: a torch device.
     """
 
     labels: npt.NDArray[np.integer]
@@ -50,45 +53,47 @@ class ImageSegments:
     device: str
 
     def patches(self) -> npt.NDArray[np.floating]:
-        """The features of the tokens, floats (N, C), row by row."""
+        """The features of the tokens: floats (N, C), in row-major order."""
         tokens: npt.NDArray[np.floating] = self.features["patches"][self.row, : self.labels.size]
         return tokens
 
     def embed_crops(self, masks: Masks | None = None) -> F32:
-        """What the backbone says of each box, or of each mask on its box: (S, `crop_channels`). It needs `pixels`."""
+        """The backbone's features of each box, or of each mask in its box: float32 (S, `crop_channels`).
+
+        Only for a method with `pixels`.
+        """
         assert self.image is not None
-        where: Any = {"project": self.project, "device": self.device}
-        found: F32 = self.features.call("embed_crops", self.image, self.boxes, masks, **where)
-        return found
+        settings: Any = {"project": self.project, "device": self.device}
+        embedded: F32 = self.features.call("embed_crops", self.image, self.boxes, masks, **settings)
+        return embedded
 
     def embed_segments(self) -> F32:
-        """What the backbone says of each segment within the whole image: (S, `crop_channels`).
+        """The backbone's features of each segment within the whole image: float32 (S, `crop_channels`).
 
-        It needs an `attention: true` among the options of the features.
+        Only with `features.options.attention: true`.
         """
-        where: Any = {"project": self.project, "device": self.device}
+        settings: Any = {"project": self.project, "device": self.device}
         labels = self.labels.reshape(-1)
-        found: F32 = self.features.call("embed_segments", self.row, labels, len(self.boxes), **where)
-        return found
+        embedded: F32 = self.features.call("embed_segments", self.row, labels, len(self.boxes), **settings)
+        return embedded
 
 
 def crop_channels(options: Any, inputs: Inputs) -> int:
-    """The length of what the backbone says of a segment."""
+    """The number of channels of the backbone's features of a segment."""
     return int(inputs["features"].call("crop_channels", project=inputs.project))
 
 
 @dataclass(frozen=True)
 class CropsMethod(Method):
-    """The entry of a method to embed segments.
+    """The entry of a method that embeds segments.
 
-    `call(segments, options)` returns finite float32 (S, channel): row s is segment s + 1.
+    `call(segments, options)` returns float32 (S, channel), finite. Row s is segment s + 1.
 
     Attributes:
         options: a subclass of `BoxOptions`.
-        channels: from the options and the stage's inputs, the length of a segment's vector.
-        pixels: the method reads the image. Otherwise it is not decoded, and the attribute `image` of its segments is
-            None.
-        backbone: the method calls the backbone, on the device where the backbone uses one.
+        channels: from the options and the stage's inputs, the number of channels of a segment.
+        pixels: the method reads the image. Otherwise the image is not decoded, and `ImageSegments.image` is None.
+        backbone: the method calls the backbone, which may compute on the execution's device.
     """
 
     call: Callable[[ImageSegments, Any], F32]

@@ -11,10 +11,12 @@ def pool_segments(
 
     Args:
         features_NC: floats (token, channel).
-        segments_N: segment id a token; ids below 1 are left out.
+        segments_N: segment of each token; ids below 1 are left out.
+        count: number of segments.
+        spread: append the standard deviation.
 
     Returns:
-        float32 (segment, channel or 2 * channel).
+        float32 (segment, C), or (segment, 2 C) with `spread`. A segment without tokens is 0.
     """
     features = np.asarray(features_NC, np.float64)
     onehot = (segments_N[None, :] == np.arange(1, count + 1)[:, None]).astype(np.float64)

@@ -18,32 +18,32 @@ from usseg.pipeline.stage import Input, Stage
 
 
 class CropsParams(MethodParams):
-    """What describes a segment."""
+    """How the feature vector of a segment is computed."""
 
     method: str = Field("crop", description="a method of stages/crops/methods")
 
 
 def methods() -> Methods[Any]:
-    """The table of methods."""
+    """The table of methods that embed segments."""
     from usseg.stages.crops.methods import METHODS
 
     return METHODS
 
 
 def sizes(params: CropsParams, inputs: Inputs) -> Mapping[str, int | npt.NDArray[np.int64]]:
-    """Segments of each image, at least 1; channels by method."""
+    """The segments of each image, at least 1, and the channels of the method."""
     counts = inputs["segments"]["num_segments"][:].astype(np.int64)
     channels = methods()[params.method].channels(params.options, inputs)
     return {"segment": np.maximum(1, counts), "channel": channels, "corner": 4}
 
 
 def uses_device(params: CropsParams, inputs: Inputs) -> bool:
-    """Whether segments are embedded by a backbone that uses the device."""
+    """Whether the method calls a backbone that computes on the device."""
     return methods()[params.method].backbone and bool(inputs["features"].call("uses_device"))
 
 
 def run(params: CropsParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
-    """Segment features of a block of images."""
+    """The segment features of a block of images."""
     from usseg.stages.crops.boxes import segment_boxes
     from usseg.stages.crops.method import BoxOptions, ImageSegments
 
@@ -73,7 +73,7 @@ def run(params: CropsParams, inputs: Inputs, images: range, execution: Execution
             limits = np.tile(image_sizes[row][::-1], 2)
             out["boxes"][row, :count] = np.clip(np.rint(boxes * scale) + np.tile(offsets[row][::-1], 2), 0, limits)
             out["area"][row, :count] = np.bincount(segments.reshape(-1), minlength=count + 1)[1:] / segments.size
-            found = ImageSegments(
+            image_segments = ImageSegments(
                 labels=segments,
                 boxes=boxes,
                 masks=masks,
@@ -83,13 +83,13 @@ def run(params: CropsParams, inputs: Inputs, images: range, execution: Execution
                 project=inputs.project,
                 device=execution.device,
             )
-            embedded = method.call(found, options)
+            embedded = method.call(image_segments, options)
             good = np.isfinite(embedded).all(axis=1)
             if not good.all():
                 raise ImageError(
-                    f"crops@{inputs.split}: segment {int(np.argmin(good)) + 1} of image {inputs['index']['id'][images[row]]!r} has "
-                    f"features that are not finite by crops.method: {params.method}; take another method, other weights of the "
-                    "backbone, or features.options.precision: float32"
+                    f"crops@{inputs.split}: segment {int(np.argmin(good)) + 1} of image "
+                    f"{inputs['index']['id'][images[row]]!r} has features that are not finite "
+                    f"by crops.method: {params.method}; take another method, other weights of the backbone, or features.options.precision: float32"
                 )
             out["features"][row, :count] = embedded
             execution.progress(row + 1, len(images))
@@ -113,8 +113,8 @@ STAGE = Stage(
         "boxes": ArraySpec(
             ("image", "segment", "corner"), "int32", "xmin, ymin, xmax, ymax, half open, pixels of the original image"
         ),
-        "area": ArraySpec(("image", "segment"), "float32", "share of the image's tokens"),
-        "num_segments": ArraySpec(("image",), "int32", "segments of the image"),
+        "area": ArraySpec(("image", "segment"), "float32", "tokens of the segment as a share of the image's tokens"),
+        "num_segments": ArraySpec(("image",), "int32", "number of segments of the image"),
     },
     sizes=sizes,
     run=run,

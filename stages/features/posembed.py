@@ -27,7 +27,9 @@ def join(class_row: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
 
 
 def by_factor(embedding: torch.Tensor, rows: int, cols: int, *, offset: float = 0.1) -> torch.Tensor:
-    """The rule of DINO, and of DINOv2 without registers: bicubic by the factor (grid + offset) / side, without antialias.
+    """The rule of DINO, and of DINOv2 without registers: bicubic by a factor, without antialias.
+
+    The factor is (grid + offset) / side.
 
     Args:
         embedding: (1, 1 + side * side, channel), the class row first.

@@ -27,13 +27,13 @@ class FeaturesParams(MethodParams):
     backbone: str = Field("lowlevel", description="a backbone of stages/features/methods")
     resize: Side | Annotated[list[Side], Field(min_length=2, max_length=2)] | None = Field(
         None,
-        description="null: native size; an int: largest length of the longer side, pixels; [height, width]: exact size",
+        description="null: native size; an int: largest longer side, pixels; [height, width]: exact size",
     )
     fit: Literal["crop", "pad", "resize", "square"] = Field(
         "crop",
-        description="crop: whole patches only, the rest at the right and bottom is left out; pad: the image is extended to whole "
-        "patches; resize: each side becomes the nearest multiple of a patch; square: the shorter side becomes `resize`, and the "
-        "central square is kept",
+        description="crop: whole patches, the rest at the right and bottom is left out; pad: the image is extended to "
+        "whole patches; resize: each side becomes the nearest multiple of a patch; square: the shorter side becomes "
+        "`resize`, and the central square is kept",
     )
     dtype: Literal["float32", "float16"] = Field("float32", description="dtype in which patch features are stored")
 
@@ -48,7 +48,7 @@ def methods() -> Methods[Any]:
 def former(values: dict[str, Any]) -> dict[str, Any]:
     """Translate a section of an earlier version, whose `backbone` was the name of a timm transformer."""
     name, options = values.get("backbone"), values.get("options", {})
-    # The names of timm transformers contain "_". The names of backbones do not, so that a misspelt backbone is not translated.
+    # Names of timm transformers contain "_", and names of backbones do not: a misspelt backbone is not translated.
     if not isinstance(name, str) or "_" not in name or name in methods() or not isinstance(options, dict):
         return values
     say_once(f"{PARAMS_FILE}: features.backbone: {name} is backbone: vit with options.name: {name} now")

@@ -1,4 +1,4 @@
-"""What a folder or a glob means on disk: braces, brackets, suffixes in any case, hidden names, links that lead back."""
+"""The files that a folder or a glob matches: braces, brackets, suffixes in any case, hidden names, circular links."""
 
 import os
 import re
@@ -15,25 +15,25 @@ IMAGES = {
     *("png", "apng", "webp", "bmp", "gif", "ppm", "pgm", "pbm", "pnm", "mpo", "jp2", "j2k", "j2c", "jpc", "jpf", "jpx"),
     *("avif", "heic", "heif", "mat"),
 }
-# What systems write beside photos; what begins with a dot is hidden too.
+# Names of files and folders that systems write next to photos. Names that begin with a dot are hidden too.
 JUNK = {
     *("@eadir", "__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "picasa.ini", "icon\r", "lost+found"),
     *("$recycle.bin", "system volume information", "#recycle", "#snapshot", "@recycle", "@recently-snapshot"),
 }
-# What is no candidate.
+# The reasons why a path is no candidate.
 HIDDEN_FILE, HIDDEN_FOLDER, OTHER, BACK, NO_TEXT, EMPTY = (
     *("hidden file", "hidden folder", "other file", "link back to a folder above", "file whose name is not UTF-8"),
     "glob that matches nothing",
 )
-ALTERNATIVES = 1000  # that the braces of a glob may stand for
+ALTERNATIVES = 1000  # largest number of globs that braces may stand for
 BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
-ID = "(?P<id>.+)"  # what {id} matches; a second {id} matches the same
+ID = "(?P<id>.+)"  # the expression of {id}; a second {id} matches the same text
 TOKEN = re.compile(r"\{id\}|\*+|\?|\[[!^]?\]?[^\]]*\]|.", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a glob's path; `names` is None for `**`."""
+    """One part of the path of a glob. `names` is the pattern of its names, None for `**`."""
 
     text: str
     names: re.Pattern[str] | None
@@ -42,7 +42,10 @@ class Part:
 def candidates(
     root: Path, glob: str, where: str, kinds: Collection[str], left: dict[Path, str]
 ) -> Iterator[tuple[Path, str]]:
-    """Path and id of every file that one folder, glob or file means; the rest goes to `left`."""
+    """Yield path and id of every file that a folder, a glob or a file name matches.
+
+    Paths that are left out are added to `left`, with the reason.
+    """
     fixed, rest = root, list(Path(os.path.expanduser(glob)).parts)
     while rest and (path := literal(fixed, rest[0])) and (len(rest) == 1 or path.is_dir()):
         fixed, rest = path, rest[1:]
@@ -65,7 +68,7 @@ def candidates(
 
 
 def literal(folder: Path, name: str) -> Path | None:
-    """The entry of that very name, however Unicode composes it; None where there is none, or the name has `*` or `?`."""
+    """The entry with exactly this name in any Unicode form; None without such an entry, or for `*` and `?` in the name."""
     if "*" in name or "?" in name:
         return None
     if os.path.lexists(folder / name):
@@ -76,10 +79,10 @@ def literal(folder: Path, name: str) -> Path | None:
 
 
 def alternatives(glob: str, where: str) -> list[list[str]]:
-    """The parts of a glob, once for each way to read its braces.
+    """The parts of every glob that the braces of a glob stand for.
 
     Raises:
-        ParamsError: there are too many ways.
+        ParamsError: the braces stand for more than ALTERNATIVES globs.
     """
     globs = [glob]
     while any(map(BRACES.search, globs)):
@@ -95,9 +98,12 @@ def alternatives(glob: str, where: str) -> list[list[str]]:
 
 
 def names_of(part: str, *, file: bool = False) -> re.Pattern[str]:
-    """The names that one part of a glob matches; the suffix of a file in any case and any of its spellings."""
+    """The pattern of the names that one part of a glob matches.
+
+    The suffix of a file matches in any case and spelling.
+    """
     tokens = TOKEN.findall(nfc(part))
-    dots = [place for place, token in enumerate(tokens) if token == "."]
+    dots = [position for position, token in enumerate(tokens) if token == "."]
     end = dots[-1] + 1 if file and dots else len(tokens)
     suffix = "".join(tokens[end:])
     group = next((group for group in SAME if suffix.lower() in group), None)
@@ -107,7 +113,7 @@ def names_of(part: str, *, file: bool = False) -> re.Pattern[str]:
 
 
 def expression(token: str) -> str:
-    """The regular expression of a token of a glob; brackets mean one of their characters, or themselves."""
+    """The regular expression of a token of a glob. Brackets match one of their characters, or themselves literally."""
     if token.startswith("*") or token in ("?", "{id}"):
         return {"?": ".", "{id}": ID}.get(token, ".*")
     if len(token) == 1:
@@ -130,25 +136,25 @@ def matching(
     where: str,
     above: frozenset[tuple[int, int]],
 ) -> Iterator[Path]:
-    """Entries below a folder whose path matches, part by part; `above` are the folders on the way there.
+    """Yield the entries below a folder whose paths match, part by part.
 
-    A folder that the last part matches is an entry too, except one that `**` goes into and whose suffix is not an
-    image's.
+    `above` holds the identities of the parent folders. A folder that matches the last part is an entry too. A folder
+    below `**` is an entry only with the suffix of an image.
 
     Raises:
         ParamsError: a folder cannot be listed.
     """
     try:
-        here = identity(folder)
+        own = identity(folder)
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
         raise ParamsError(f"{where}: {folder}: {error.strerror}; make the folder readable, or leave it out") from None
-    if here in above:
+    if own in above:
         left[folder] = BACK
         return
-    above = above | {here}
+    above = above | {own}
     deep = parts[0].names is None
-    while deep and parts[1].names is None:  # ** after ** means no more
+    while deep and parts[1].names is None:  # a second ** adds nothing
         parts = parts[1:]
     part, *rest = parts[1:] if deep else parts
     assert part.names is not None
@@ -172,21 +178,21 @@ def matching(
 
 
 def identity(folder: Path) -> tuple[int, int]:
-    """What tells a folder from all others, whatever links lead there."""
+    """The device and inode of a folder, equal for all links to it."""
     state = folder.stat()
     return state.st_dev, state.st_ino
 
 
 def is_hidden(name: str, part: str) -> bool:
-    """Whether a name is hidden by a dot that the glob does not spell, or is one that systems write."""
+    """Whether a name begins with a dot that the glob does not contain, or is a name that systems write."""
     return (name.startswith(".") and not part.startswith(".")) or (name.lower() in JUNK and name != part)
 
 
 def is_text(name: str) -> bool:
-    """Whether a name on disk is UTF-8."""
+    """Whether a file name is valid UTF-8."""
     return not any("\ud800" <= sign <= "\udfff" for sign in name)
 
 
 def nfc(name: str) -> str:
-    """A name as Unicode composes it: systems store an é as one character or as two."""
+    """A name in Unicode form NFC: some systems store é as one character, others as two."""
     return unicodedata.normalize("NFC", name)

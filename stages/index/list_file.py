@@ -17,7 +17,14 @@ FLAG = re.compile(r"[\s,;]+(-1|0|1)$")
 
 @dataclass(frozen=True)
 class Selection:
-    """What a list file names: ids in its order, lines that name no image, images that it leaves out by a flag, and what to say of it."""
+    """The content of a list file.
+
+    Attributes:
+        ids: ids of the named images, in the order of the file, without repeats.
+        absent: lines that name no image.
+        flagged: ids of images that only lines with the flag -1 name.
+        notes: lines for the log.
+    """
 
     ids: list[str]
     absent: list[str]
@@ -26,7 +33,7 @@ class Selection:
 
 
 def listed(root: Path, ids: str, where: str, files: Mapping[str, Path]) -> Selection:
-    """The images that a list file names, a line each.
+    """The images that the lines of a list file name.
 
     A line is an id, a file name or a path, with or without suffix; more columns may follow, as in `image.jpg
     label.png`. The column that is the path or id of an image names it, or else the first whose name is an id. VOC's
@@ -34,7 +41,7 @@ def listed(root: Path, ids: str, where: str, files: Mapping[str, Path]) -> Selec
     comments. UTF-8 or UTF-16, any line ends.
 
     Raises:
-        ParamsError: no text file, or a line that fits several images.
+        ParamsError: the file is no text file, or a line fits several images.
     """
     names = Names(files, f"{where}: {ids}")
     chosen: list[str] = []
@@ -68,15 +75,15 @@ def listed(root: Path, ids: str, where: str, files: Mapping[str, Path]) -> Selec
 
 
 def number_of(lines: int, one: str, several: str) -> str:
-    """The subject and verb of a sentence on so many lines."""
+    """The subject and the verb of a sentence about a number of lines: `1 line has`, `2 lines have`."""
     return f"1 line {one}" if lines == 1 else f"{lines} lines {several}"
 
 
 def lines_of(path: Path, where: str) -> list[str]:
-    """The lines of a text file that are not blank, stripped, in NFC.
+    """The lines of a text file, without blank ones, stripped and in NFC.
 
     Raises:
-        ParamsError: unreadable, or neither UTF-8 nor UTF-16.
+        ParamsError: the file cannot be read, or is neither UTF-8 nor UTF-16.
     """
     reason = "a text file with an id a line is needed"
     if path.exists() and not path.is_file():
@@ -93,7 +100,7 @@ def lines_of(path: Path, where: str) -> list[str]:
 
 
 class Names:
-    """The images by whatever a list may call them."""
+    """An index of the images by id, file name and path, with and without suffix."""
 
     def __init__(self, files: Mapping[str, Path], where: str) -> None:
         self.files, self.where = files, where
@@ -103,7 +110,10 @@ class Names:
                 self.paths[parts[-1]].append((parts, name))
 
     def find(self, line: str) -> tuple[str | None, str]:
-        """The image that a line names, and the columns behind its name; None where it names none."""
+        """The id of the image that a line names, and the text after its name.
+
+        The id is None where the line names no image.
+        """
         ends = [len(line), *(gap.start() for gap in reversed(list(GAP.finditer(line))))]
         for end in ends:
             if name := self.by_path(line[:end]):
@@ -121,25 +131,25 @@ class Names:
         return not (self.by_path(line) or self.by_path(GAP.split(line)[0]))
 
     def by_path(self, text: str) -> str | None:
-        """The image whose id, or the end of whose id or path, this is, with or without suffix.
+        """The id of the image whose id or path equals this text or ends with it, with or without suffix; None without one.
 
         Raises:
-            ParamsError: several images.
+            ParamsError: several images match.
         """
         if text in self.files:
             return text
         for parts in spelled(text):
-            found = {name for path, name in self.paths.get(parts[-1], ()) if path[-len(parts) :] == parts}
-            if len(found) > 1:
+            matches = {name for path, name in self.paths.get(parts[-1], ()) if path[-len(parts) :] == parts}
+            if len(matches) > 1:
                 raise ParamsError(
-                    f"{self.where}: {text!r} fits {len(found)} images, such as {min(found)!r}; write its id"
+                    f"{self.where}: {text!r} fits {len(matches)} images, such as {min(matches)!r}; write its id"
                 )
-            if found:
-                return found.pop()
+            if matches:
+                return matches.pop()
         return None
 
     def by_name(self, text: str) -> str | None:
-        """The image whose id ends this path, the longest such id, with or without suffix."""
+        """The longest id that this path ends with, with or without suffix; None without one."""
         for parts in spelled(text):
             for start in range(len(parts)):
                 if (name := "/".join(parts[start:])) in self.files:
@@ -148,7 +158,7 @@ class Names:
 
 
 def spelled(text: str) -> Iterator[tuple[str, ...]]:
-    """The parts of a path: as it is, then without the suffix."""
+    """The parts of a path, first with and then without its suffix."""
     path = PurePosixPath(text.replace("\\", "/").lstrip("/"))
     if path.name:
         yield path.parts

@@ -1,4 +1,4 @@
-"""Which files a param means: a folder, a glob, or a list of those -> files by id, and what was left out."""
+"""A folder, a glob, or a list of them -> files by id, and the paths that were left out."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ from usseg.stages.index.globs import (
 )
 
 TRUTHS = {*IMAGES, "xml", "json"}
-# How several of what was left out are called.
+# The plural of each reason, for the log.
 SEVERAL = {
     **{HIDDEN_FILE: "hidden files", HIDDEN_FOLDER: "hidden folders", OTHER: "other files"},
     **{BACK: "links back to a folder above", NO_TEXT: "files whose names are not UTF-8"},
@@ -32,14 +32,14 @@ Spelling = str | Sequence[str]
 
 @dataclass(frozen=True)
 class Listing:
-    """Files by id, and what else was found: path -> a key of `SEVERAL`."""
+    """Files by id, and the paths that were left out: path -> reason, a key of `SEVERAL`."""
 
     files: dict[str, Path] = field(default_factory=dict)
     left: dict[Path, str] = field(default_factory=dict)
 
 
 def files_of(root: Path, spelling: Spelling, where: str, kinds: Collection[str] = frozenset(IMAGES)) -> Listing:
-    """Files by id: all that the folder, the glob or each in a list means, below `root`.
+    """The files below `root` that a folder, a glob or a list of them matches, by id.
 
     A folder means every file below it whose suffix is one of `kinds`. In a glob a suffix means every case of it, `jpg`
     also `jpeg`, and `tif` also `tiff`; `{jpg,png}` means both, `**` any folders. A name that is there literally is
@@ -83,11 +83,13 @@ def files_of(root: Path, spelling: Spelling, where: str, kinds: Collection[str] 
 
 
 def truth_files(root: Path, spelling: Spelling, names: Iterable[str], where: str, *, outlines: bool = False) -> Listing:
-    """The file with the truth of each image, by id; a .json file has that of all of them, read with outlines or without.
+    """The file with the ground truth of each image, by id. A .json file holds the ground truth of all images.
+
+    `outlines` tells whether the outlines of objects are read from a .json file.
 
     Raises:
-        ParamsError: as `files_of`, or several .json files.
-        ImageError: a .json file that is no COCO instances.
+        ParamsError: as `files_of`, or there are several .json files.
+        ImageError: a .json file holds no COCO instances.
     """
     listing = files_of(root, spelling, where, TRUTHS)
     whole = [path for path in listing.files.values() if path.suffix.lower() == ".json"]
@@ -102,7 +104,7 @@ def truth_files(root: Path, spelling: Spelling, names: Iterable[str], where: str
 
 
 def two_names(one: Path, other: Path) -> str:
-    """Two paths, as short as tells them apart."""
+    """The names of two paths, or the whole paths where the names are equal."""
     if one.name == other.name:
         return f"{one} and {other}"
     return f"{one.name!a} and {other.name!a}" if nfc(one.name) == nfc(other.name) else f"{one.name} and {other.name}"
@@ -118,7 +120,7 @@ def by_suffix(paths: Iterable[Path]) -> str:
 
 
 def counted(left: dict[Path, str]) -> str:
-    """How much of each kind was left out: `2 hidden files, 1 other file (1 .txt)`."""
+    """The number of paths left out for each reason: `2 hidden files, 1 other file (1 .txt)`."""
     parts = []
     for kind, several in SEVERAL.items():
         paths = sorted(path for path in left if left[path] == kind)
@@ -133,7 +135,7 @@ def counted(left: dict[Path, str]) -> str:
 def account(taken: Sequence[Path], images: Listing, left: Mapping[str, int], labels: Listing) -> str:
     """One line on all files: `60 images (48 .jpg, 12 .JPG); left out: 2 hidden files, 1 unreadable (skipped)`.
 
-    `left` has what was left out later, and how much of it.
+    `left` maps later reasons to the numbers of images left out.
     """
     alone = len(set(labels.files) - set(images.files))
     parts = [

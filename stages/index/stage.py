@@ -29,19 +29,21 @@ log = logging.getLogger("usseg")
 
 
 class SplitParams(Params):
-    """Where the images of a split stand, and their labels if there are any."""
+    """The images of a split, and their labels if there are any."""
 
     images: str | list[str] = Field(
-        description="folder or glob below root, or a list; {id} in a file name is a * that names the image"
+        description="folder or glob below root, or a list; {id} in a file name matches as * and gives the id"
     )
     labels: str | list[str] | None = Field(
-        None, description="as images, matched to them by id; or one COCO file of instances, .json"
+        None, description="as `images`, matched by id; or one .json file of COCO instances; null: no labels"
     )
-    ids: str | None = Field(None, description="file below root with an id or a file name a line: only these; null: all")
+    ids: str | None = Field(
+        None, description="file below root with an id or file name in each line: only these; null: all"
+    )
 
 
 class IndexParams(Params):
-    """Which images there are and what their label values mean."""
+    """The images of the project, and the meaning of their label values."""
 
     root: str = Field(description="folder that the globs are relative to")
     splits: dict[str, SplitParams] = Field(description="named lists of images, each with its labels if there are any")
@@ -49,18 +51,21 @@ class IndexParams(Params):
     classes: list[str] = Field([], description="class names; the position is the label value")
     label_values: list[str] = Field(
         [],
-        description="raw values of each class, such as '7', '0-3, 9' or '#804080', others never scored; []: values are classes",
+        description="raw values of each class, such as '7', '0-3, 9' or '#804080'; other values are not scored; "
+        "[]: the value is the class",
     )
     ignore: list[Annotated[int, Field(ge=-(2**31), lt=2**32)] | str] = Field(
-        [255], description="raw values never scored, such as 255 or '#000000'"
+        [255], description="raw values that are not scored, such as 255 or '#000000'"
     )
-    on_error: Literal["fail", "skip"] = Field("fail", description="what an unreadable image or label does")
+    on_error: Literal["fail", "skip"] = Field(
+        "fail", description="what happens at an unreadable image or label: an error, or it is left out"
+    )
     max_pixels: int = Field(178_956_970, ge=1, le=2**36, description="an image or label with more pixels is unreadable")
 
     @field_validator("splits")
     @classmethod
     def plain_names(cls, splits: dict[str, SplitParams]) -> dict[str, SplitParams]:
-        """Split names become file names."""
+        """Refuse split names that are no file names."""
         for name in splits:
             if name == "all" or not name.replace("-", "").replace("_", "").isalnum():
                 raise ValueError(f"split name {name!r}: letters, digits, - and _ are allowed, and 'all' is taken")
@@ -71,7 +76,7 @@ class IndexParams(Params):
     @field_validator("classes")
     @classmethod
     def names_of_their_own(cls, classes: list[str]) -> list[str]:
-        """A name stands for one class."""
+        """Refuse an empty class name, and one that occurs twice."""
         seen: dict[str, str] = {}
         for name in classes:
             same = normalize("NFC", name).strip()
@@ -85,19 +90,20 @@ class IndexParams(Params):
     @field_validator("label_values")
     @classmethod
     def each_value_once(cls, label_values: list[str], info: ValidationInfo) -> list[str]:
-        """One entry for each class, and a value belongs to one class."""
+        """Refuse label values without one entry for each class, and values of several classes."""
         label_table(label_values)
         classes = info.data.get("classes")
         if label_values and classes is not None and len(label_values) != len(classes):
             raise ValueError(
-                f"{len(label_values)} entries for the {len(classes)} of index.classes; one for each class, or [], is needed"
+                f"{len(label_values)} entries for the {len(classes)} of index.classes; "
+                "one for each class, or [], is needed"
             )
         return label_values
 
     @field_validator("ignore")
     @classmethod
     def raw_values(cls, ignore: list[int | str], info: ValidationInfo) -> list[int | str]:
-        """Values as the label files have them: colours where label_values are colours."""
+        """Refuse numbers where `label_values` are colours, and colours where they are numbers."""
         colors = any("#" in entry for entry in info.data.get("label_values", []))
         for value in ignore:
             raw_value(value)
@@ -123,7 +129,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Checked:
-    """What is kept of a file that was checked: its row, and what the split's lines tell."""
+    """The result for one checked image: its row in the index, and its contribution to the log."""
 
     row: Row
     unread: Unread
@@ -134,10 +140,13 @@ class Checked:
 def check_file(
     name: str, path: Path, label: Path | None, root: Path, params: IndexParams, shared: Mapping[Path, str]
 ) -> Checked:
-    """Decode one image and its truth; `shared` has the checksums of files with the truth of many.
+    """Decode one image and its ground truth.
+
+    `shared` holds the checksums of files with the ground truth of many images.
 
     Raises:
-        ImageError: unreadable, too large, a truth that does not fit, or a label value that no class has.
+        ImageError: a file is unreadable or too large, the ground truth does not fit the image, or no class has a label
+            value.
     """
     unread = check_header(path, params.max_pixels)
     height, width = image_size(path)
@@ -166,17 +175,17 @@ def check_file(
 
 
 def below(root: Path, path: Path) -> str:
-    """The path as the index has it: relative to root, or absolute where it is elsewhere."""
+    """The path as the index stores it: relative to root, or absolute outside root."""
     return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
 
 
 def shown(paths: Sequence[str]) -> str:
-    """The first path, and how many more there are."""
+    """The first path, and the number of further paths."""
     return f"{paths[0]}{f' and {len(paths) - 1} more' if len(paths) > 1 else ''}" if paths else ""
 
 
 def run(params: IndexParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
-    """List the split's images in the order of their ids, and say in one line what is in and what was left out."""
+    """List the images of a split by id. One line of the log states how many are taken and left out."""
     from usseg.stages.index.list_file import Selection, listed
     from usseg.stages.index.listing import Listing, account, files_of, truth_files
 
@@ -268,14 +277,14 @@ def run(params: IndexParams, inputs: Inputs, images: range, execution: Execution
 
 
 def arrays(rows: Iterable[Row]) -> dict[str, Any]:
-    """Rows -> columns."""
+    """The rows of the index as arrays, one for each field."""
     listed = list(rows)
     columns = {name: [getattr(row, name) for row in listed] for name in Row.__dataclass_fields__}
     return {**columns, "size": np.array(columns["size"], np.int32).reshape(-1, 2)}
 
 
 def record(params: IndexParams, split: str) -> dict[str, Any]:
-    """Class names do not change the list, so they are left out: editing them re-runs only what reads them."""
+    """The params in the cache key. Class names are left out: an edit of them re-runs only the stages that read them."""
     return {
         "root": params.root,
         "split": params.splits[split].model_dump(),
@@ -285,9 +294,12 @@ def record(params: IndexParams, split: str) -> dict[str, Any]:
 
 
 def check(sections: Mapping[str, Any]) -> None:
-    """Refuse a fit split that `splits` has under nearly that name.
+    """Refuse a misspelt `fit_split`.
 
-    Another absent one is refused where it is read: a project may have only a val split for now.
+    Any other absent fit split is refused by the stage that reads it, because a project may have no fit split yet.
+
+    Raises:
+        ParamsError: a split has a similar name.
     """
     params = sections["index"]
     near = nearest(params.fit_split, params.splits)

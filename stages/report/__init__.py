@@ -1,4 +1,4 @@
-"""Everything before -> one self-contained HTML page.
+"""The artifacts of all stages -> one self-contained HTML page.
 
 In: the artifacts of every split. Out: report/index.html.
 """

@@ -1,4 +1,4 @@
-"""Arrays -> small pictures for the page, as data URIs; equal arrays give equal bytes."""
+"""Arrays -> small pictures for the page, as data URIs. Equal arrays give equal bytes."""
 
 import base64
 import io
@@ -13,7 +13,10 @@ DType = TypeVar("DType", bound=np.generic)
 
 
 def palette(count: int) -> U8:
-    """Distinct colours, uint8 (count, 3): hues by the golden angle from blue on, lightness in three steps."""
+    """Distinct colours, uint8 RGB (count, 3).
+
+    Hues differ by the golden angle, starting at blue; lightness has three levels.
+    """
     index = np.arange(count)
     hue = np.deg2rad(265 + 137.508 * index)
     lab = np.stack([np.choose(index % 3, [62, 48, 74]), 46 * np.cos(hue), 46 * np.sin(hue)], axis=1).astype(np.float32)
@@ -22,13 +25,13 @@ def palette(count: int) -> U8:
 
 
 def color_map(labels_hw: npt.NDArray[np.integer], colors_K3: U8, *, void: tuple[int, int, int] = (150, 150, 150)) -> U8:
-    """Labels -> colours; labels outside the palette are grey."""
+    """Labels (h, w) -> colours, uint8 RGB (h, w, 3). Labels outside the palette get the colour `void`."""
     table = np.vstack([colors_K3, np.array([void], np.uint8)])
     return np.asarray(table[np.where((labels_hw >= 0) & (labels_hw < len(colors_K3)), labels_hw, len(colors_K3))])
 
 
 def eigenvector_picture(vectors_KN: npt.NDArray[np.floating], grid: tuple[int, int]) -> U8:
-    """Rows 1 to 3 as red, green and blue, each stretched between its 2nd and 98th percentile."""
+    """Eigenvectors 1 to 3 as red, green and blue, each stretched between its 2nd and 98th percentile."""
     h, w = grid
     out = np.full((h * w, 3), 128, np.uint8)
     for channel, vector in enumerate(vectors_KN[1:4]):
@@ -39,7 +42,7 @@ def eigenvector_picture(vectors_KN: npt.NDArray[np.floating], grid: tuple[int, i
 
 
 def fitted_size(size: tuple[int, ...], side: int) -> tuple[int, int]:
-    """Height and width with the longer one at `side`."""
+    """Height and width, scaled so that the longer one is `side`."""
     factor = side / max(size[:2])
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
@@ -52,7 +55,10 @@ def fit_within(image: U8, side: int) -> U8:
 
 
 def nearest_within(values: npt.NDArray[DType], side: int) -> npt.NDArray[DType]:
-    """Take values (row, column, ...) so that the longer side is `side`: of an entry that falls between two, the one before."""
+    """Scale values (row, column, ...) by nearest neighbour so that the longer side is `side`.
+
+    Each position is rounded down.
+    """
     picks = [
         np.minimum((np.arange(new) * (1 / (new / old))).astype(np.int64), old - 1)
         for new, old in zip(fitted_size(values.shape, side), values.shape, strict=False)
@@ -61,7 +67,7 @@ def nearest_within(values: npt.NDArray[DType], side: int) -> npt.NDArray[DType]:
 
 
 def draw_boxes(image: U8, boxes_B4: npt.NDArray[np.integer], *, color: tuple[int, int, int] = (255, 210, 0)) -> U8:
-    """A copy with the frames of boxes (xmin, ymin, xmax, ymax), half open."""
+    """A copy of an image with the outlines of boxes (xmin, ymin, xmax, ymax), half open."""
     out = image.copy()
     width = max(2, max(image.shape[:2]) // 120)
     for x0, y0, x1, y1 in boxes_B4.tolist():

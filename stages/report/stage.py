@@ -16,17 +16,19 @@ from usseg.pipeline.opening import knobs
 from usseg.pipeline.params import Params
 from usseg.pipeline.stage import Input, Stage
 
-SIDE = 320  # pixels of a picture on the page
+SIDE = 320  # longer side of a picture on the page, pixels
 BACKGROUND = (60, 60, 66)
-SHOWN = 100  # classes with most pixels, and clusters, in the tables
-DIMMED = (np.arange(256) * 0.35 + 20).astype(np.uint8)  # of each level, where a pixel is not in the segment
+SHOWN = 100  # largest number of classes, and of clusters, in the tables
+DIMMED = (np.arange(256) * 0.35 + 20).astype(np.uint8)  # level -> darker level, for pixels outside a segment
 
 
 class ReportParams(Params):
-    """How much the page shows."""
+    """How many pictures the page shows."""
 
-    max_images: int = Field(12, ge=0, le=10_000, description="images a split")
-    max_segments: int = Field(24, ge=0, le=10_000, description="segments a cluster on the contact sheet")
+    max_images: int = Field(12, ge=0, le=10_000, description="largest number of images of a split")
+    max_segments: int = Field(
+        24, ge=0, le=10_000, description="largest number of segments of a cluster on the contact sheet"
+    )
 
 
 def run(params: ReportParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
@@ -67,14 +69,17 @@ def summary_of(inputs: Inputs, used: Mapping[str, Artifact]) -> str:
 
 
 def on_background(count: int) -> npt.NDArray[np.uint8]:
-    """The colours of label 0, the background, and of labels 1 to `count`."""
+    """The colours of label 0, the background, and of labels 1 to `count`: uint8 (count + 1, 3)."""
     from usseg.stages.report.pictures import palette
 
     return np.vstack([[BACKGROUND], palette(count)]).astype(np.uint8)
 
 
 def colors_of_labels(inputs: Inputs, split: str) -> npt.NDArray[np.uint8]:
-    """The colour of every label of a split's maps: of a cluster that of the class it is matched to, else one of its own."""
+    """The colours of all labels in the maps of a split: uint8 (label, 3).
+
+    A matched cluster has the colour of its class. Every other cluster has a colour of its own.
+    """
     from usseg.stages.report.pictures import palette
 
     if inputs["refine"][split].params["source"] == "segments":
@@ -96,7 +101,7 @@ def css(color: npt.NDArray[np.uint8]) -> str:
 
 
 def spread(count: int, limit: int) -> list[int]:
-    """At most `limit` indexes spread evenly over `count`."""
+    """At most `limit` indices, spread evenly over 0 to count - 1."""
     return sorted({int(i) for i in np.linspace(0, count - 1, min(count, limit))}) if count and limit else []
 
 
@@ -108,7 +113,7 @@ def split_view(
     class_colors: npt.NDArray[np.uint8],
     label_colors: npt.NDArray[np.uint8],
 ) -> dict[str, Any]:
-    """What the page says of one split."""
+    """The part of the page on one split, for the template."""
     from usseg.stages.report.pictures import color_map, data_uri, eigenvector_picture, fit_within, nearest_within
 
     index, eigen = inputs["index"][split], inputs.artifacts.get("eigen", {}).get(split)
@@ -137,9 +142,9 @@ def split_view(
 
 
 def truth_picture(inputs: Inputs, i: int, split: str, class_colors: npt.NDArray[np.uint8], side: int) -> str | None:
-    """What is known of an image as a data URI: labels, ignored values grey; the first person's regions; boxes.
+    """The ground truth of an image as a data URI; None without ground truth.
 
-    None where nothing is.
+    It shows label maps with ignored values in grey, the regions of the first annotator, or boxes.
     """
     from usseg.stages.report.pictures import color_map, data_uri, draw_boxes, fit_within, nearest_within, palette
 
@@ -163,7 +168,7 @@ def truth_picture(inputs: Inputs, i: int, split: str, class_colors: npt.NDArray[
 
 
 def score_view(inputs: Inputs, split: str, names: list[str], class_colors: npt.NDArray[np.uint8]) -> dict[str, Any]:
-    """The split's scores; by class and with the confusion matrix where there is one; nothing without labels."""
+    """The scores of a split for the template, with class scores and the confusion matrix where there is one."""
     artifact = inputs["evaluate"][split]
     main = [(title, f"{value:.3f}") for title, value in zip(artifact["title"], artifact["score"][:], strict=True)]
     confusion, matching, labels = (artifact[name][:] for name in ("confusion", "matching", "label"))
@@ -209,7 +214,7 @@ def score_view(inputs: Inputs, split: str, names: list[str], class_colors: npt.N
 def contact_sheet(
     params: ReportParams, inputs: Inputs, label_colors: dict[str, npt.NDArray[np.uint8]]
 ) -> list[dict[str, Any]]:
-    """Pictures of segments by label, drawn from the split that the clustering was fitted on."""
+    """Pictures of segments by label, from the split that the clustering was fitted on."""
     from usseg.stages.report.pictures import data_uri, fit_within
 
     split = inputs["cluster"].attrs["split"]
@@ -232,10 +237,10 @@ def contact_sheet(
             shown = image[y0:y1, x0:x1]
             if shown.size:
                 pictures.append(data_uri(fit_within(np.where(grown[..., None], shown, DIMMED[shown]), 96)))
-        found = matched.get(label, -1)
+        matched_class = matched.get(label, -1)
         sheets.append(
             {
-                "name": f"cluster {label}" + (f" · {names[found]}" if found >= 0 else ""),
+                "name": f"cluster {label}" + (f" · {names[matched_class]}" if matched_class >= 0 else ""),
                 "color": css(label_colors[split][label]),
                 "count": len(where),
                 "pictures": pictures,
@@ -247,7 +252,14 @@ def contact_sheet(
 def pixel_mask(
     mask_hw: npt.NDArray[np.bool_], size: tuple[int, ...], stride: Sequence[float], offset: Sequence[int] = (0, 0)
 ) -> npt.NDArray[np.bool_]:
-    """The pixels of an image that the tokens of a mask cover; `stride` is a token's height and width, `offset` the first pixel."""
+    """The pixels of an image that the tokens of a mask cover: bool (height, width).
+
+    Args:
+        mask_hw: bool (row, column), tokens.
+        size: height and width of the image.
+        stride: height and width of a token, pixels.
+        offset: row and column of the first pixel under the grid.
+    """
     rows, cols = (
         np.clip(np.floor((np.arange(side) - first) / step).astype(np.int64), -1, count) + 1
         for side, step, count, first in zip(size, stride, mask_hw.shape, offset, strict=True)

@@ -1,4 +1,4 @@
-"""The methods to embed segments by name. `stages/crops/method.py` says what a method gets and returns."""
+"""The methods that embed segments, by name. `stages/crops/method.py` says what a method gets and returns."""
 
 from usseg.pipeline.methods import Methods
 from usseg.stages.crops.method import CropsMethod

@@ -4,12 +4,12 @@ from usseg.stages.crops.method import F32, BoxOptions, CropsMethod, ImageSegment
 
 
 def embed(segments: ImageSegments, options: BoxOptions) -> F32:
-    """What the backbone says of each box."""
+    """The backbone's features of each box."""
     return segments.embed_crops()
 
 
 METHOD = CropsMethod(
-    summary="The backbone on the segment's box: of a transformer its class token (DSM).",
+    summary="The backbone on the segment's box: the class token of a transformer (DSM).",
     call=embed,
     pixels=True,
     source="Melas-Kyriazi et al., Deep Spectral Methods (CVPR 2022), section 3.3",

@@ -1,4 +1,4 @@
-"""One class token a segment, by the last layer of a transformer on the whole image."""
+"""A class token of each segment, by the last block of a transformer on the whole image."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,22 +8,22 @@ from usseg.stages.crops.method import F32, BoxOptions, CropsMethod, ImageSegment
 
 
 def embed(segments: ImageSegments, options: BoxOptions) -> F32:
-    """What the backbone says of each segment within the image."""
+    """The backbone's features of each segment within the image."""
     return segments.embed_segments()
 
 
 def check(options: BoxOptions, sections: Mapping[str, Any]) -> None:
-    """Refuse features without attention.
+    """Refuse features without the arrays of `attention: true`.
 
     Raises:
-        ParamsError: as it says.
+        ParamsError: `features.options.attention` is not true.
     """
     if not getattr(sections["features"].options, "attention", False):
         raise refused("crops.method", "masked_image", "it needs features.options.attention: true, of a ViT")
 
 
 METHOD = CropsMethod(
-    summary="One class token a segment, by the last layer of a transformer on the whole image.",
+    summary="A class token of each segment, by the last block of a transformer on the whole image.",
     call=embed,
     check=check,
     source="this project",

@@ -14,7 +14,7 @@ class Options(BoxOptions):
 
 
 def channels(options: Options, inputs: Inputs) -> int:
-    """Those of a token; twice as many with `spread`."""
+    """The channels of a token; twice as many with `spread`."""
     return int(inputs["features"]["patches"].shape[2]) * (2 if options.spread else 1)
 
 
