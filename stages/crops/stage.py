@@ -89,7 +89,8 @@ def run(params: CropsParams, inputs: Inputs, images: range, execution: Execution
                 raise ImageError(
                     f"crops@{inputs.split}: segment {int(np.argmin(good)) + 1} of image "
                     f"{inputs['index']['id'][images[row]]!r} has features that are not finite "
-                    f"by crops.method: {params.method}; take another method, other weights of the backbone, or features.options.precision: float32"
+                    f"by crops.method: {params.method}; "
+                    "take another method, other weights of the backbone, or features.options.precision: float32"
                 )
             out["features"][row, :count] = embedded
             execution.progress(row + 1, len(images))

@@ -86,6 +86,7 @@ def run(params: FeaturesParams, inputs: Inputs, images: range, execution: Execut
     On a CPU each image has its own forward pass: batches gain little, and the bytes do not depend on the batch size.
     """
     from usseg.stages.features.backbone_cache import backbone_of, shape_of
+    from usseg.stages.features.finite_features import refuse_infinite
     from usseg.stages.features.fitting import Fitting, fitted_image, fitting
 
     settings = params.model_dump(mode="json")
@@ -132,35 +133,6 @@ def run(params: FeaturesParams, inputs: Inputs, images: range, execution: Execut
             done += len(rows)
             execution.progress(done, len(images))
     return out
-
-
-def refuse_infinite(
-    params: FeaturesParams, name: str, found: npt.NDArray[Any], images: Sequence[int], inputs: Inputs
-) -> None:
-    """Refuse features that are not finite, or beyond what float16 holds.
-
-    Args:
-        params: the params of the stage.
-        name: name of the array.
-        found: (image, ..., channel), in the stored dtype.
-        images: rows of the images in the split.
-        inputs: the inputs of the stage, for the ids of the images.
-
-    Raises:
-        ParamsError: names the first such image, and what to change.
-    """
-    good = np.isfinite(found).all(axis=tuple(range(1, found.ndim)))
-    if good.all():
-        return
-    row = int(np.argmin(good))
-    image = f"{name} of image {inputs['index']['id'][images[row]]!r}"
-    if found.dtype == np.float16 and not np.isnan(found[row]).any():
-        raise refused("features.dtype", params.dtype, f"{image} go beyond the 65504 that it holds; set float32")
-    raise refused(
-        "features.backbone",
-        params.backbone,
-        f"{image} are not finite; take other weights (features.options.weights), or precision: float32",
-    )
 
 
 def check(sections: Mapping[str, Any]) -> None:

@@ -68,7 +68,7 @@ def candidates(
 
 
 def literal(folder: Path, name: str) -> Path | None:
-    """The entry with exactly this name in any Unicode form; None without such an entry, or for `*` and `?` in the name."""
+    """The entry with exactly this name in any Unicode form; None without one, and for a name with `*` or `?`."""
     if "*" in name or "?" in name:
         return None
     if os.path.lexists(folder / name):

@@ -131,7 +131,7 @@ class Names:
         return not (self.by_path(line) or self.by_path(GAP.split(line)[0]))
 
     def by_path(self, text: str) -> str | None:
-        """The id of the image whose id or path equals this text or ends with it, with or without suffix; None without one.
+        """The id of the image whose id or path ends with this text, with or without suffix; None without one.
 
         Raises:
             ParamsError: several images match.

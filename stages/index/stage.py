@@ -5,9 +5,8 @@ import threading
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from unicodedata import normalize
 
 import numpy as np
@@ -17,13 +16,15 @@ from usseg.pipeline.artifact import ArraySpec
 from usseg.pipeline.errors import ImageError, ParamsError
 from usseg.pipeline.execution import Execution
 from usseg.pipeline.files import file_checksum
-from usseg.pipeline.images import Unread, check_header, image_size
+from usseg.pipeline.images import Unread
 from usseg.pipeline.inputs import Inputs
-from usseg.pipeline.label_tally import LabelCounts, LabelTally
+from usseg.pipeline.label_tally import LabelTally
 from usseg.pipeline.label_values import LabelValues, label_table, raw_value
 from usseg.pipeline.params import Params, nearest, refused
 from usseg.pipeline.stage import Stage
-from usseg.pipeline.truth import read_truth
+
+if TYPE_CHECKING:
+    from usseg.stages.index.file_check import Checked, Row
 
 log = logging.getLogger("usseg")
 
@@ -115,70 +116,6 @@ class IndexParams(Params):
         return ignore
 
 
-@dataclass(frozen=True)
-class Row:
-    """One image of the index."""
-
-    id: str
-    path: str
-    label_path: str
-    size: tuple[int, int]
-    checksum: str
-    label_checksum: str
-
-
-@dataclass(frozen=True)
-class Checked:
-    """The result for one checked image: its row in the index, and its contribution to the log."""
-
-    row: Row
-    unread: Unread
-    counts: LabelCounts | None
-    remark: str
-
-
-def check_file(
-    name: str, path: Path, label: Path | None, root: Path, params: IndexParams, shared: Mapping[Path, str]
-) -> Checked:
-    """Decode one image and its ground truth.
-
-    `shared` holds the checksums of files with the ground truth of many images.
-
-    Raises:
-        ImageError: a file is unreadable or too large, the ground truth does not fit the image, or no class has a label
-            value.
-    """
-    unread = check_header(path, params.max_pixels)
-    height, width = image_size(path)
-    image, label_path, truth = below(root, path), below(root, label) if label else "", None
-    whole = label_path.lower().endswith((".xml", ".json"))
-    if label is not None:
-        if not whole:
-            unread = replace(unread, pages=unread.pages + check_header(label, params.max_pixels).pages)
-        values = LabelValues.of(params.model_dump())
-        truth = read_truth(root, label_path, image, (height, width), values)
-        strange = sorted(truth.counts.unscored.keys() - values.ignored) if truth.counts else []
-        if strange and params.classes and not params.label_values and not whole:
-            raise ImageError(
-                f"{label}: found label value {strange[0]}; index.classes declares 0 to {len(params.classes) - 1} "
-                f"and index.ignore {params.ignore}"
-            )
-    row = Row(
-        name,
-        image,
-        label_path,
-        (height, width),
-        file_checksum(path),
-        (shared.get(label) or file_checksum(label)) if label else "",
-    )
-    return Checked(row, unread, truth.counts if truth else None, truth.remark if truth else "")
-
-
-def below(root: Path, path: Path) -> str:
-    """The path as the index stores it: relative to root, or absolute outside root."""
-    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
-
-
 def shown(paths: Sequence[str]) -> str:
     """The first path, and the number of further paths."""
     return f"{paths[0]}{f' and {len(paths) - 1} more' if len(paths) > 1 else ''}" if paths else ""
@@ -186,6 +123,7 @@ def shown(paths: Sequence[str]) -> str:
 
 def run(params: IndexParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
     """List the images of a split by id. One line of the log states how many are taken and left out."""
+    from usseg.stages.index.file_check import check_file
     from usseg.stages.index.list_file import Selection, listed
     from usseg.stages.index.listing import Listing, account, files_of, truth_files
 
@@ -218,7 +156,7 @@ def run(params: IndexParams, inputs: Inputs, images: range, execution: Execution
     reading = threading.local()  # the file that each thread reads
     complaints: dict[str, None] = {}
 
-    def checked(name: str) -> Checked | ImageError:
+    def checked(name: str) -> "Checked | ImageError":
         reading.path = files[name]
         if name in bare:
             return ImageError(f"{files[name]}: no label file for it")
@@ -276,8 +214,10 @@ def run(params: IndexParams, inputs: Inputs, images: range, execution: Execution
     return arrays(rows)
 
 
-def arrays(rows: Iterable[Row]) -> dict[str, Any]:
+def arrays(rows: "Iterable[Row]") -> dict[str, Any]:
     """The rows of the index as arrays, one for each field."""
+    from usseg.stages.index.file_check import Row
+
     listed = list(rows)
     columns = {name: [getattr(row, name) for row in listed] for name in Row.__dataclass_fields__}
     return {**columns, "size": np.array(columns["size"], np.int32).reshape(-1, 2)}
