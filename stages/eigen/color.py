@@ -24,7 +24,7 @@ def knn_affinity(image_HW3: npt.NDArray[np.floating]) -> sparse.csr_array:
 
     A pixel is the point [R, G, B, s x, s y], with x and y in [0, 1]. Each of the k nearest neighbours j of pixel i,
     pixel i itself included, adds 1 to the entries (i, j) and (j, i). This is done for (k, s) = (20, 2.0) and for (k,
-    s) = (10, 0.1). Of pixels at equal distance the first in row-major order counts as nearer.
+    s) = (10, 0.1). Among pixels at equal distance the first in row-major order counts as nearer.
 
     Args:
         image_HW3: RGB in [0, 1] (row, column, 3). An image of fewer than k pixels has as many neighbours as pixels.
@@ -52,8 +52,8 @@ def pixel_points(image_HW3: npt.NDArray[np.floating], *, weight: float) -> npt.N
 def nearest_points(points_NC: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.int64]:
     """The k nearest points of each point, itself included: int64 (N, k), in no order.
 
-    Of equally near points the first are taken. A k-d tree finds them. Where the neighbours k and k + 1 of a point are
-    equally far, the point is compared with all points.
+    Among equally near points the first are taken. A k-d tree finds them. Where the neighbours k and k + 1 of a point
+    are equally far, the point is compared with all points.
     """
     from scipy.spatial import cKDTree
 
@@ -71,7 +71,7 @@ def compared_with_all(
 ) -> npt.NDArray[np.int64]:
     """The k nearest points of each query by comparison with all points: int64 (Q, k), ascending indices.
 
-    Of equally near points the first are taken. The tests compare `nearest_points` with this function.
+    Among equally near points the first are taken. The tests compare `nearest_points` with this function.
     """
     from scipy.spatial.distance import cdist
 

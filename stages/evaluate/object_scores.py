@@ -118,7 +118,7 @@ def object_box(mask: npt.NDArray[np.bool_], *, pick: str = "box") -> tuple[int, 
         mask: bool (row, column).
         pick: `box`: the 4-connected component with the largest box (paper); `area`: the 4-connected component with the
             most pixels (FOUND's code); `area8`: the 8-connected component with the most pixels, or the whole image for
-            an empty mask (DSM's code). Of equals the first component in row-major order is taken.
+            an empty mask (DSM's code). Among equals the first component in row-major order is taken.
 
     Raises:
         ValueError: an unknown value of `pick`.
