@@ -11,7 +11,7 @@ def fix_signs(vectors_KN: F64, *, trivial_first: bool = True) -> F64:
     """Fix the sign of every eigenvector (K, N): fewer than half of its entries are positive (DSM).
 
     Where exactly half, none or all of the entries are positive, the entry of the largest magnitude becomes positive.
-    Of equally large entries the first counts. With `trivial_first` row 0, the trivial eigenvector, is positive.
+    Among equally large entries the first counts. With `trivial_first` row 0, the trivial eigenvector, is positive.
     """
     sizes = np.abs(vectors_KN).max(axis=1, keepdims=True)
     positive = (vectors_KN > ROUNDING * sizes).mean(axis=1)

@@ -84,7 +84,7 @@ def largest(pixels: npt.NDArray[np.int64]) -> list[int]:
 def confusion_png(confusion_KN: npt.NDArray[np.int64], names: Sequence[str], clusters: Sequence[str]) -> bytes:
     """Plot which share of the pixels of each class is in each cluster, as a PNG file.
 
-    Of many classes or clusters only those with the most pixels are drawn. The title then states the numbers.
+    Among many classes or clusters only those with the most pixels are drawn. The title then states the numbers.
     """
     rows, columns = largest(confusion_KN.sum(axis=1)), largest(confusion_KN.sum(axis=0))
     share = (confusion_KN / np.maximum(confusion_KN.sum(axis=0, keepdims=True), 1))[np.ix_(rows, columns)]

@@ -97,7 +97,7 @@ def concept_scores(tokens_BNC: Tensor, concepts_BKC: Tensor) -> Tensor:
 def nearest_concept(scores_BNK: Tensor) -> Tensor:
     """The concept with the largest score for every token, int64 (B, N).
 
-    Of scores equal up to rounding the first counts.
+    Among scores equal up to rounding the first counts.
     """
     best = scores_BNK.amax(dim=2, keepdim=True)
     return (scores_BNK >= best - ROUNDING).to(torch.uint8).argmax(dim=2)

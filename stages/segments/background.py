@@ -9,7 +9,7 @@ Labels = npt.NDArray[np.int64]
 def border_label(labels_hw: npt.NDArray[np.integer]) -> int:
     """The label with the most tokens on the image border (DSM). A corner counts twice.
 
-    Of equals the smallest label is taken.
+    Among equals the smallest label is taken.
     """
     border = np.concatenate([labels_hw[:, 0], labels_hw[:, -1], labels_hw[0], labels_hw[-1]])
     return int(np.bincount(border).argmax())

@@ -58,7 +58,7 @@ def second_eigenpair(weights_NN: F64) -> tuple[float, F64]:
 
 
 def leader(values_N: F64) -> int:
-    """The index of the token with the largest value. Of values that are equal up to rounding the first counts."""
+    """The index of the token with the largest value. Among values that are equal up to rounding the first counts."""
     return int(np.argmax(values_N >= values_N.max() - 1e-9 * np.abs(values_N[np.isfinite(values_N)]).max()))
 
 

@@ -43,7 +43,7 @@ def kmeans_labels(
 def plus_plus(points_NC: F64, k: int, count: int, rng: np.random.Generator) -> F64:
     """Greedy k-means++ starts, (count, k, C).
 
-    Of 2 + log k random points, the one that lowers the objective most becomes a centre.
+    Among 2 + log k random points, the one that lowers the objective most becomes a centre.
     """
     n, trials, starts = len(points_NC), 2 + int(np.log(k)), np.arange(count)
     squares = (points_NC**2).sum(axis=1)

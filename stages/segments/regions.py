@@ -43,7 +43,7 @@ def components(labels_hw: I64) -> I64:
 def longest_border(labels_hw: I64, mask_hw: npt.NDArray[np.bool_]) -> int:
     """The label with the longest common border with a mask.
 
-    Of equals the label with the most tokens is taken, then the first label in row-major order.
+    Among equals the label with the most tokens is taken, then the first label in row-major order.
     """
     around = neighbours(labels_hw, mask_hw)
     values, starts, tokens = np.unique(labels_hw, return_index=True, return_counts=True)
