@@ -75,7 +75,11 @@ def test_a_param_says_what_it_means(key: str, model: type[BaseModel], field: str
 
 def test_numbers_have_their_bounds_and_defaults(reference: dict[str, str]) -> None:
     rows = rows_of(reference["reference/stages/eigen.md"])
-    assert rows["eigen.k"] == ["integer 2 to 4,096", "`15`", "eigenpairs, the trivial one included"]
+    assert rows["eigen.k"] == [
+        "integer 2 to 4,096",
+        "`15`",
+        "number of eigenpairs of an image, the trivial one included",
+    ]
     rows = rows_of(reference["reference/stages/segments/kmeans.md"])
     assert rows["segments.options.num_segments"][:2] == ['integer 1 to 32,766 or `"eigengap"`', "`10`"]
 
