@@ -80,8 +80,7 @@ METHOD = CropsMethod(summary="Largest values.", call=embed, channels=lambda opti
 """,
     "cluster": """
 import numpy as np
-from usseg.stages.cluster.method import ClusterMethod
-from usseg.stages.cluster.model import Clustering
+from usseg.stages.cluster.method import Clustering, ClusterMethod
 
 def fit(rows, areas, *, k, **others):
     values = np.concatenate(list(rows))
