@@ -20,5 +20,6 @@ def refuse_graph(where: str, tokens: int, *, pair_bytes: int) -> None:
     if needed > present:
         raise ParamsError(
             f"{where}: the largest image has {tokens} tokens, whose graph takes {needed / 2**30:.0f} GiB; "
-            f"this machine has {present / 2**30:.0f} GiB; set features.resize (pixels of the longer side) or a larger patch"
+            f"this machine has {present / 2**30:.0f} GiB; "
+            "set features.resize (pixels of the longer side) or a larger patch"
         )
