@@ -193,7 +193,7 @@ def whole_stages(folder: Path, device: str, images: int, patches: tuple[int, ...
                 "weights": f"../vit{patch}.pth", "num_heads": 6, "precision": "bfloat16", "attention": patch == 16,
             },
             "features.resize": [448, 448] if patch == 16 else None, "crops.method": "crop", "segments.method": "acg",
-            "model.options": {"epochs": epochs}, "cluster.method": "abc", "cluster.options": {"epochs": epochs},
+            "segmenter.options": {"epochs": epochs}, "cluster.method": "abc", "cluster.options": {"epochs": epochs},
         }  # fmt: skip
         write_project(project, edits, images)
         stage_seconds(project, "index", "cpu", 8)
@@ -218,7 +218,7 @@ def whole_stages(folder: Path, device: str, images: int, patches: tuple[int, ...
             stage_seconds(project, "eigen", device, batch)
             say(f"/{patch}: eigen, batch {batch}", stage_seconds(project, "eigen", device, batch) / images)
         if patch == 16:
-            used = stage_seconds(project, "model", device, 32)
+            used = stage_seconds(project, "segmenter", device, 32)
             say(f"acg, an epoch ({epochs} run, start included)", used / epochs / images)
             for name in ("segments", "crops"):
                 say(f"/{patch}: {name}", stage_seconds(project, name, device, 32) / images)
