@@ -32,7 +32,7 @@ test: install
 	pytest -m 'not slow' -n $(AT_ONCE) --dist worksteal
 
 test-slow: install
-	pytest -m slow -n $(AT_ONCE) --dist loadscope -o faulthandler_timeout=900
+	pytest -m slow -n $(AT_ONCE) --dist loadscope
 
 lint: install
 	ruff check .
