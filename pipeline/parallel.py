@@ -73,7 +73,9 @@ def map_blocks(
         try:
             calls = [cloudpickle.dumps(Call(function, task)) for task in tasks]
             futures = client.map(pickle.loads, calls, pure=False)
-            for future in as_completed(futures):
+            with client.as_current():  # as_completed asks for the current client
+                completed = as_completed(futures)
+            for future in completed:
                 yield future.result()
         except KilledWorker as error:
             raise WorkersError(
