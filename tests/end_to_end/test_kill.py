@@ -181,5 +181,28 @@ def test_workers_of_a_killed_run_do_not_stay(
     assert not list((project / "artifacts").glob("*/.*.partial"))
 
 
+def test_a_killed_chain_goes_on_where_it_stopped(
+    reference: Path,
+    tmp_path: Path,
+    environment: dict[str, str],
+    command: Callable[..., subprocess.CompletedProcess[str]],
+    artifact_files: Files,
+) -> None:
+    shutil.copytree(reference / "data", tmp_path / "data")
+    shutil.copy(reference / "params.yaml", tmp_path)
+    chain = ["usseg", "run", "--workers", "1"]
+    for name in ("eigen", "segments", "evaluate"):
+        with (tmp_path / "errors.txt").open("w") as stream:
+            process = subprocess.Popen(chain, cwd=tmp_path, env=environment, stderr=stream, start_new_session=True)
+        while process.poll() is None and not (tmp_path / "artifacts" / name).exists():
+            time.sleep(0.002)
+        os.killpg(process.pid, signal.SIGKILL)
+        assert process.wait(60) == -signal.SIGKILL, (tmp_path / "errors.txt").read_text()
+    text = command(tmp_path, *chain).stderr
+    assert "features@train is up to date" in text
+    assert "report@all: 100 images in" in text
+    assert artifact_files(tmp_path) == artifact_files(reference)
+
+
 def test_there_are_at_least_twenty_kills() -> None:
     assert KILLS * len(STAGES) >= 20
