@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from usseg.pipeline.terminal import one_line_errors
+from usseg.pipeline.terminal import one_line_errors, printable
+from usseg.results.command_options import DebugOption, FolderOption, folder_of
+from usseg.results.settings_commands import dataset_app, recipe_app
 
 if TYPE_CHECKING:
     from usseg.pipeline.project import Project
@@ -50,33 +52,25 @@ class StageGroup(TyperGroup):
 
 app = typer.Typer(name="usseg", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 stage_app = typer.Typer(cls=StageGroup, help="Run one stage for one split.", no_args_is_help=True)
-recipe_app = typer.Typer(help="Write published settings into params.yaml.", no_args_is_help=True)
-dataset_app = typer.Typer(help="Public datasets as they are distributed.", no_args_is_help=True)
 app.add_typer(stage_app, name="stage")
 app.add_typer(recipe_app, name="recipe")
 app.add_typer(dataset_app, name="dataset")
 
-FolderOption = Annotated[Path | None, typer.Option("--project", help="Folder of params.yaml; default: here or above.")]
-LayoutOption = Annotated[str, typer.Option(help="A name of `usseg dataset list`.")]
 DeviceOption = Annotated[str, typer.Option(envvar="USSEG_DEVICE", help="auto, cpu, cuda or cuda:N.")]
 BatchOption = Annotated[int, typer.Option(envvar="USSEG_BATCH_SIZE", min=1, max=65536, help="Images of a batch.")]
 WORKERS = "Number of processes. 0: one for each core; 1 for a stage that runs on a GPU."
 WorkersOption = Annotated[int, typer.Option(envvar="USSEG_WORKERS", min=0, max=1024, help=WORKERS)]
 SchedulerOption = Annotated[str | None, typer.Option(envvar="USSEG_SCHEDULER", help="Dask cluster: tcp://...")]
+ClustersOption = Annotated[int | None, typer.Option(min=1, help="Number of clusters: cluster.k of params.yaml.")]
 VersionOption = Annotated[bool, typer.Option("--version", callback=say_version, is_eager=True, help="Print version.")]
-DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
 @app.callback()
 def usseg(version: VersionOption = False) -> None:
-    """Unlabelled images -> semantic segmentations, stage by stage."""
+    """First: `usseg init NAME IMAGES`, then `cd NAME && usseg run`.
 
-
-def folder_of(project: Path | None) -> Path:
-    """The given project folder, or the nearest one from the working directory upwards."""
-    from usseg.pipeline.project import find_root
-
-    return find_root(Path()) if project is None else project.resolve()
+    Unlabelled images -> semantic segmentations, stage by stage.
+    """
 
 
 def open_project(project: Path | None) -> "Project":
@@ -124,7 +118,30 @@ def stages_of_the_pipeline() -> None:
 
 
 @app.command()
+def init(
+    name: Annotated[Path, typer.Argument(help="The new project folder.")],
+    images: Annotated[Path, typer.Argument(help="The folder of the images; every image below it is taken.")],
+    labels: Annotated[Path | None, typer.Option(help="Folder or file of the ground truth; only for scores.")] = None,
+    classes: Annotated[str, typer.Option(help="Names of the label values 0, 1, ..., separated by commas.")] = "",
+    backbone: Annotated[str, typer.Option(help="lowlevel, or the name of a network of timm.")] = "lowlevel",
+    recipe: Annotated[str, typer.Option(help="A name of `usseg recipe list`.")] = "",
+    layout: Annotated[str, typer.Option(help="A name of `usseg dataset list`, if IMAGES is such a dataset.")] = "",
+    clusters: ClustersOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Make a project: a folder with params.yaml and dvc.yaml. The images stay where they are."""
+    from usseg.results.init import Choices, init_project
+
+    with one_line_errors(debug):
+        names = [one.strip() for one in classes.split(",")] if classes else []
+        choices = Choices(labels, names, backbone, recipe, layout, clusters)
+        for line in init_project(name, images, choices):
+            typer.echo(printable(line))  # names of files may hold control characters
+
+
+@app.command()
 def run(
+    clusters: ClustersOption = None,
     device: DeviceOption = "auto",
     batch_size: BatchOption = 8,
     workers: WorkersOption = 0,
@@ -136,11 +153,16 @@ def run(
     from usseg.pipeline.chain import run_project
     from usseg.pipeline.machine import execution_of
     from usseg.pipeline.progress import progress_bar
+    from usseg.results.next_step import after_run
+    from usseg.results.params_file import set_clusters
 
     with one_line_errors(debug):
+        if clusters is not None:
+            typer.echo(set_clusters(folder_of(project), clusters))
         opened = open_project(project)
         run_project(opened, execution_of(device, batch_size, workers, scheduler), display=progress_bar)
         typer.echo(f"report: {opened.root / 'report/index.html'}")
+        typer.echo(f"next: {after_run(opened)}")
 
 
 @app.command()
@@ -175,68 +197,6 @@ def methods(stage: Annotated[str, typer.Argument(help="One stage only.")] = "", 
 
     with one_line_errors(debug):
         show(methods_tables(STAGES, stage))
-
-
-@recipe_app.command("list")
-def recipe_list() -> None:
-    """List the recipes, one line for each."""
-    from usseg.results.recipes import RECIPES
-
-    width = max(map(len, RECIPES))
-    for recipe in RECIPES.values():
-        typer.echo(f"{recipe.name:<{width}} {recipe.summary}")
-
-
-@recipe_app.command("apply")
-def recipe_apply(
-    name: str,
-    root: Annotated[str | None, typer.Option(help="The folder of the images: the value of index.root.")] = None,
-    project: FolderOption = None,
-    debug: DebugOption = False,
-) -> None:
-    """Write a recipe into params.yaml.
-
-    Kept are comments, seeds, paths of weights, and the sections index and report.
-    """
-    from usseg.results.params_file import check_params
-    from usseg.results.recipes import apply_recipe
-    from usseg.stages import STAGES
-
-    with one_line_errors(debug):
-        for change in apply_recipe(STAGES, folder_of(project), name, root=root, check=check_params):
-            typer.echo(change)
-
-
-@dataset_app.command("list")
-def dataset_list() -> None:
-    """List the known datasets, one line for each."""
-    from usseg.results.datasets import SUMMARIES
-
-    for name, summary in SUMMARIES.items():
-        typer.echo(f"{name:<16} {summary}")
-
-
-@dataset_app.command("check")
-def dataset_check(folder: Path, layout: LayoutOption, debug: DebugOption = False) -> None:
-    """Show which files of a dataset are in a folder. Exit with 1 if some are missing."""
-    from usseg.results.datasets import find_layout
-    from usseg.results.datasets.layouts import check
-
-    with one_line_errors(debug):
-        checks = list(check(find_layout(layout, folder), folder))
-        typer.echo("\n".join(line for line, _ in checks))
-        if not all(complete for _, complete in checks):
-            raise typer.Exit(1)
-
-
-@dataset_app.command("apply")
-def dataset_apply(folder: Path, layout: LayoutOption, project: FolderOption = None, debug: DebugOption = False) -> None:
-    """Write a dataset's splits, classes and label values into the index section of params.yaml."""
-    from usseg.results.datasets import apply_dataset
-
-    with one_line_errors(debug):
-        for change in apply_dataset(folder_of(project), folder, layout):
-            typer.echo(change)
 
 
 @app.command()

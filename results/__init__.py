@@ -1,1 +1,4 @@
-"""Tools for a finished project. `pipeline` and `stages` never import this package, so its code is in no cache key."""
+"""Tools that start a project, write its params and show its results.
+
+`pipeline` and `stages` never import this package, so its code is in no cache key.
+"""

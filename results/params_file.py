@@ -95,3 +95,13 @@ def write_settings(
         check(YAML(typ="safe").load(text.getvalue()))
     write_file(path, text.getvalue().encode())
     return changes
+
+
+def set_clusters(project: Path, k: int) -> str:
+    """Write `cluster.k` into params.yaml. Returns one line that says so.
+
+    Raises:
+        ParamsError: params.yaml is missing or unusable, or other values contradict the number.
+    """
+    changed = write_settings(project, {"cluster": {"k": k}}, check=check_params)
+    return f"{PARAMS_FILE}: cluster.k is {k} {'now' if changed else 'already'}"

@@ -1,0 +1,16 @@
+"""Options that several commands have, and the project folder that they name."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+FolderOption = Annotated[Path | None, typer.Option("--project", help="Folder of params.yaml; default: here or above.")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def folder_of(project: Path | None) -> Path:
+    """The given project folder, or the nearest one from the working directory upwards."""
+    from usseg.pipeline.project import find_root
+
+    return find_root(Path()) if project is None else project.resolve()
