@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from usseg.pipeline.terminal import one_line_errors, printable
 from usseg.results.command_options import DebugOption, FolderOption, folder_of
+from usseg.results.masks_commands import add_masks_commands
 from usseg.results.settings_commands import dataset_app, recipe_app
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ stage_app = typer.Typer(cls=StageGroup, help="Run one stage for one split.", no_
 app.add_typer(stage_app, name="stage")
 app.add_typer(recipe_app, name="recipe")
 app.add_typer(dataset_app, name="dataset")
+add_masks_commands(app)
 
 DeviceOption = Annotated[str, typer.Option(envvar="USSEG_DEVICE", help="auto, cpu, cuda or cuda:N.")]
 BatchOption = Annotated[int, typer.Option(envvar="USSEG_BATCH_SIZE", min=1, max=65536, help="Images of a batch.")]

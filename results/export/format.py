@@ -1,0 +1,187 @@
+"""What a format gets of each image and of a split, and the entry that a format has in the table.
+
+Masks have the pixels of the image as usseg shows it: turned upright by its EXIF orientation.
+"""
+
+import io
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+U8 = npt.NDArray[np.uint8]
+U16 = npt.NDArray[np.uint16]
+I32 = npt.NDArray[np.int32]
+LARGEST_CLASS = 65_535
+
+
+@dataclass(frozen=True)
+class Component:
+    """A 4-connected component of one class. Its number in the map of components is its place in the list plus 1.
+
+    Attributes:
+        category: its class.
+        area: its number of pixels.
+        box: left, top, width and height in pixels.
+    """
+
+    category: int
+    area: int
+    box: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Masks:
+    """The masks of one image.
+
+    Attributes:
+        number: place of the image in the split, from 0.
+        id: id of the image in the index.
+        path: image file, relative to `index.root`; absolute where it is elsewhere.
+        classes: class of each pixel, uint16 (height, width); 0 is the background.
+        photo: reads the image, uint8 RGB (height, width, 3).
+    """
+
+    number: int
+    id: str
+    path: str
+    classes: U16
+    photo: Callable[[], U8]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.classes.shape[0], self.classes.shape[1]
+
+    @cached_property
+    def components(self) -> tuple[I32, list[Component]]:
+        """The components of all classes, without the background; see `connected_components`."""
+        return connected_components(self.classes)
+
+
+@dataclass(frozen=True)
+class Split:
+    """A split that is exported.
+
+    Attributes:
+        name: its name.
+        root: the folder of the images, absolute.
+        folder: the folder of the files of this format and split, absolute.
+        ids: id of each image.
+        paths: image file of each image, relative to `root`.
+        sizes: height and width of each image.
+        classes: the name of each class; class 0 is the background.
+    """
+
+    name: str
+    root: Path
+    folder: Path
+    ids: list[str]
+    paths: list[str]
+    sizes: list[tuple[int, int]]
+    classes: tuple[str, ...]
+
+    @property
+    def colors(self) -> U8:
+        """The colour of each class, uint8 RGB (class, 3)."""
+        return voc_colors(np.arange(len(self.classes)))
+
+
+def no_lists(split: Split) -> Mapping[str, str]:
+    """For a format without text files."""
+    return {}
+
+
+@dataclass(frozen=True)
+class Format:
+    """The entry of a format.
+
+    Attributes:
+        summary: what it writes, in one sentence.
+        file: path of a file below the folder of the split. With `{id}` there is one file for each image.
+        encode: the content for one image; called in threads. It returns bytes where there is one file for each image.
+        collect: writes the one file of a split from the contents of all images, in order; None: one file an image.
+        lists: text files of a split: path -> content.
+        most_classes: the largest class that the format can hold.
+    """
+
+    summary: str
+    file: str
+    encode: Callable[[Masks, Split], Any]
+    collect: Callable[[Path, Iterator[Any], Split], None] | None = None
+    lists: Callable[[Split], Mapping[str, str]] = no_lists
+    most_classes: int = LARGEST_CLASS
+
+
+def connected_components(classes: U16, *, background: bool = False) -> tuple[I32, list[Component]]:
+    """The 4-connected components of each class.
+
+    Args:
+        classes: class of each pixel, uint16 (height, width).
+        background: whether class 0 has components, too.
+
+    Returns:
+        The number of the component of each pixel, int32 (height, width), 0 where there is none; and the components,
+        ordered by class.
+    """
+    import cv2
+
+    numbers, components = np.zeros(classes.shape, np.int32), list[Component]()
+    for category in np.unique(classes).tolist():
+        if category == 0 and not background:
+            continue
+        mask = classes == category
+        count, pieces, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+        numbers[mask] = pieces[mask] + len(components)
+        for left, top, width, height, area in stats[1:count].tolist():
+            components.append(Component(category, area, (left, top, width, height)))
+    return numbers, components
+
+
+def without_small(classes: U16, least: int) -> tuple[U16, int, int]:
+    """Turn the components with fewer than `least` pixels into background.
+
+    Returns:
+        The classes, the number of these components, and their number of pixels.
+    """
+    numbers, components = connected_components(classes)
+    small = np.array([False, *(component.area < least for component in components)])
+    dropped = small[numbers]
+    return np.where(dropped, np.uint16(0), classes), int(small.sum()), int(dropped.sum())
+
+
+def voc_colors(values: npt.NDArray[np.integer]) -> U8:
+    """The colour of each value in the colour map of PASCAL VOC, uint8 RGB (..., 3).
+
+    The bits of a value are dealt to red, green and blue in turn, the lowest ones to the highest bits of a channel.
+    Different values below 2**24 have different colours; 0 is black. Source: `VOClabelcolormap` of the VOC devkit.
+    """
+    rest, colors = np.asarray(values, np.int64), np.zeros((*values.shape, 3), np.uint8)
+    for place in range(7, -1, -1):
+        for channel in range(3):
+            colors[..., channel] |= ((rest >> channel & 1) << place).astype(np.uint8)
+        rest = rest >> 3
+    return colors
+
+
+def labelmap(split: Split) -> str:
+    """The text of a labelmap.txt of CVAT: a line `name:red,green,blue:parts:actions` for each class."""
+    lines = ["# label:color_rgb:parts:actions"]
+    for name, color in zip(split.classes, split.colors.tolist(), strict=True):
+        lines.append(f"{name}:{','.join(map(str, color))}::")
+    return "\n".join([*lines, ""])
+
+
+def png(pixels: U8, palette: U8 | None = None) -> bytes:
+    """A PNG file of uint8 pixels: RGB (height, width, 3), or indexes (height, width) into a palette (color, 3)."""
+    from PIL import Image
+
+    image, stream = Image.fromarray(pixels), io.BytesIO()
+    if palette is not None:
+        image.putpalette(palette.tobytes())
+    image.save(stream, "PNG")
+    return stream.getvalue()

@@ -1,0 +1,64 @@
+"""The commands `usseg name` and `usseg export`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from usseg.pipeline.terminal import one_line_errors
+
+if TYPE_CHECKING:
+    from usseg.pipeline.project import Project
+
+ProjectOption = Annotated[Path | None, typer.Option("--project", help="Folder of params.yaml; default: here or above.")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def opened(project: Path | None) -> "Project":
+    """Open the given project, or the nearest one from the working directory upwards."""
+    from usseg.pipeline.project import Project, find_root
+    from usseg.stages import STAGES
+
+    return Project.open(STAGES, find_root(Path()) if project is None else project)
+
+
+def name_clusters(
+    names: Annotated[list[str] | None, typer.Argument(help="LABEL=NAME, such as 3=grass; 3= removes a name.")] = None,
+    project: ProjectOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Name clusters for `usseg export`; equal names are one class. Without arguments: list labels, names and shares."""
+    with one_line_errors(debug):
+        from usseg.results.names import names_table, write_names
+        from usseg.results.tables import show
+
+        if names:
+            typer.echo("\n".join(write_names(opened(project), names)))
+        else:
+            show(names_table(opened(project)))
+
+
+def write_masks(
+    formats: Annotated[str, typer.Option("--format", help="voc, coco, cvat, labelme, label-studio, overlay.")],
+    split: Annotated[str, typer.Option(help="A split of index.splits, or all.")] = "all",
+    out: Annotated[Path, typer.Option(help="The folder of the masks.")] = Path("masks"),
+    min_area: Annotated[int, typer.Option(min=0, help="Smaller components, in pixels, become background.")] = 0,
+    only: Annotated[str, typer.Option(help="Classes that are kept, separated by commas; default: all.")] = "",
+    workers: Annotated[int, typer.Option(envvar="USSEG_WORKERS", min=0, max=1024, help="Threads. 0: a core each.")] = 0,
+    project: ProjectOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Write the maps as masks for annotation tools, with the names of `usseg name`."""
+    with one_line_errors(debug):
+        from usseg.results.export.writing import Request, export_masks
+
+        kept = tuple(part.strip() for part in only.split(",") if part.strip())
+        chosen = tuple(part.strip() for part in formats.split(","))
+        for line in export_masks(opened(project), Request(chosen, split, out, min_area, kept, workers)):
+            typer.echo(line)
+
+
+def add_masks_commands(app: typer.Typer) -> None:
+    """Add both commands to the command usseg."""
+    app.command("name")(name_clusters)
+    app.command("export")(write_masks)
