@@ -152,8 +152,8 @@ def parse_names(arguments: Sequence[str], clustering: Clustering) -> dict[int, s
         number, equals, name = argument.partition("=")
         if not equals or not (number.isascii() and number.isdigit()):
             raise ParamsError(f"found {argument!r}; LABEL=NAME is needed, such as 3=grass")
-        label = checked_label(int(number), clustering, argument)
-        given = checked_name(name, argument) if name.strip() else ""
+        label = checked_label(int(number), clustering, repr(argument))
+        given = checked_name(name, f"label {label}") if name.strip() else ""
         if names.setdefault(label, given) != given:
             raise ParamsError(f"label {label} gets two names: {names[label]!r} and {given!r}; one is needed")
     return names

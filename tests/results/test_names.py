@@ -4,11 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ruamel.yaml import YAML
 
 from usseg.pipeline.errors import ParamsError
 from usseg.pipeline.project import Project
-from usseg.results.names import Clustering, classes_of, clustering_of, parse_names, read_names, write_names
+from usseg.results.names import Clustering, classes_of, clustering_of, parse_names, read_names
 from usseg.stages import STAGES
 
 SIX = Clustering("c" * 64, range(1, 7))
@@ -35,13 +34,13 @@ def test_only_some_classes_are_kept() -> None:
 @pytest.mark.parametrize(
     ("argument", "line"),
     [
-        ("7=sky", "7=sky: no cluster has label 7; labels of clusters: 1 to 6"),
-        ("0=sky", "0=sky: label 0 is the background"),
+        ("7=sky", "'7=sky': no cluster has label 7; labels of clusters: 1 to 6"),
+        ("0=sky", "'0=sky': label 0 is the background"),
         ("sky", "found 'sky'; LABEL=NAME is needed, such as 3=grass"),
         ("=sky", "found '=sky'; LABEL=NAME"),
         ("-1=sky", "found '-1=sky'; LABEL=NAME"),
         ("²=sky", "LABEL=NAME"),
-        ("1=a,b", "1=a,b: found the name 'a,b'; 1 to 100 printable"),
+        ("1=a,b", "label 1: found the name 'a,b'; 1 to 100 printable"),
         ("1=a:b", "without a colon or comma"),
         ("1=#a", "# may not be the first"),
         ("1=a\nb", "printable"),
@@ -59,50 +58,6 @@ def test_a_label_has_one_name() -> None:
     assert parse_names(["3=a=b", "3=a=b", "4= cafe\u0301 "], SIX) == {3: "a=b", 4: "café"}
     with pytest.raises(ParamsError, match="label 3 gets two names: 'a' and 'b'"):
         parse_names(["3=a", "3=b"], SIX)
-
-
-def test_names_are_written_kept_and_removed(finished_project, usseg) -> None:
-    before = finished_project.files()
-    assert usseg(finished_project.path, "name", "2=grass").returncode == 0
-    done = usseg(finished_project.path, "name", "1=yes", "2=grass")
-    assert done.stdout == "label 1: None -> 'yes'\n"
-    content = YAML(typ="safe").load((finished_project.path / "names.yaml").read_text())
-    cluster = finished_project.artifact("cluster")
-    assert content == {"clustering": cluster.attrs["content"], "names": {1: "yes", 2: "grass"}}
-    assert write_names(opened(finished_project.path), ["2=", "1=1"]) == [
-        "label 1: 'yes' -> '1'",
-        "label 2: 'grass' -> None",
-    ]
-    project = opened(finished_project.path)
-    assert read_names(project.root, clustering_of(project, "test")) == {1: "1"}
-    assert finished_project.files() == before
-    assert "refine@val is up to date" in usseg(finished_project.path, "stage", "refine", "--split", "val").stderr
-
-
-def test_the_list_has_labels_names_and_shares(finished_project, usseg) -> None:
-    usseg(finished_project.path, "name", "2=[red]")
-    done = usseg(finished_project.path, "name")
-    assert done.returncode == 0, done.stderr
-    labels = finished_project.artifact("assign")["labels"][:]
-    for label, name in ((0, "background"), (1, ""), (2, "[red]")):
-        share = (labels == label).sum() / (labels >= 0).sum()
-        row = next(line for line in done.stdout.splitlines() if line.startswith(f"│ {label} "))
-        assert f"{share:.1%}" in row
-        assert name in row
-
-
-def test_names_of_another_clustering_are_refused(finished_project, usseg) -> None:
-    usseg(finished_project.path, "name", "1=grass")
-    text = (finished_project.path / "names.yaml").read_text()
-    digest = finished_project.artifact("cluster").attrs["content"]
-    (finished_project.path / "names.yaml").write_text(text.replace(digest, "0" * 64))
-    for arguments in (("name",), ("name", "2=sky"), ("export", "--format", "voc")):
-        done = usseg(finished_project.path, *arguments)
-        assert done.returncode == 1
-        assert "names of another clustering (content 000000000000, now " in done.stderr
-        assert "the clustering has changed since" in done.stderr
-        assert "remove the file, look at the report, and name the clusters again" in done.stderr
-        assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -126,23 +81,7 @@ def test_a_damaged_file_is_one_line(tmp_path: Path, text: str, line: str) -> Non
     assert "\n" not in str(error.value)
 
 
-def test_segments_have_no_names(finished_project, usseg) -> None:
-    finished_project.set({"refine.source": "segments"})
-    done = usseg(finished_project.path, "name", "1=grass")
-    assert done.returncode == 1
-    assert "refine.source is 'segments'" in done.stderr
-    assert "set refine.source: assign" in done.stderr
-
-
 def test_colliding_labels_count_one_less(finished_project) -> None:
     finished_project.set({"assign.background_collision": True})
     clusters = np.asarray(finished_project.artifact("cluster")["centers"]).shape[0]
     assert clustering_of(opened(finished_project.path), "test").labels == range(1, clusters)
-
-
-def test_a_clustering_is_needed(tiny_project, usseg) -> None:
-    done = usseg(tiny_project.path, "name", "1=grass")
-    assert done.returncode == 1
-    assert done.stderr == "usseg: usseg name needs artifacts/cluster/train.zarr; run: usseg stage cluster\n" or (
-        "usseg stage cluster --split train" in done.stderr
-    )

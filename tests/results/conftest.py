@@ -1,0 +1,63 @@
+"""A project of four clusters with names, and its exports."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from usseg.pipeline.artifact import open_artifact
+from usseg.pipeline.project import Project as Opened
+from usseg.results.export import FORMATS
+from usseg.results.export.writing import Request, export_masks
+from usseg.results.names import write_names
+from usseg.stages import STAGES
+
+CLASS_OF = np.array([0, 1, 2, 1, 3])  # labels 1 and 3 are one class
+TURNED = 6  # EXIF orientation of one photo: stored 64 x 48, shown 48 x 64
+
+
+def write_exports(project: Path, *formats: str, out: Path, **options: Any) -> list[str]:
+    return list(export_masks(Opened.open(STAGES, project), Request(formats, out=out, workers=2, **options)))
+
+
+def classes_from_the_artifact(project: Path, split: str) -> dict[str, np.ndarray]:
+    maps = open_artifact(project / f"artifacts/refine/{split}.zarr")["maps"]
+    ids = open_artifact(project / f"artifacts/index/{split}.zarr")["id"]
+    return {name: CLASS_OF[maps[i]] for i, name in enumerate(ids)}
+
+
+@pytest.fixture(scope="session")
+def export() -> Callable[..., list[str]]:
+    """Export a project: export(project, "voc", out=folder, min_area=5)."""
+    return write_exports
+
+
+@pytest.fixture(scope="session")
+def expected() -> Callable[[Path, str], dict[str, np.ndarray]]:
+    """Id -> class of each pixel, straight from the artifact: expected(project, split)."""
+    return classes_from_the_artifact
+
+
+@pytest.fixture(scope="session")
+def named(finished: Path, copied, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project of four clusters with names; two of them are one class. One photo is turned by EXIF."""
+    project = copied(finished, tmp_path_factory.mktemp("named"))
+    photo = project.path / "data/images/val/photo0.png"
+    exif = Image.Exif()
+    exif[0x0112] = TURNED
+    Image.open(photo).transpose(Image.Transpose.ROTATE_90).save(photo, exif=exif)
+    project.set({"cluster.k": 4, "refine.method": "crf", "segments.background": "border"})
+    project.run_all("index", "features", "eigen", "segmenter", "segments", "crops", "cluster", "assign", "refine")
+    write_names(Opened.open(STAGES, project.path), ["1=grass & co", "3=grass & co", "4=sky"])
+    return project.path
+
+
+@pytest.fixture(scope="session")
+def masks(named: Path) -> Path:
+    """The folder of the exports of the named project, in every format."""
+    out = named / "out/masks"
+    write_exports(named, *FORMATS, out=out)
+    return out
