@@ -14,7 +14,7 @@ from PIL import Image
 from usseg.pipeline.errors import ArtifactError, ImageError, ParamsError
 from usseg.pipeline.project import Project as Opened
 from usseg.results.export import FORMATS
-from usseg.results.export.format import without_small
+from usseg.results.export.format import Format, Masks, Split, without_small
 from usseg.results.names import write_names
 from usseg.stages import STAGES
 
@@ -150,3 +150,19 @@ def test_a_turned_photo_gets_a_line_and_an_upright_mask(named: Path, tmp_path: P
         assert photo.size == (48, 64)
     with Image.open(tmp_path / "masks/voc/val/SegmentationClass/photo0.png") as mask:
         assert mask.size == (64, 48)
+
+
+def test_a_format_is_one_entry_of_the_table(named: Path, export, expected, tmp_path: Path, monkeypatch) -> None:
+    def encode(masks: Masks, split: Split) -> bytes:
+        return f"{split.name} {masks.id} {int((masks.classes > 0).sum())}".encode()
+
+    monkeypatch.setitem(FORMATS, "toy", Format(summary="A toy.", file="{id}.txt", encode=encode))
+    export(named, "toy", out=tmp_path / "masks", split="val")
+    for name, classes in expected(named, "val").items():
+        assert (tmp_path / f"masks/toy/val/{name}.txt").read_text() == f"val {name} {(classes > 0).sum()}"
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_format_says_what_it_writes(name: str) -> None:
+    assert FORMATS[name].summary.endswith(".")
+    assert ("{id}" in FORMATS[name].file) == (FORMATS[name].collect is None)
