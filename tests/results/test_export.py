@@ -143,6 +143,22 @@ def test_polygons_give_any_map_with_holes_and_islands(seed: int, grain: int) -> 
     np.testing.assert_array_equal(drawn(json.loads(FORMATS["labelme"].encode(masks, split))), classes)
 
 
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("grain", [1, 3])
+def test_run_lengths_of_coco_are_those_of_pycocotools(seed: int, grain: int) -> None:
+    from pycocotools import mask as run_lengths
+
+    rng = np.random.default_rng(seed)
+    classes = np.kron(rng.integers(0, 2 + seed % 3, rng.integers(1, 12, 2)), np.ones((grain, grain), int))
+    masks, split = one_image(classes)
+    numbers, components = masks.components
+    annotations = FORMATS["coco"].encode(masks, split)
+    assert len(annotations) == len(components)
+    for number, one in enumerate(annotations, start=1):
+        coded = run_lengths.encode(np.asfortranarray(numbers == number, dtype=np.uint8))
+        assert one["segmentation"] == {"size": list(classes.shape), "counts": coded["counts"].decode()}
+
+
 def decoded(rle: list[int]) -> np.ndarray:
     """Decode run lengths as `decode_rle` of label-studio-converter, brush.py, does; written from its format."""
     stream = "".join(f"{byte:08b}" for byte in rle)
