@@ -6,25 +6,23 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from usseg.pipeline.terminal import one_line_errors
+from usseg.results.command_options import DebugOption, FolderOption, folder_of
 
 if TYPE_CHECKING:
     from usseg.pipeline.project import Project
 
-ProjectOption = Annotated[Path | None, typer.Option("--project", help="Folder of params.yaml; default: here or above.")]
-DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-
 
 def opened(project: Path | None) -> "Project":
     """Open the given project, or the nearest one from the working directory upwards."""
-    from usseg.pipeline.project import Project, find_root
+    from usseg.pipeline.project import Project
     from usseg.stages import STAGES
 
-    return Project.open(STAGES, find_root(Path()) if project is None else project)
+    return Project.open(STAGES, folder_of(project))
 
 
 def name_clusters(
     names: Annotated[list[str] | None, typer.Argument(help="LABEL=NAME, such as 3=grass; 3= removes a name.")] = None,
-    project: ProjectOption = None,
+    project: FolderOption = None,
     debug: DebugOption = False,
 ) -> None:
     """Name clusters for `usseg export`; equal names are one class. Without arguments: list labels, names and shares."""
@@ -45,7 +43,7 @@ def write_masks(
     min_area: Annotated[int, typer.Option(min=0, help="Smaller components, in pixels, become background.")] = 0,
     only: Annotated[str, typer.Option(help="Classes that are kept, separated by commas; default: all.")] = "",
     workers: Annotated[int, typer.Option(envvar="USSEG_WORKERS", min=0, max=1024, help="Threads. 0: a core each.")] = 0,
-    project: ProjectOption = None,
+    project: FolderOption = None,
     debug: DebugOption = False,
 ) -> None:
     """Write the maps as masks for annotation tools, with the names of `usseg name`."""
