@@ -183,8 +183,12 @@ def write_names(project: Project, arguments: Sequence[str]) -> list[str]:
     yaml = YAML()
     yaml.dump({"clustering": clustering.content, "names": names}, text)
     write_file(project.root / NAMES_FILE, text.getvalue().encode())
-    shown = [(label, before.get(label), name or None) for label, name in sorted(given.items())]
-    return [f"label {label}: {old!r} -> {new!r}" for label, old, new in shown if old != new] or ["no name changes"]
+    lines = []
+    for label, name in sorted(given.items()):
+        old = before.get(label, "")
+        if name != old:
+            lines.append(f"label {label}: {name or 'no name'}" + (f" (was {old})" if old else ""))
+    return lines or ["no name changes"]
 
 
 def classes_of(clustering: Clustering, names: Mapping[int, str], only: Sequence[str] = ()) -> Classes:

@@ -20,7 +20,7 @@ def test_names_are_written_kept_and_removed(finished_project, usseg) -> None:
     before = finished_project.files()
     assert usseg(finished_project.path, "name", "2=grass").returncode == 0
     done = usseg(finished_project.path, "name", "1=yes", "2=grass")
-    assert done.stdout == "label 1: None -> 'yes'\n"
+    assert done.stdout == "label 1: yes\n"
     content = YAML(typ="safe").load((finished_project.path / "names.yaml").read_text())
     cluster = finished_project.artifact("cluster")
     assert content == {"clustering": cluster.attrs["content"], "names": {1: "yes", 2: "grass"}}
