@@ -25,8 +25,8 @@ def test_names_are_written_kept_and_removed(finished_project, usseg) -> None:
     cluster = finished_project.artifact("cluster")
     assert content == {"clustering": cluster.attrs["content"], "names": {1: "yes", 2: "grass"}}
     assert write_names(opened(finished_project.path), ["2=", "1=1"]) == [
-        "label 1: 'yes' -> '1'",
-        "label 2: 'grass' -> None",
+        "label 1: 1 (was yes)",
+        "label 2: no name (was grass)",
     ]
     project = opened(finished_project.path)
     assert read_names(project.root, clustering_of(project, "test")) == {1: "1"}
