@@ -56,7 +56,6 @@ stage_app = typer.Typer(cls=StageGroup, help="Run one stage for one split.", no_
 app.add_typer(stage_app, name="stage")
 app.add_typer(recipe_app, name="recipe")
 app.add_typer(dataset_app, name="dataset")
-add_masks_commands(app)
 
 DeviceOption = Annotated[str, typer.Option(envvar="USSEG_DEVICE", help="auto, cpu, cuda or cuda:N.")]
 BatchOption = Annotated[int, typer.Option(envvar="USSEG_BATCH_SIZE", min=1, max=65536, help="Images of a batch.")]
@@ -165,6 +164,9 @@ def run(
         run_project(opened, execution_of(device, batch_size, workers, scheduler), display=progress_bar)
         typer.echo(f"report: {opened.root / 'report/index.html'}")
         typer.echo(f"next: {after_run(opened)}")
+
+
+add_masks_commands(app)  # the help lists them here
 
 
 @app.command()
