@@ -9,12 +9,11 @@ import typer
 from typer.core import TyperGroup
 
 from usseg.pipeline.terminal import one_line_errors, printable
-from usseg.results.command_options import DebugOption, FolderOption, folder_of
+from usseg.results.command_options import DebugOption, FolderOption, folder_of, open_project
 from usseg.results.masks_commands import add_masks_commands
 from usseg.results.settings_commands import dataset_app, recipe_app
 
 if TYPE_CHECKING:
-    from usseg.pipeline.project import Project
     from usseg.pipeline.stage import Stage
 
 
@@ -72,14 +71,6 @@ def usseg(version: VersionOption = False) -> None:
 
     Unlabelled images -> semantic segmentations, stage by stage.
     """
-
-
-def open_project(project: Path | None) -> "Project":
-    """Open the project and check all of its params."""
-    from usseg.pipeline.project import Project
-    from usseg.stages import STAGES
-
-    return Project.open(STAGES, folder_of(project))
 
 
 def stage_command(stage: "Stage") -> Callable[..., None]:

@@ -1,6 +1,7 @@
 """Write the reference pages from the code: stages, params, methods, arrays, commands, recipes, datasets.
 
-MkDocs calls the two `on_` functions (`hooks` in mkdocs.yml), so that the pages are never on disk. To read them without MkDocs:
+MkDocs calls the two `on_` functions (`hooks` in mkdocs.yml), so that the pages are never on disk. To read them
+without MkDocs:
 python docs/generate.py FOLDER
 """
 
@@ -121,9 +122,7 @@ def method_page(stage: Stage, name: str, entry: Method) -> str:
     if not any(field.is_required() for field in entry.options.model_fields.values()):
         options = entry.options()
         reads = [f"[{other}](../{other}.md)" for other in entry.reads(options)]
-        facts.append(
-            f"- With the default options it reads {', '.join(reads) or 'no artifact but those that its stage always reads'}."
-        )
+        facts.append(f"- With the default options it reads {', '.join(reads) or 'only what its stage always reads'}.")
         facts.append(f"- {PLACES.get(entry.gpu) or f'It uses a GPU: {first_line(entry.gpu)}'}")
     named = [recipe for recipe in RECIPES if RECIPES[recipe].settings.get(stage.name, {}).get(stage.choice) == name]
     if named:
@@ -159,7 +158,10 @@ def all_params_page() -> str:
 
 def artifacts_page() -> str:
     """Every array of every stage."""
-    words = "Every array of every artifact. [Artifacts](../explanation/artifacts.md) says how rows are padded and maps are cut."
+    words = (
+        "Every array of every artifact. "
+        "[Artifacts](../explanation/artifacts.md) says how rows are padded and maps are cut."
+    )
     parts = ["# Artifacts", words]
     for name, stage in STAGES.items():
         parts += [
@@ -182,7 +184,7 @@ def commands_page() -> str:
 
 
 def command_parts(command: Any, path: str, level: int) -> Iterator[str]:
-    """The help of a command, then those of its own commands. The stages share their options, so that these are said once."""
+    """The help of a command, then the help of its own commands. The stages share their options: they stand once."""
     yield f"{'#' * level} {path}"
     yield plain(command.help or "")
     if hasattr(command, "list_commands"):
@@ -234,7 +236,10 @@ def recipes_page() -> str:
 
 def datasets_page() -> str:
     """Every known dataset."""
-    words = "`usseg dataset apply DIR --layout NAME` writes one into `params.yaml`: see [public datasets](../how-to/datasets.md)."
+    words = (
+        "`usseg dataset apply DIR --layout NAME` writes one into `params.yaml`: "
+        "see [public datasets](../how-to/datasets.md)."
+    )
     rows = ([f"`{name}`", plain(summary)] for name, summary in SUMMARIES.items())
     return f"# Datasets\n\n{words}\n\n{table(('layout', 'what'), rows)}\n"
 

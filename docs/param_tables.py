@@ -85,7 +85,10 @@ def models_in(kind: Any) -> Iterator[type[BaseModel]]:
 
 
 def fields(model: type[BaseModel], prefix: str, choices: Mapping[str, Iterable[str]]) -> Iterator[list[str]]:
-    """A row for each param: key, what it may be, default, meaning. The keys of a mapping of models follow as `KEY.NAME.INNER`."""
+    """A row for each param: key, allowed values, default, meaning.
+
+    The keys of a mapping of models follow as `KEY.NAME.INNER`.
+    """
     for key, field in model.model_fields.items():
         if key == "options" and choices:
             continue  # they belong to the method, whose page lists them

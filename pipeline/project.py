@@ -61,7 +61,8 @@ class Project:
     @cached_property
     def splits(self) -> list[str]:
         """The names of `index.splits`, in order."""
-        return list(getattr(self.params[INDEX], "splits"))  # noqa: B009
+        index: Any = self.params[INDEX]
+        return list(index.splits)
 
     @cached_property
     def fit_split(self) -> str:
@@ -70,7 +71,8 @@ class Project:
         Raises:
             ParamsError: `index.splits` does not list it.
         """
-        name = str(getattr(self.params[INDEX], "fit_split"))  # noqa: B009
+        index: Any = self.params[INDEX]
+        name = str(index.fit_split)
         if name not in self.splits:
             raise refused(
                 "index.fit_split", name, f"a split of index.splits is needed (known: {', '.join(self.splits)})"
@@ -210,7 +212,7 @@ def move_keys(stage: Stage, sections: dict[str, Any]) -> None:
             if not isinstance(options, dict):
                 return
             table = stage.methods() if stage.methods else {}
-            name = values.get(stage.choice, stage.params.model_fields[stage.choice].get_default())
+            name = stage.chosen(values)
             if name in table and new not in table[name].options.model_fields:
                 value = values.pop(key)
                 say_once(f"{where}: {value!r} is left out: {stage.choice}: {name} does not read it; remove that line")

@@ -125,6 +125,12 @@ class Stage:
     former: Callable[[dict[str, Any]], dict[str, Any]] = same_values
     formerly: str = ""
 
+    def chosen(self, section: Mapping[str, Any]) -> Any:
+        """The method that the values of a section name, or the default one. None if the stage has no choice."""
+        if self.methods is None:
+            return None
+        return section.get(self.choice, self.params.model_fields[self.choice].get_default())
+
     def method(self, params: Any) -> Method | None:
         """The entry of the chosen method, or of the chosen sequence of methods; None if the stage has no methods."""
         if self.methods is None:

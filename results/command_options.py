@@ -1,9 +1,12 @@
 """Options that several commands have, and the project folder that they name."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from usseg.pipeline.project import Project
 
 FolderOption = Annotated[Path | None, typer.Option("--project", help="Folder of params.yaml; default: here or above.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
@@ -14,3 +17,11 @@ def folder_of(project: Path | None) -> Path:
     from usseg.pipeline.project import find_root
 
     return find_root(Path()) if project is None else project.resolve()
+
+
+def open_project(project: Path | None) -> "Project":
+    """Open the project of a command and check all of its params."""
+    from usseg.pipeline.project import Project
+    from usseg.stages import STAGES
+
+    return Project.open(STAGES, folder_of(project))

@@ -1,23 +1,12 @@
 """The commands `usseg name` and `usseg export`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from usseg.pipeline.terminal import one_line_errors
-from usseg.results.command_options import DebugOption, FolderOption, folder_of
-
-if TYPE_CHECKING:
-    from usseg.pipeline.project import Project
-
-
-def opened(project: Path | None) -> "Project":
-    """Open the given project, or the nearest one from the working directory upwards."""
-    from usseg.pipeline.project import Project
-    from usseg.stages import STAGES
-
-    return Project.open(STAGES, folder_of(project))
+from usseg.results.command_options import DebugOption, FolderOption, open_project
 
 
 def name_clusters(
@@ -31,13 +20,16 @@ def name_clusters(
         from usseg.results.tables import show
 
         if names:
-            typer.echo("\n".join(write_names(opened(project), names)))
+            typer.echo("\n".join(write_names(open_project(project), names)))
         else:
-            show(names_table(opened(project)))
+            show(names_table(open_project(project)))
 
 
 def write_masks(
-    formats: Annotated[str, typer.Option("--format", help="voc, coco, cvat, labelme, label-studio, overlay.")],
+    formats: Annotated[
+        str,
+        typer.Option("--format", help="Such as coco,overlay; an unknown one lists all."),
+    ],
     split: Annotated[str, typer.Option(help="A split of index.splits, or all.")] = "all",
     out: Annotated[Path, typer.Option(help="The folder of the masks.")] = Path("masks"),
     min_area: Annotated[int, typer.Option(min=0, help="Smaller components, in pixels, become background.")] = 0,
@@ -52,7 +44,7 @@ def write_masks(
 
         kept = tuple(part.strip() for part in only.split(",") if part.strip())
         chosen = tuple(part.strip() for part in formats.split(","))
-        for line in export_masks(opened(project), Request(chosen, split, out, min_area, kept, workers)):
+        for line in export_masks(open_project(project), Request(chosen, split, out, min_area, kept, workers)):
             typer.echo(line)
 
 

@@ -48,9 +48,8 @@ def run_pairs(
     weights = getattr(source.params["features"].options, "weights", None)  # type: ignore[attr-defined]
     if weights and not Path(weights).is_absolute():
         raise refused("features.options.weights", weights, "to compare methods, an absolute path is needed")
-    needed = {name for pair in pairs for name in pair.needed}
     for pair in pairs:  # run the shared stages that this pair needs
-        run_chain(with_params_of(source, pair), execution, needed & {"index", *SHARED} & pair.needed)
+        run_chain(with_params_of(source, pair), execution, {"index", *SHARED} & pair.needed)
     base = derive(source, folder, {}, share={})
     run_chain(base, execution, ["index"])
     shared = {"index": folder, **dict.fromkeys(SHARED, source.root)}

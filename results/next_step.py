@@ -1,5 +1,7 @@
 """The command that a user most likely wants after another one."""
 
+from typing import Any
+
 from usseg.pipeline.project import Project
 
 
@@ -7,5 +9,5 @@ def after_run(project: Project) -> str:
     """What to do after a finished run: read the scores, or without labels change the number of clusters."""
     if any(split["labels"] for split in project.index_params["splits"].values()):
         return "usseg scores"
-    k = getattr(project.params["cluster"], "k")  # noqa: B009
-    return f"open the page; usseg run --clusters K for more or fewer clusters than {k}"
+    cluster: Any = project.params["cluster"]
+    return f"open the page; usseg run --clusters K for more or fewer clusters than {cluster.k}"

@@ -63,6 +63,8 @@ def write_settings(
     """
     from ruamel.yaml import YAML
 
+    from usseg.stages import STAGES
+
     read_params(project)
     yaml = YAML()
     yaml.preserve_quotes = True
@@ -79,9 +81,10 @@ def write_settings(
             raise refused(section, present, "a section with keys is needed")
         for key in [key for key in present if section in whole and key not in keys]:
             changes.append(f"{section}.{key}: {present.pop(key)!r} -> its default")
-        method_changes = present.get("method") != keys.get("method", present.get("method"))
+        method = STAGES[section].chosen({**present, **keys})
+        method_changes = method != STAGES[section].chosen(present)
         if method_changes and "options" not in keys and (options := present.pop("options", None)):
-            changes.append(f"{section}.options: {dict(options)!r} -> those of {keys['method']}")
+            changes.append(f"{section}.options: {dict(options)!r} -> those of {method}")
         for key, value in keys.items():
             before = present.get(key)
             if before != value or key not in present:

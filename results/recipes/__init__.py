@@ -43,16 +43,19 @@ def read_recipe(name: str) -> Recipe:
     content = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
     own = {section: keys for section, keys in content.items() if isinstance(keys, dict)}
     base: Settings = read_recipe(content["based_on"]).settings if "based_on" in content else {}
-    settings = {section: over(base.get(section, {}), own.get(section, {})) for section in {**base, **own}}
+    settings = {section: over(section, base.get(section, {}), own.get(section, {})) for section in {**base, **own}}
     return Recipe(name, content["summary"], content["source"], content["claims"], settings)
 
 
-def over(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+def over(section: str, base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """Merge the settings of a section with the settings that it is based on.
 
     Options are merged if the method is the same.
     """
-    same = all(own.get(key, base.get(key)) == base.get(key) for key in ("method", "backbone", "affinity"))
+    from usseg.stages import STAGES
+
+    stage = STAGES[section]
+    same = stage.chosen({**base, **own}) == stage.chosen(base)
     options = {**(base.get("options", {}) if same else {}), **own.get("options", {})}
     merged = {**base, **own, "options": options}
     return merged if options else {key: value for key, value in merged.items() if key != "options"}
@@ -97,9 +100,7 @@ def apply_recipe(
         keys |= {key: present[key] for key in USERS if key in present}
         kept = {key: value for key, value in options.items() if key in USERS_OPTIONS}
         if stage.methods is not None and kept:
-            method = stage.methods().entry(
-                keys.get(stage.choice, stage.params.model_fields[stage.choice].get_default())
-            )
+            method = stage.methods().entry(stage.chosen(keys))
             kept = {key: value for key, value in kept.items() if key in method.options.model_fields}
             keys |= {"options": {**kept, **keys.get("options", {})}} if kept else {}
     if root is not None:
