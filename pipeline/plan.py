@@ -47,13 +47,14 @@ def sources(folder: Path) -> list[Path]:
 def code_of(project: Project, name: str) -> dict[str, str]:
     """Digests of the code that a stage runs, by name.
 
-    That is the folder of the stage, the folders of the stages whose offers it may call, and chosen methods of other
-    packages.
+    That is the folder of the stage, the folders of the stages whose offers it may call, the packages that these stages
+    share, and chosen methods of other packages.
     """
     called = [item.stage for item in project.reads(name) if item.calls]
     digests = {}
     for stage in (project.stages[used] for used in (name, *called)):
         digests[stage.name] = code_digest(stage.run.__module__)
+        digests |= {package: code_digest(f"{usseg.__name__}.stages.{package}") for package in stage.shares}
         digests |= code_of_installed_methods(project, stage)
     return digests
 

@@ -30,6 +30,7 @@ def software(stages: Table) -> dict[str, str]:
     modules = {"pipeline": "usseg.pipeline.provenance"} | {
         f"stages/{s.name}": s.run.__module__ for s in stages.values()
     }
+    modules |= {f"stages/{package}": f"usseg.stages.{package}" for s in stages.values() for package in s.shares}
     versions = {package: importlib.metadata.version(package) for package in ("numpy", "torch")}
     return versions | {f"code of {folder}": code_digest(module)[:12] for folder, module in modules.items()}
 

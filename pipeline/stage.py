@@ -102,6 +102,8 @@ class Stage:
         moved: maps keys of earlier versions to their current place: `options.KEY` or `SECTION.KEY`.
         former: turns the values of a section of an earlier version into current values.
         formerly: the former name of the stage.
+        shares: packages in `stages/` that belong to no stage and whose modules the stage imports, such as `heads`.
+            Their code is a part of the cache key.
     """
 
     name: str
@@ -124,6 +126,7 @@ class Stage:
     moved: Mapping[str, str] = field(default_factory=dict)
     former: Callable[[dict[str, Any]], dict[str, Any]] = same_values
     formerly: str = ""
+    shares: tuple[str, ...] = ()
 
     def chosen(self, section: Mapping[str, Any]) -> Any:
         """The method that the values of a section name, or the default one. None if the stage has no choice."""

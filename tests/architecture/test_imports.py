@@ -101,10 +101,17 @@ def test_pipeline_and_results_import_nothing_heavy_at_the_top(path: Path) -> Non
     [p for p in SOURCES if p.parent.is_relative_to(ROOT / "stages") and p.parent != ROOT / "stages"],
     ids=name_of,
 )
-def test_a_stage_imports_itself_and_pipeline(path: Path) -> None:
-    stage = path.relative_to(ROOT / "stages").parts[0]
+def test_a_stage_imports_itself_pipeline_and_the_packages_that_it_shares(path: Path) -> None:
+    """A package that stages share imports itself only."""
+    package = path.relative_to(ROOT / "stages").parts[0]
     names = {name for name in everywhere(path) if name.partition(".")[0] == "stages"}
-    assert {name.split(".")[1] for name in names} <= {stage}
+    shares = STAGES[package].shares if package in STAGES else ()
+    assert {name.split(".")[1] for name in names} <= {package, *shares}
+
+
+def test_a_shared_package_is_no_stage_and_is_used() -> None:
+    folders = {path.parent.name for path in (ROOT / "stages").glob("*/__init__.py")}
+    assert folders - set(STAGES) == {package for stage in STAGES.values() for package in stage.shares}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "stages").glob("*/stage.py")), ids=name_of)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,14 @@ def test_an_edit_changes_the_plans_that_it_concerns(edits: dict, changed: set[st
     tiny_project.set(edits)
     after = written(tiny_project)
     assert {name for name in {*before, *after} if before.get(name) != after.get(name)} == changed
+
+
+def test_the_code_of_a_shared_package_is_in_the_plan_of_the_stage_and_of_those_that_call_it(tiny_project) -> None:
+    stages = {**STAGES, "features": replace(STAGES["features"], shares=("eigen",))}  # any package
+    project = Project.open(stages, tiny_project.path)
+    assert set(plan.plan_of(project, "features", "val")["code"]) == {"features", "eigen"}
+    assert set(plan.plan_of(project, "crops", "val")["code"]) == {"crops", "features", "eigen"}
+    assert set(plan.plan_of(project, "refine", "val")["code"]) == {"refine"}
 
 
 def test_a_new_split_leaves_the_plans_of_others(tiny_project) -> None:
