@@ -63,16 +63,38 @@ def segment_labels(inputs: Inputs, images: range, *, shift: int) -> dict[str, An
     features = inputs["crops"]["features"][block, : max(1, counts.max())]
     segments = inputs["segments"]["segments"][block, : grid.prod(axis=1).max()].astype(np.int64)
     used = np.arange(features.shape[1]) < counts[:, None]
-    clusters = np.full(used.shape, -1, np.int16)
+    clusters, margins = np.full(used.shape, -1, np.int16), np.zeros(used.shape, np.float16)
     if used.any():
         clusters[used] = inputs["cluster"].call("predict", features[used]) + shift
-    # Column 0 of the table is the background. The last column is for padding, whose segment is -1.
-    table = np.concatenate(
-        [np.zeros((len(images), 1), np.int16), clusters, np.full((len(images), 1), -1, np.int16)], axis=1
-    )
-    labels = np.take_along_axis(table, np.where(segments < 0, table.shape[1] - 1, segments), axis=1)
-    scores = np.zeros((*labels.shape, 0), np.float16)
-    return {"labels": labels, "scores": scores, "segment_labels": clusters, "grid": grid}
+        margins[used] = inputs["cluster"].call("margins", features[used])
+    labels = of_segments(clusters, segments, background=0, padding=-1)
+    return {
+        "labels": labels,
+        "scores": np.zeros((*labels.shape, 0), np.float16),
+        "margin": of_segments(margins, segments, background=1, padding=0),
+        "segment_labels": clusters,
+        "segment_margin": margins,
+        "grid": grid,
+    }
+
+
+def of_segments(
+    values: npt.NDArray[Any], segments: npt.NDArray[np.int64], *, background: int, padding: int
+) -> npt.NDArray[Any]:
+    """Give each token the value of its segment.
+
+    Args:
+        values: (image, segment), the value of segment s in column s - 1.
+        segments: (image, token): 0 background, segments from 1, -1 padding.
+        background: the value of the tokens of the background.
+        padding: the value of padding.
+
+    Returns:
+        (image, token), in the dtype of the values.
+    """
+    # Column 0 of the table is the background. The last column is for padding.
+    table = np.pad(values, ((0, 0), (1, 1)), constant_values=((0, 0), (background, padding)))
+    return np.take_along_axis(table, np.where(segments < 0, table.shape[1] - 1, segments), axis=1)
 
 
 def token_labels(inputs: Inputs, images: range, execution: Execution, *, shift: int) -> dict[str, Any]:
@@ -81,19 +103,27 @@ def token_labels(inputs: Inputs, images: range, execution: Execution, *, shift: 
     counts, patches = grid.prod(axis=1), inputs["features"]["patches"]
     score, clusters = inputs["cluster"].call("scorer"), int(inputs["cluster"]["centers"].shape[0])
     labels = np.full((len(images), counts.max()), -1, np.int16)
-    scores = np.zeros((*labels.shape, clusters), np.float16)
+    scores, margins = np.zeros((*labels.shape, clusters), np.float16), np.zeros(labels.shape, np.float16)
     for row, (image, count) in enumerate(zip(images, counts.tolist(), strict=True)):
-        token_clusters, scores[row, :count] = score(patches[image, :count].astype(np.float32))
+        features = patches[image, :count].astype(np.float32)
+        token_clusters, scores[row, :count], margins[row, :count] = score(features)
         labels[row, :count] = token_clusters + shift
         execution.progress(row + 1, len(images))
-    none = np.zeros((len(images), 0), np.int16)
-    return {"labels": labels, "scores": scores, "segment_labels": none, "grid": grid}
+    none = np.zeros((len(images), 0))
+    return {
+        "labels": labels,
+        "scores": scores,
+        "margin": margins,
+        "segment_labels": none.astype(np.int16),
+        "segment_margin": none.astype(np.float16),
+        "grid": grid,
+    }
 
 
 STAGE = Stage(
     name="assign",
     summary="Label every segment or every token of a split by its cluster.",
-    version=1,
+    version=2,
     params=AssignParams,
     inputs=(
         *(
@@ -102,7 +132,7 @@ STAGE = Stage(
             Input("segments", when="asked"),
             Input("crops", when="asked"),
         ),
-        Input("cluster", "fit", calls=("predict", "scorer")),
+        Input("cluster", "fit", calls=("predict", "margins", "scorer")),
     ),
     arrays={
         "labels": ArraySpec(
@@ -114,11 +144,25 @@ STAGE = Stage(
             "score of each cluster minus the score of the token's own cluster, which has 0, the others 0 or less; "
             "column c is cluster c, not label c; padded with 0; no columns where segments are clustered",
         ),
+        "margin": ArraySpec(
+            ("image", "token"),
+            "float16",
+            "how clearly the segment of each token, or the token, belongs to its cluster: (d2 - d1) / d2 with the "
+            "distances d1, d2 to the two nearest centres, as `segment_margin`; 1 for the background, which no "
+            "clustering decides; padded with 0",
+        ),
         "segment_labels": ArraySpec(
             ("image", "segment"),
             "int16",
             "label of each segment, -1 padding; no columns where tokens are clustered",
             fill=-1,
+        ),
+        "segment_margin": ArraySpec(
+            ("image", "segment"),
+            "float16",
+            "margin of each segment in [0, 1]: 0 undecided, 1 on its centre, or with one cluster only; Euclidean "
+            "distances of the scaled rows, or of vectors of unit length where the method compares cosines; padded "
+            "with 0; no columns where tokens are clustered",
         ),
         "grid": ArraySpec(("image", "side"), "int32", "rows and columns of tokens"),
     },

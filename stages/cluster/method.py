@@ -82,8 +82,12 @@ class ClusterMethod(Method):
         scores: (clustering, rows, options) -> how well each cluster fits each row, float32 (N, K), any range. The
             cluster of `predict` has the largest score, up to rounding. Stage refine interpolates scores between
             tokens: they should be linear in the row, where that is possible.
+        points: (clustering, rows, options) -> the rows float32 (N, D) and the centres float32 (K, D) as points of one
+            space, in which the cluster of `predict` is the nearest centre, up to rounding. For cosines these are
+            vectors of unit length. Stage assign computes the margin of each row from the Euclidean distances.
     """
 
     call: Fit
     predict: Callable[[Clustering, F32, Any], I64] = field(kw_only=True)
     scores: Callable[[Clustering, F32, Any], F32] = field(kw_only=True)
+    points: Callable[[Clustering, F32, Any], tuple[F32, F32]] = field(kw_only=True)

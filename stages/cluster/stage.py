@@ -21,6 +21,7 @@ from usseg.pipeline.stage import Input, Stage
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
+F16 = npt.NDArray[np.float16]
 I64 = npt.NDArray[np.int64]
 log = logging.getLogger("usseg")
 IMAGES = 256  # images that are read at a time
@@ -228,20 +229,31 @@ def predict(artifact: Artifact, features: F32) -> I64:
     return labels
 
 
-def scorer(artifact: Artifact) -> Callable[[F32], tuple[I64, npt.NDArray[np.float16]]]:
+def margins(artifact: Artifact, features: F32) -> F16:
+    """The margins of segments or tokens, as in margin.py: float16 (row,), for features float32 (row, channel)."""
+    from usseg.stages.cluster.margin import margins as of_points
+
+    method, options, clustering, scaling = fitted(artifact)
+    return of_points(*method.points(clustering, scaling(features), options))
+
+
+def scorer(artifact: Artifact) -> Callable[[F32], tuple[I64, F16, F16]]:
     """A function that labels and scores tokens. The artifact is read once.
 
-    The function maps features, float32 (N, C), to clusters, int64 (N,), from 0, and to scores, float16 (N, K). A score
-    is the score of a cluster minus the score of the token's own cluster: 0 for the own cluster, and between -65504 and
-    0 for all others.
+    The function maps features, float32 (N, C), to clusters, int64 (N,), from 0, to scores, float16 (N, K), and to
+    margins, float16 (N,), as in margin.py. A score is the score of a cluster minus the score of the token's own
+    cluster: 0 for the own cluster, and between -65504 and 0 for all others.
     """
+    from usseg.stages.cluster.margin import margins as of_points
+
     method, options, clustering, scaling = fitted(artifact)
 
-    def score(features_NC: F32) -> tuple[I64, npt.NDArray[np.float16]]:
+    def score(features_NC: F32) -> tuple[I64, F16, F16]:
         rows = scaling(features_NC)
         labels, scores = method.predict(clustering, rows, options), method.scores(clustering, rows, options)
         differences = scores - np.take_along_axis(scores, labels[:, None], axis=1)
-        return labels, np.clip(differences, np.finfo(np.float16).min, 0).astype(np.float16)
+        relative = np.clip(differences, np.finfo(np.float16).min, 0).astype(np.float16)
+        return labels, relative, of_points(*method.points(clustering, rows, options))
 
     return score
 
@@ -273,7 +285,7 @@ STAGE = Stage(
     scope="fit",
     methods=methods,
     reads=reads,
-    offers={"predict": predict, "scorer": scorer},
+    offers={"predict": predict, "margins": margins, "scorer": scorer},
     check=check,
     moved={"fit_split": "index.fit_split", "area_weight": "options.area_weight"},
 )

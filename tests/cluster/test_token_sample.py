@@ -100,8 +100,9 @@ def test_kmeans_on_tokens_is_that_of_plain_numpy(project, metric: str) -> None:
         assert assign["scores"].dtype == np.float16
         assert assign["segment_labels"].shape[1] == 0
         np.testing.assert_array_equal(assign["grid"][:], project.artifact("features", split)["grid"][:])
-        for found, scores, image in zip(
-            assign["labels"][:], assign["scores"][:], all_tokens(project.artifact("features", split)), strict=True
+        tokens = all_tokens(project.artifact("features", split))
+        for found, scores, margin, image in zip(
+            assign["labels"][:], assign["scores"][:], assign["margin"][:], tokens, strict=True
         ):
             distances = ((unit(image)[:, None] - centers.astype(np.float64)) ** 2).sum(axis=2)
             nearest = distances.argmin(axis=1)
@@ -109,6 +110,9 @@ def test_kmeans_on_tokens_is_that_of_plain_numpy(project, metric: str) -> None:
             np.testing.assert_allclose(
                 scores[: len(image)], (distances.min(axis=1, keepdims=True) - distances) / 2, atol=2e-3
             )
+            first, second = np.sort(np.sqrt(distances), axis=1)[:, :2].T
+            np.testing.assert_allclose(margin[: len(image)], (second - first) / second, atol=1e-3)
+            assert (margin[len(image) :] == 0).all()
             assert (scores[np.arange(len(image)), nearest] == 0).all()
             assert (found[len(image) :] == -1).all()
             assert (scores[len(image) :] == 0).all()

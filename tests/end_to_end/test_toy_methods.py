@@ -92,7 +92,12 @@ def scores(clustering, rows, options):
 def predict(clustering, rows, options):
     return scores(clustering, rows, options).argmax(axis=1)
 
-METHOD = ClusterMethod(summary="Some rows are centres.", call=fit, predict=predict, scores=scores)
+def points(clustering, rows, options):
+    return rows, clustering.centers
+
+METHOD = ClusterMethod(
+    summary="Some rows are centres.", call=fit, predict=predict, scores=scores, points=points
+)
 """,
     "refine": """
 from usseg.stages.refine.method import RefineMethod, Refined

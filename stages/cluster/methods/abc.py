@@ -3,6 +3,7 @@
 Letters: N rows, C channels, k clusters.
 """
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +20,7 @@ from usseg.pipeline.training import Batch, train
 from usseg.pipeline.weights import flat_weights, load_weights
 from usseg.stages.cluster.method import F32, F64, Clustering, ClusterMethod
 from usseg.stages.cluster.rows import Rows, in_blocks
+from usseg.stages.cluster.scaling import unit_rows
 
 PREDICT_CHUNK = 8192  # rows that the network labels at a time
 
@@ -88,10 +90,15 @@ def scores_loss(
 
 
 def cosine_scores(outputs: Any, centers: Any) -> Any:
-    """The cosines (row, cluster) of network outputs and centres. A norm below 1e-8 counts as 1e-8."""
+    """The cosines (row, cluster) of network outputs and centres."""
+    return unit_tensor(outputs) @ unit_tensor(centers).T
+
+
+def unit_tensor(vectors: Any) -> Any:
+    """Vectors, tensor (vector, channel), scaled to unit length. A norm below 1e-8 counts as 1e-8."""
     from torch.nn import functional
 
-    return functional.normalize(outputs, dim=1, eps=1e-8) @ functional.normalize(centers, dim=1, eps=1e-8).T
+    return functional.normalize(vectors, dim=1, eps=1e-8)
 
 
 def build_network(channels: int, k: int, options: Options) -> Any:
@@ -140,10 +147,13 @@ def build_network(channels: int, k: int, options: Options) -> Any:
             self.blocks = nn.ModuleList(Block() for _ in range(count))
             self.mlp = Mlp() if options.architecture == "mlp" else None
 
-        def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        def outputs(self, rows: torch.Tensor) -> torch.Tensor:
             for block in self.blocks:
                 rows = block(rows, self.centers)
-            scores: torch.Tensor = cosine_scores(self.mlp(rows) if self.mlp else rows, self.centers)
+            return self.mlp(rows) if self.mlp else rows
+
+        def forward(self, rows: torch.Tensor) -> torch.Tensor:
+            scores: torch.Tensor = cosine_scores(self.outputs(rows), self.centers)
             return scores
 
     return Network()
@@ -210,8 +220,10 @@ def fit(
     return Clustering(network.centers.detach().cpu().numpy().astype(np.float32), history, flat_weights(network))
 
 
-def scores(clustering: Clustering, rows_NC: F32, options: Options) -> F32:
-    """The cosine of the network output of each row and each centre: float32 (N, k) in [-1, 1]."""
+def applied(
+    clustering: Clustering, rows_NC: F32, options: Options, function: Callable[[Any, Any], Any], columns: int
+) -> F32:
+    """A function of the network and of a chunk of rows, for all rows: float32 (N, column)."""
     import torch
 
     k, channels = clustering.centers.shape
@@ -219,10 +231,27 @@ def scores(clustering: Clustering, rows_NC: F32, options: Options) -> F32:
         network = build_network(channels, k, options).eval()
         load_weights(network, clustering.weights)
         parts = [
-            network(torch.tensor(rows_NC[start : start + PREDICT_CHUNK])).numpy()
+            function(network, torch.tensor(rows_NC[start : start + PREDICT_CHUNK])).numpy()
             for start in range(0, len(rows_NC), PREDICT_CHUNK)
         ]
-    return np.concatenate(parts) if parts else np.zeros((0, k), np.float32)
+    return np.concatenate(parts) if parts else np.zeros((0, columns), np.float32)
+
+
+def scores(clustering: Clustering, rows_NC: F32, options: Options) -> F32:
+    """The cosine of the network output of each row and each centre: float32 (N, k) in [-1, 1]."""
+    return applied(clustering, rows_NC, options, lambda network, rows: network(rows), len(clustering.centers))
+
+
+def points(clustering: Clustering, rows_NC: F32, options: Options) -> tuple[F32, F32]:
+    """The network outputs of the rows and the centres, scaled to unit length."""
+    return (
+        applied(
+            *(clustering, rows_NC, options),
+            lambda network, rows: unit_tensor(network.outputs(rows)),
+            clustering.centers.shape[1],
+        ),
+        unit_rows(clustering.centers),
+    )
 
 
 def predict(clustering: Clustering, rows_NC: F32, options: Options) -> npt.NDArray[np.int64]:
@@ -237,5 +266,6 @@ METHOD = ClusterMethod(
     gpu=on_device,
     predict=predict,
     scores=scores,
+    points=points,
     source="semester report on DSM, section 3.2 (attention-based clustering)",
 )

@@ -137,6 +137,11 @@ def scores(clustering: Clustering, rows_NC: F32, options: Options) -> F32:
     return values
 
 
+def points(clustering: Clustering, rows_NC: F32, options: Options) -> tuple[F32, F32]:
+    """The rows and the centres. For metric cosine the rows have unit length; the centres have it from the fit."""
+    return unit_rows(rows_NC) if options.metric == "cosine" else rows_NC, clustering.centers
+
+
 def on_gpu(options: Options) -> bool:
     """Whether faiss has GPU support."""
     return gpu_of("cuda:0") is not None
@@ -150,5 +155,6 @@ METHOD = ClusterMethod(
     check=check,
     predict=predict,
     scores=scores,
+    points=points,
     source="Arthur and Vassilvitskii, k-means++ (2007); semester report on DSM, section 3.2",
 )

@@ -171,11 +171,17 @@ def predict(clustering: Clustering, rows_NC: F32, options: Options) -> npt.NDArr
     return scores(clustering, rows_NC, options).argmax(axis=1).astype(np.int64)
 
 
+def points(clustering: Clustering, rows_NC: F32, options: Options) -> tuple[F32, F32]:
+    """The rows and the centres, scaled to unit length."""
+    return unit_rows(rows_NC), unit_rows(clustering.centers)
+
+
 METHOD = ClusterMethod(
     summary="Optimal transport: clusters of equal size in the fit; a row then takes the nearest centre by cosine.",
     call=fit,
     options=Options,
     predict=predict,
     scores=scores,
+    points=points,
     source="semester report on DSM, section 3.2 (OTC); Cuturi, Sinkhorn Distances (2013)",
 )
