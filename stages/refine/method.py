@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from usseg.pipeline.methods import Method
 from usseg.pipeline.sequence import sequence_of
-from usseg.stages.refine.upsampling import upsample_labels, upsample_shares
+from usseg.stages.grids.upsampling import upsample_labels, upsample_shares
 
 F32 = npt.NDArray[np.float32]
 Window = tuple[slice, slice]

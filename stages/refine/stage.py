@@ -117,4 +117,5 @@ STAGE = Stage(
     run=run,
     methods=methods,
     reads=reads,
+    shares=("grids",),
 )

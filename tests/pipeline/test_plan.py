@@ -56,7 +56,7 @@ def test_the_code_of_a_shared_package_is_in_the_plan_of_the_stage_and_of_those_t
     project = Project.open(stages, tiny_project.path)
     assert set(plan.plan_of(project, "features", "val")["code"]) == {"features", "eigen"}
     assert set(plan.plan_of(project, "crops", "val")["code"]) == {"crops", "features", "eigen"}
-    assert set(plan.plan_of(project, "refine", "val")["code"]) == {"refine"}
+    assert set(plan.plan_of(project, "refine", "val")["code"]) == {"refine", "grids"}
 
 
 def test_a_new_split_leaves_the_plans_of_others(tiny_project) -> None:

@@ -1,4 +1,4 @@
-"""Maps on the token grid -> maps at image size, aligned with the pixels under the grid."""
+"""Labels and numbers on the token grid -> labels and numbers of every pixel, aligned with the pixels under the grid."""
 
 from typing import Any
 

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from usseg.stages.refine.upsampling import upsample_labels, upsample_shares
+from usseg.stages.grids.upsampling import upsample_labels, upsample_shares
 
 GRID = np.array([[0, 1, 2], [3, 4, 5]], np.int16)
 
