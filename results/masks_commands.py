@@ -16,7 +16,8 @@ def name_clusters(
 ) -> None:
     """Name clusters for `usseg export`; equal names are one class. Without arguments: list labels, names and shares."""
     with one_line_errors(debug):
-        from usseg.results.names import names_table, write_names
+        from usseg.results.names import write_names
+        from usseg.results.names_table import names_table
         from usseg.results.tables import show
 
         if names:

@@ -2,35 +2,35 @@
 
 The labels are those of the maps of the stage refine: 0 is the background, clusters have labels from 1 on. Clusters with
 equal names are one class. A cluster without a name is a class of its own. The name `background` puts a cluster to the
-background. No stage reads names.yaml, so that a name never re-runs a stage.
+background. names.yaml may hold colours of clusters, too. No stage reads the file, so that a name never re-runs a stage.
+The page reads a copy of it, report/names.js.
 """
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from unicodedata import normalize
 
 import numpy as np
 import numpy.typing as npt
 
-from usseg.pipeline.artifact import Artifact
 from usseg.pipeline.disk import write_file
 from usseg.pipeline.errors import ParamsError
 from usseg.pipeline.opening import open_checked
 from usseg.pipeline.params import nearest, short_repr
 from usseg.pipeline.project import Project
 from usseg.pipeline.stage import Input
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from usseg.results.names_script import write_names_script
 
 NAMES_FILE = "names.yaml"
 BACKGROUND = "background"
 FORBIDDEN = ":,"  # labelmap.txt separates by colons, --only by commas
 LONGEST = 100  # characters of a name
-ROWS = 256  # images whose token labels are read at a time
+COLOR = re.compile(r"#[0-9a-fA-F]{6}")
+BLACK = "#000000"  # the colour of the background
 
 
 @dataclass(frozen=True)
@@ -47,16 +47,36 @@ class Clustering:
 
 
 @dataclass(frozen=True)
+class NamesFile:
+    """What names.yaml says of the clusters of one clustering.
+
+    Attributes:
+        names: label -> name.
+        colors: label -> colour, such as `#00a0ff`.
+    """
+
+    names: dict[int, str] = field(default_factory=dict)
+    colors: dict[int, str] = field(default_factory=dict)
+
+    def content(self, clustering: Clustering) -> dict[str, Any]:
+        """The content of names.yaml; labels are in order."""
+        by_key = {"names": dict(sorted(self.names.items())), "colors": dict(sorted(self.colors.items()))}
+        return {"clustering": clustering.content, **by_key}
+
+
+@dataclass(frozen=True)
 class Classes:
     """The classes of a project: clusters with equal names are one class.
 
     Attributes:
         names: the name of each class; class 0 is the background.
         of_label: the class of each label, uint16 (label,).
+        colors: class -> its colour in names.yaml, such as `#00a0ff`; only the classes that have one.
     """
 
     names: tuple[str, ...]
     of_label: npt.NDArray[np.uint16]
+    colors: Mapping[int, str] = field(default_factory=dict)
 
 
 def clustering_of(project: Project, reader: str) -> Clustering:
@@ -83,7 +103,12 @@ def clustering_of(project: Project, reader: str) -> Clustering:
 
 
 def read_names(project: Path, clustering: Clustering) -> dict[int, str]:
-    """Read the names of clusters: label -> name, in the order of the labels. Without a names.yaml there are none.
+    """Read the names of clusters: label -> name, in the order of the file; see `read_names_file`."""
+    return read_names_file(project, clustering).names
+
+
+def read_names_file(project: Path, clustering: Clustering) -> NamesFile:
+    """Read names.yaml. Without the file there are no names and no colours.
 
     Raises:
         ParamsError: names.yaml is unreadable, has another form, or holds names of another clustering.
@@ -95,22 +120,40 @@ def read_names(project: Path, clustering: Clustering) -> dict[int, str]:
     try:
         content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return {}
+        return NamesFile()
     except (OSError, UnicodeDecodeError, YAMLError, ValueError) as error:
         raise ParamsError(f"{path}: {' '.join(str(error).split())[:200]}; mend or remove it") from None
-    form = f"{path}: `clustering` and `names` are needed, as `usseg name` writes them; mend or remove it"
-    if not isinstance(content, dict) or set(content) != {"clustering", "names"}:
-        raise ParamsError(form)
-    names = content["names"]
-    if not isinstance(names, dict) or not isinstance(content["clustering"], str):
-        raise ParamsError(form)
-    if content["clustering"] != clustering.content:
+    known = content.get("clustering") if isinstance(content, dict) else None
+    if isinstance(known, str) and known != clustering.content:
         raise ParamsError(
-            f"{path}: names of another clustering (content {content['clustering'][:12]}, now "
+            f"{path}: names of another clustering (content {known[:12]}, now "
             f"{clustering.content[:12]}): the clustering has changed since, and a label may mean something else; "
             "remove the file, look at the report, and name the clusters again"
         )
-    return {checked_label(label, clustering, str(path)): checked_name(names[label], str(path)) for label in names}
+    return checked_names(content, clustering, str(path))
+
+
+def checked_names(content: Any, clustering: Clustering, where: str) -> NamesFile:
+    """The names and colours in the content of names.yaml.
+
+    Raises:
+        ParamsError: the content has another form, or a label, name or colour cannot be used.
+    """
+    if (
+        not isinstance(content, dict)
+        or set(content) - {"colors"} != {"clustering", "names"}
+        or not isinstance(content["clustering"], str)
+        or not isinstance(names := content["names"], dict)
+        or not isinstance(colors := content.get("colors", {}), dict)
+    ):
+        raise ParamsError(
+            f"{where}: `clustering` and `names` are needed, and perhaps `colors`, as `usseg name` writes them; "
+            "mend or remove it"
+        )
+    return NamesFile(
+        {checked_label(label, clustering, where): checked_name(name, where) for label, name in names.items()},
+        {checked_label(label, clustering, where): checked_color(color, where) for label, color in colors.items()},
+    )
 
 
 def checked_label(label: Any, clustering: Clustering, where: str) -> int:
@@ -139,6 +182,20 @@ def checked_name(name: Any, where: str) -> str:
             "are needed, and # may not be the first"
         )
     return text
+
+
+def checked_color(color: Any, where: str) -> str:
+    """The colour in small letters, such as `#00a0ff`.
+
+    Raises:
+        ParamsError: the colour has another form, or is black, the colour of the background.
+    """
+    if not isinstance(color, str) or not COLOR.fullmatch(color) or color == BLACK:
+        raise ParamsError(
+            f'{where}: found the colour {short_repr(color)}; one such as "#00a0ff" is needed, in quotes; black is the '
+            "background"
+        )
+    return color.lower()
 
 
 def parse_names(arguments: Sequence[str], clustering: Clustering) -> dict[int, str]:
@@ -173,16 +230,12 @@ def write_names(project: Project, arguments: Sequence[str]) -> list[str]:
         ParamsError: an argument cannot be used, or names.yaml holds names of another clustering.
         ArtifactError: the clustering is missing.
     """
-    from ruamel.yaml import YAML
-
     clustering = clustering_of(project, "usseg name")
     given = parse_names(arguments, clustering)
-    before = read_names(project.root, clustering)
-    names = {label: name for label, name in sorted((before | given).items()) if name}
-    text = io.StringIO()
-    yaml = YAML()
-    yaml.dump({"clustering": clustering.content, "names": names}, text)
-    write_file(project.root / NAMES_FILE, text.getvalue().encode())
+    file = read_names_file(project.root, clustering)
+    before = file.names
+    names = {label: name for label, name in (before | given).items() if name}
+    save_names(project.root, clustering, NamesFile(names, file.colors))
     lines = []
     for label, name in sorted(given.items()):
         old = before.get(label, "")
@@ -191,16 +244,30 @@ def write_names(project: Project, arguments: Sequence[str]) -> list[str]:
     return lines or ["no name changes"]
 
 
-def classes_of(clustering: Clustering, names: Mapping[int, str], only: Sequence[str] = ()) -> Classes:
+def save_names(project: Path, clustering: Clustering, file: NamesFile) -> None:
+    """Write names.yaml, and report/names.js if the project has a report. Without colours names.yaml has no `colors`."""
+    from ruamel.yaml import YAML
+
+    content = {key: value for key, value in file.content(clustering).items() if value or key != "colors"}
+    text = io.StringIO()
+    YAML().dump(content, text)
+    write_file(project / NAMES_FILE, text.getvalue().encode())
+    write_names_script(project, file.content(clustering))
+
+
+def classes_of(
+    clustering: Clustering, names: Mapping[int, str], only: Sequence[str] = (), colors: Mapping[int, str] | None = None
+) -> Classes:
     """The classes that names make. Classes are in the order of their lowest labels.
 
     Args:
         clustering: the clustering.
         names: label -> name. A cluster without one is called `cluster 7`.
         only: the names of the classes that are kept; the others become background. Empty: all.
+        colors: label -> colour. The colour of a class is that of its lowest label with one.
 
     Raises:
-        ParamsError: no class has a name in `only`.
+        ParamsError: no class has a name in `only`, or two classes have one colour.
     """
     every = {label: names.get(label, f"cluster {label}") for label in clustering.labels}
     known = [name for name in dict.fromkeys(every.values()) if name != BACKGROUND]
@@ -211,34 +278,14 @@ def classes_of(clustering: Clustering, names: Mapping[int, str], only: Sequence[
     of_label = np.zeros(clustering.labels.stop, np.uint16)
     for label, name in every.items():
         of_label[label] = kept.index(name) if name in kept else 0
-    return Classes(kept, of_label)
-
-
-def token_shares(assign: Artifact, count: int) -> npt.NDArray[np.float64]:
-    """Share of the tokens of a split with each label, float64 (count,). All zero without tokens."""
-    labels, tokens = assign["labels"], np.zeros(count, np.int64)
-    for start in range(0, labels.shape[0], ROWS):
-        block = np.asarray(labels[start : start + ROWS])
-        tokens += np.bincount(block[block >= 0], minlength=count)[:count]
-    return np.asarray(tokens / max(1, tokens.sum()))
-
-
-def names_table(project: Project) -> Iterator["Table"]:
-    """Yield the table of labels: the name of each, and its share of the patches of the fit split.
-
-    Raises:
-        ParamsError: names.yaml cannot be used.
-        ArtifactError: an artifact is missing.
-    """
-    from rich.table import Table
-    from rich.text import Text
-
-    clustering = clustering_of(project, "usseg name")
-    names = read_names(project.root, clustering)
-    assign = open_checked(project, "usseg name", Input("assign"), project.fit_split)
-    shares = token_shares(assign, clustering.labels.stop)
-    table = Table("label", "name", f"share of {project.fit_split}")
-    table.add_row("0", Text(BACKGROUND), f"{shares[0]:.1%}")
-    for label in clustering.labels:
-        table.add_row(str(label), Text(names.get(label, "")), f"{shares[label]:.1%}")
-    yield table
+    own: dict[int, str] = {}
+    for label, color in sorted((colors or {}).items()):
+        if of_label[label]:
+            own.setdefault(int(of_label[label]), color)
+    for number, color in own.items():
+        other = next((kept[first] for first in own if first < number and own[first] == color), None)
+        if other is not None:
+            raise ParamsError(
+                f"{NAMES_FILE}: the classes {other!r} and {kept[number]!r} have one colour, {color}; change one of them"
+            )
+    return Classes(kept, of_label, own)

@@ -4,8 +4,9 @@ Masks have the pixels of the image as usseg shows it: turned upright by its EXIF
 """
 
 import io
+import itertools
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,7 @@ class Split:
         paths: image file of each image, relative to `root`.
         sizes: height and width of each image.
         classes: the name of each class; class 0 is the background.
+        own_colors: class -> its colour in names.yaml, such as `#00a0ff`.
     """
 
     name: str
@@ -84,11 +86,25 @@ class Split:
     paths: list[str]
     sizes: list[tuple[int, int]]
     classes: tuple[str, ...]
+    own_colors: Mapping[int, str] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def colors(self) -> U8:
-        """The colour of each class, uint8 RGB (class, 3)."""
-        return voc_colors(np.arange(len(self.classes)))
+        """The colour of each class, uint8 RGB (class, 3): its own, or that of its number in VOC's colour map.
+
+        All colours differ: a class whose number has a colour that is another's own takes the first free one behind
+        those of the classes.
+        """
+        taken = {tuple(bytes.fromhex(color[1:])) for color in self.own_colors.values()}
+        numbers = list(range(len(self.classes)))
+        free = (i for i in itertools.count(len(numbers)) if tuple(voc_colors(np.array(i)).tolist()) not in taken)
+        colors = voc_colors(np.array(numbers))
+        for number, color in enumerate(colors.tolist()):
+            if number in self.own_colors:
+                colors[number] = list(bytes.fromhex(self.own_colors[number][1:]))
+            elif tuple(color) in taken:
+                colors[number] = voc_colors(np.array(next(free)))
+        return colors
 
 
 def no_lists(split: Split) -> Mapping[str, str]:

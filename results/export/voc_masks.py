@@ -11,7 +11,9 @@ VOID = 255  # reserved by VOC for pixels without a class; usseg labels every pix
 
 def encode(masks: Masks, split: Split) -> bytes:
     """The palette PNG of one image."""
-    return png(masks.classes.astype(np.uint8), voc_colors(np.arange(256)))
+    palette = voc_colors(np.arange(256))
+    palette[: len(split.colors)] = split.colors
+    return png(masks.classes.astype(np.uint8), palette)
 
 
 def lists(split: Split) -> Mapping[str, str]:
@@ -24,7 +26,7 @@ def lists(split: Split) -> Mapping[str, str]:
 
 
 FORMAT = Format(
-    summary="PNG files with VOC's palette; values are class numbers, 0 background, 255 reserved.",
+    summary="PNG files with a palette; values are class numbers, 0 background, 255 reserved.",
     file="SegmentationClass/{id}.png",
     encode=encode,
     lists=lists,

@@ -32,7 +32,7 @@ from usseg.pipeline.provenance import run_key, sidecar_path
 from usseg.pipeline.stage import Input
 from usseg.results.export import FORMATS
 from usseg.results.export.format import Format, Masks, Split, without_small
-from usseg.results.names import Classes, classes_of, clustering_of, read_names
+from usseg.results.names import Classes, classes_of, clustering_of, read_names_file
 
 READER = "usseg export"
 VERSION = 1  # raised when a format changes bytes: earlier exports are then written anew
@@ -107,7 +107,8 @@ def export_masks(project: Project, request: Request) -> Iterator[str]:
             f"--split: no split {request.split!r}{nearest(request.split, project.splits)} (known: {known})"
         )
     clustering = clustering_of(project, READER)
-    classes = classes_of(clustering, read_names(project.root, clustering), request.only)
+    file = read_names_file(project.root, clustering)
+    classes = classes_of(clustering, file.names, request.only, file.colors)
     for name, entry in formats.items():
         if len(classes.names) - 1 > entry.most_classes:
             raise ParamsError(
@@ -172,7 +173,7 @@ def source_of(project: Project, split: str, classes: Classes, request: Request) 
                 f"index@{split}: the id {name!r} is no path below a folder; {remedy_for('index', split)}"
             )
     sizes = [(height, width) for height, width in index["size"][:].tolist()]
-    facts = Split(split, root, out, list(index["id"]), list(index["path"]), sizes, classes.names)
+    facts = Split(split, root, out, list(index["id"]), list(index["path"]), sizes, classes.names, classes.colors)
     return Source(facts, artifact["maps"], inputs, classes, request.min_area)
 
 
@@ -281,9 +282,10 @@ def digest(name: str, split: Split, project: Project, request: Request) -> str:
         stage: open_checked(project, READER, Input(stage), split.name).attrs["content"] for stage in ("index", RESULT)
     }
     clustering = clustering_of(project, READER)
+    names = read_names_file(project.root, clustering)
     parts = {
         **{"version": VERSION, "format": name, "contents": contents, "clustering": clustering.content},
-        **{"names": read_names(project.root, clustering), "only": sorted(request.only), "min_area": request.min_area},
+        **{"names": names.names, "colors": names.colors, "only": sorted(request.only), "min_area": request.min_area},
         **{"root": str(split.root), "folder": str(split.folder)},
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -1,5 +1,6 @@
 """usseg name: names of clusters in names.yaml."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,18 @@ import pytest
 
 from usseg.pipeline.errors import ParamsError
 from usseg.pipeline.project import Project
-from usseg.results.names import Clustering, classes_of, clustering_of, parse_names, read_names
+from usseg.results.names import (
+    Clustering,
+    NamesFile,
+    classes_of,
+    clustering_of,
+    parse_names,
+    read_names,
+    read_names_file,
+    save_names,
+    write_names,
+)
+from usseg.results.names_script import names_script
 from usseg.stages import STAGES
 
 SIX = Clustering("c" * 64, range(1, 7))
@@ -70,6 +82,13 @@ def test_a_label_has_one_name() -> None:
         ("{clustering: CONTENT, names: {9: a}}", "no cluster has label 9"),
         ("{clustering: CONTENT, names: {a: b}}", "no cluster has label 'a'"),
         ("{clustering: CONTENT, names: {1: 5}}", "found the name 5"),
+        ("{clustering: CONTENT, names: {}, colours: {}}", "`clustering` and `names` are needed, and perhaps `colors`"),
+        ("{clustering: CONTENT, names: {}, colors: []}", "`clustering` and `names` are needed, and perhaps `colors`"),
+        ("{clustering: CONTENT, names: {}, colors: {9: '#aabbcc'}}", "no cluster has label 9"),
+        ("{clustering: CONTENT, names: {}, colors: {1: red}}", "found the colour 'red'; one such as \"#00a0ff\""),
+        ("{clustering: CONTENT, names: {}, colors: {1: '#aabbc'}}", "found the colour '#aabbc'"),
+        ("clustering: CONTENT\nnames: {}\ncolors:\n  1: #aabbcc", "found the colour None; one such as"),
+        ("{clustering: CONTENT, names: {}, colors: {1: '#000000'}}", "black is the background"),
         ("\xff", "mend or remove it"),
     ],
 )
@@ -85,3 +104,40 @@ def test_colliding_labels_count_one_less(finished_project) -> None:
     finished_project.set({"assign.background_collision": True})
     clusters = np.asarray(finished_project.artifact("cluster")["centers"]).shape[0]
     assert clustering_of(opened(finished_project.path), "test").labels == range(1, clusters)
+
+
+def test_a_class_has_the_colour_of_its_lowest_label_with_one() -> None:
+    colors = {5: "#00a0ff", 3: "#aabbcc", 2: "#010203", 6: "#aabbcc"}
+    classes = classes_of(SIX, {3: "grass", 5: "grass", 6: "background"}, colors=colors)
+    assert classes.names == ("background", "cluster 1", "cluster 2", "grass", "cluster 4")
+    assert classes.colors == {2: "#010203", 3: "#aabbcc"}
+    with pytest.raises(ParamsError, match="the classes 'cluster 2' and 'grass' have one colour, #aabbcc; change one"):
+        classes_of(SIX, {3: "grass"}, colors={2: "#aabbcc", 3: "#aabbcc"})
+
+
+def test_colours_are_read_and_a_new_name_keeps_them(finished_project) -> None:
+    project = opened(finished_project.path)
+    clustering = clustering_of(project, "test")
+    save_names(project.root, clustering, NamesFile({2: "sky"}, {1: "#aabbcc"}))
+    path = project.root / "names.yaml"
+    path.write_text(path.read_text().replace("#aabbcc", "#AABBCC"))
+    write_names(project, ["1=grass"])
+    assert read_names_file(project.root, clustering) == NamesFile({1: "grass", 2: "sky"}, {1: "#aabbcc"})
+
+
+def test_the_page_gets_a_copy_that_cannot_end_its_script(finished_project) -> None:
+    project = opened(finished_project.path)
+    hostile = "</script><script>alert(1)</script>\u00e9&"
+    write_names(project, [f"1={hostile}"])
+    text = (project.root / "report/names.js").read_bytes().decode("ascii")
+    assert not set(text) & set("<>&")
+    start, end = "window.USSEG_NAMES = ", ";\n"
+    content = json.loads(text.removeprefix(start).removesuffix(end))
+    assert content == {"clustering": clustering_of(project, "test").content, "names": {"1": hostile}, "colors": {}}
+    assert names_script(content).decode() == text
+
+
+def test_without_a_report_there_is_no_copy(tmp_path: Path) -> None:
+    save_names(tmp_path, SIX, NamesFile({1: "sky"}))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["names.yaml"]
+    assert "colors" not in (tmp_path / "names.yaml").read_text()
