@@ -8,35 +8,28 @@ exist are kept, because every file appears complete, by rename. If it differs, t
 import hashlib
 import json
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator
-from csv import writer
 from dataclasses import dataclass, replace
-from functools import partial
-from io import StringIO
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-
-from usseg.pipeline.artifact import PixelMaps
 from usseg.pipeline.disk import remove, sync, write_file
 from usseg.pipeline.errors import ArtifactError, ParamsError
 from usseg.pipeline.inputs import Inputs
 from usseg.pipeline.opening import open_checked, open_inputs, remedy_for
-from usseg.pipeline.orientation import orientation_of
 from usseg.pipeline.parallel import thread_map
 from usseg.pipeline.params import nearest
 from usseg.pipeline.project import Project
 from usseg.pipeline.provenance import run_key, sidecar_path
 from usseg.pipeline.stage import Input
 from usseg.results.export import FORMATS
-from usseg.results.export.format import Format, Masks, Split, without_small
+from usseg.results.export.format import Format, Split
+from usseg.results.export.manifest import write_manifest
+from usseg.results.export.source import RESULT, Source
 from usseg.results.names import Classes, classes_of, clustering_of, read_names_file
 
 READER = "usseg export"
 VERSION = 1  # raised when a format changes bytes: earlier exports are then written anew
-RESULT = "refine"  # the stage whose maps are exported
 
 
 @dataclass(frozen=True)
@@ -58,35 +51,6 @@ class Request:
     min_area: int = 0
     only: tuple[str, ...] = ()
     workers: int = 0
-
-
-@dataclass(frozen=True)
-class Source:
-    """The maps of a split and what belongs to them."""
-
-    split: Split
-    maps: PixelMaps
-    inputs: Inputs
-    classes: Classes
-    min_area: int
-
-    def masks(self, i: int) -> tuple[Masks, int, int]:
-        """The masks of image `i`, and the number of small components that were dropped, and of their pixels.
-
-        Raises:
-            ArtifactError: the map has another size than the image, or a label that no cluster has.
-        """
-        labels, name = self.maps[i], self.split.ids[i]
-        if labels.shape != self.split.sizes[i] or labels.min() < 0 or labels.max() >= len(self.classes.of_label):
-            raise ArtifactError(
-                f"{RESULT}@{self.split.name}: the map of {name!r} has a size or a label that does not fit; "
-                f"{remedy_for(RESULT, self.split.name)}"
-            )
-        classes, components, pixels = self.classes.of_label[labels], 0, 0
-        if self.min_area > 1:
-            classes, components, pixels = without_small(classes, self.min_area)
-        photo = partial(self.inputs.image, i)
-        return Masks(i, name, self.split.paths[i], classes, photo), components, pixels
 
 
 def export_masks(project: Project, request: Request) -> Iterator[str]:
@@ -150,10 +114,10 @@ def source_of(project: Project, split: str, classes: Classes, request: Request) 
         ArtifactError: the result is missing, or its sidecar says that it is not of the present params, code and inputs.
             An artifact without a sidecar, such as one that `dvc pull` brought, cannot be compared.
     """
-    for stage in ("assign", RESULT):
-        artifact = open_checked(project, READER, Input(stage), split)
+    assign, artifact = (open_checked(project, READER, Input(stage), split) for stage in ("assign", RESULT))
+    for stage, made in (("assign", assign), (RESULT, artifact)):
         try:
-            made_by = json.loads(sidecar_path(artifact.path).read_text(encoding="utf-8"))["key"]
+            made_by = json.loads(sidecar_path(made.path).read_text(encoding="utf-8"))["key"]
         except FileNotFoundError:
             continue
         except (OSError, ValueError, TypeError, LookupError):
@@ -174,41 +138,14 @@ def source_of(project: Project, split: str, classes: Classes, request: Request) 
             )
     sizes = [(height, width) for height, width in index["size"][:].tolist()]
     facts = Split(split, root, out, list(index["id"]), list(index["path"]), sizes, classes.names, classes.colors)
-    return Source(facts, artifact["maps"], inputs, classes, request.min_area)
+    grids = {"assign": assign, "features": open_checked(project, READER, Input("features"), split)}
+    return Source(facts, artifact["maps"], inputs, classes, request.min_area, grids, upsampling(project))
 
 
-def write_manifest(source: Source, map_in_order: Callable[..., Iterator[Any]]) -> Iterator[str]:
-    """Write `manifest-SPLIT.csv`: image, class and share of pixels. Yield lines about small components and rotation."""
-
-    def shares(i: int) -> tuple[list[list[object]], int, int, bool]:
-        masks, components, pixels = source.masks(i)
-        counts = np.bincount(masks.classes.reshape(-1), minlength=len(source.classes.names))
-        turned = (orientation_of(source.split.root / masks.path) or 1) != 1
-        rows: list[list[object]] = [
-            [masks.path, source.classes.names[category], f"{counts[category] / masks.classes.size:.6f}"]
-            for category in np.flatnonzero(counts).tolist()
-        ]
-        return rows, components, pixels, turned
-
-    text = StringIO()
-    table = writer(text, lineterminator="\n")
-    table.writerow(["image", "class", "share"])
-    count: Counter[str] = Counter()
-    for rows, components, pixels, turned in map_in_order(shares, range(len(source.split.ids))):
-        table.writerows(rows)
-        count.update(components=components, pixels=pixels, turned=int(turned))
-    split, total = source.split, sum(height * width for height, width in source.split.sizes)
-    write_file(split.folder / f"manifest-{split.name}.csv", text.getvalue().encode())
-    if source.min_area:
-        yield (
-            f"{split.name}: {count['components']} components below {source.min_area} pixels became background "
-            f"({count['pixels'] / total:.2%} of the pixels)"
-        )
-    if count["turned"]:
-        yield (
-            f"{split.name}: EXIF turns {count['turned']} of {len(split.ids)} photos; their masks are upright, "
-            "so the annotation tool must apply EXIF, too"
-        )
+def upsampling(project: Project) -> str:
+    """`refine.upsampling` of a project."""
+    refine: Any = project.params[RESULT]
+    return str(refine.upsampling)
 
 
 def write_format(

@@ -226,15 +226,25 @@ def test_overlay(named: Path, masks: Path, split: str, expected) -> None:
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_the_manifest_has_the_share_of_each_class(named: Path, masks: Path, split: str, expected) -> None:
+def test_the_manifest_has_the_share_and_the_uncertainty_of_each_class(
+    named: Path, masks: Path, split: str, expected
+) -> None:
     rows = [line.split(",") for line in (masks / f"manifest-{split}.csv").read_text().splitlines()]
-    assert rows[0] == ["image", "class", "share"]
-    wanted = [
-        [f"images/{split}/{name}.png", NAMES[value], f"{(classes == value).mean():.6f}"]
-        for name, classes in expected(named, split).items()
-        for value in np.unique(classes)
-    ]
-    assert rows[1:] == wanted
+    assert rows[0] == ["image", "class", "share", "uncertainty"]
+    assign = open_artifact(named / f"artifacts/assign/{split}.zarr")
+    wanted, doubts = [], []
+    for i, (name, classes) in enumerate(expected(named, split).items()):
+        grid = assign["grid"][i]
+        margin = assign["margin"][i, : grid.prod()].reshape(grid).astype(float)
+        # Patches of 8 pixels cover the images of 48 x 64 exactly.
+        margin = margin.repeat(8, axis=0).repeat(8, axis=1)
+        assert margin.shape == classes.shape
+        for value in np.unique(classes):
+            wanted.append([f"images/{split}/{name}.png", NAMES[value], f"{(classes == value).mean():.6f}"])
+            doubts.append(1 - margin[classes == value].mean())
+    assert [row[:3] for row in rows[1:]] == wanted
+    np.testing.assert_allclose([float(row[3]) for row in rows[1:]], doubts, atol=6e-5)
+    assert 0 < max(doubts) < 1
 
 
 def test_colors_are_those_of_voc() -> None:
