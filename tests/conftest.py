@@ -1,5 +1,6 @@
 """Small projects in which tests run stages. Every run has one worker, so Dask is not used."""
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -114,6 +115,14 @@ class Memory(Checkpoint):
             raise KeyboardInterrupt
 
 
+def scores_of(project: Path, split: str) -> dict[str, Any]:
+    """The main scores of a split and their details, from both files. A value of NaN or infinity is refused."""
+    files = [project / "metrics" / f"{split}.json", project / "metrics/details" / f"{split}.json"]
+    scores, details = (json.loads(path.read_text(), parse_constant=pytest.fail) for path in files)
+    assert not scores.keys() & details.keys()
+    return {**details, **scores}
+
+
 class Project:
     """A temporary project and the stages run in it."""
 
@@ -142,6 +151,9 @@ class Project:
 
     def artifact(self, stage: str, split: str = "train") -> Artifact:
         return open_artifact(artifact_path(self.path, stage, split))
+
+    def scores(self, split: str = "train") -> dict[str, Any]:
+        return scores_of(self.path, split)
 
     def files(self, folder: str = "artifacts") -> dict[str, bytes]:
         """Path -> content of every file below a folder, without lock files."""
@@ -215,6 +227,12 @@ def odd_project(odd: Path, tmp_path: Path, copied: Callable[[Path, Path], Projec
 def finished_project(finished: Path, tmp_path: Path, copied: Callable[[Path, Path], Project]) -> Project:
     """A copy of the tiny project after all stages."""
     return copied(finished, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def read_scores() -> Callable[[Path, str], dict[str, Any]]:
+    """The main scores of a split and their details: read_scores(project, split)."""
+    return scores_of
 
 
 @pytest.fixture

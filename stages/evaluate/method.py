@@ -81,7 +81,7 @@ class SplitScores:
     """The scores of a split.
 
     Attributes:
-        metrics: the content of the JSON file. `main_scores` selects the main scores.
+        metrics: the main scores, which `main_scores` selects, and details of any other JSON type. Two files hold them.
         rows: (name, score) of each row of the table of scores. The names are unique.
         picture: a PNG file.
         confusion: int64 (row, class), the pixels of each scored label by true class; no rows for a method without one.

@@ -104,7 +104,11 @@ def map_labels(params: EvaluateParams, inputs: Inputs) -> Any:
 
 
 def run(params: EvaluateParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
-    """Compute the metrics, the plots and the arrays for the report."""
+    """Compute the metrics, the plots and the arrays for the report.
+
+    `metrics/SPLIT.json` holds the main scores only: DVC shows every value of this file as a column.
+    `metrics/details/SPLIT.json` holds everything else that the method returned.
+    """
     from usseg.stages.evaluate.method import main_scores
     from usseg.stages.evaluate.plots import scores_csv
 
@@ -121,8 +125,10 @@ def run(params: EvaluateParams, inputs: Inputs, images: range, execution: Execut
     undefined = [name for name, value in scores.items() if value is None]
     if undefined:
         log.warning("evaluate@%s: nothing to score for %s: null in metrics/%s.json", split, ", ".join(undefined), split)
+    details = {name: value for name, value in metrics.items() if name not in scores}
     files: dict[str, str | bytes] = {
-        f"metrics/{split}.json": json.dumps(metrics, indent=1, allow_nan=False) + "\n",
+        f"metrics/{split}.json": json.dumps(scores, indent=1, allow_nan=False) + "\n",
+        f"metrics/details/{split}.json": json.dumps(details, indent=1, allow_nan=False) + "\n",
         f"plots/{split}/scores.csv": scores_csv(result.rows),
         f"plots/{split}/details.png": result.picture,
     }

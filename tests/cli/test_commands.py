@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -28,6 +29,7 @@ HEAVY = {
 }
 SPY = """
 import sys
+from collections.abc import Callable
 from typer.testing import CliRunner
 from usseg import cli
 result = CliRunner().invoke(cli.app, sys.argv[1:])
@@ -101,11 +103,11 @@ def test_doctor(finished, usseg, tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
-def test_scores(finished, usseg, tmp_path: Path) -> None:
+def test_scores(finished, usseg, read_scores, tmp_path: Path) -> None:
     done = usseg(finished, "scores")
     assert done.returncode == 0
     rows = [re.findall(r"[\w.-]+", line) for line in done.stdout.splitlines()]
-    metrics = json.loads((finished / "metrics/val.json").read_text())
+    metrics = read_scores(finished, "val")
     assert ["train", "val"] in rows
     assert [f"{metrics['miou']:.3f}"] == [row[-1] for row in rows if row[:1] == ["miou"]]
     assert {"left", "right"} <= {row[1] for row in rows if row[:1] == ["IoU"]}
@@ -128,33 +130,62 @@ def test_a_file_name_gives_no_orders_to_the_terminal(tiny_project, usseg) -> Non
     assert "a\\x1b[2J\\nb.png" in done.stderr
 
 
+SCORES, DETAILS = "metrics/val.json", "metrics/details/val.json"
+EVALUATE = "run: usseg stage evaluate --split val"
+
+
+@pytest.fixture
+def with_scores(tmp_path: Path) -> Callable[..., Path]:
+    """A project with scores of val in two files: with_scores("{}", "{}")."""
+
+    def write(scores: str, details: str | None) -> Path:
+        (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+        (tmp_path / "metrics/details").mkdir(parents=True)
+        (tmp_path / SCORES).write_bytes(scores.encode("latin-1"))
+        if details is not None:
+            (tmp_path / DETAILS).write_bytes(details.encode("latin-1"))
+        return tmp_path
+
+    return write
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "5", '{"miou": "x"}', '{"num_images": 5}', "\xff"])
+def test_damaged_scores_are_one_line(usseg, with_scores, content: str) -> None:
+    project = with_scores(content, '{"labelled": true}')
+    done = usseg(project, "scores")
+    assert done.returncode == 1
+    assert done.stderr == f"usseg: {project}/{SCORES} is damaged; {EVALUATE}\n"
+
+
 @pytest.mark.parametrize(
     "content",
-    [
-        "",
-        "{",
-        "[]",
-        "{}",
-        "5",
-        '{"labelled": true, "per_class": 5}',
-        '{"labelled": true, "per_class": {"a": "x"}}',
-        "\xff",
-    ],
+    ["", "{", "[]", "{}", '{"labelled": true, "per_class": 5}', '{"labelled": true, "per_class": {"a": "x"}}', "\xff"],
 )
-def test_damaged_scores_are_one_line(usseg, tmp_path: Path, content: str) -> None:
-    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
-    (tmp_path / "metrics").mkdir()
-    (tmp_path / "metrics/val.json").write_bytes(content.encode("latin-1"))
-    done = usseg(tmp_path, "scores")
+def test_damaged_details_are_one_line(usseg, with_scores, content: str) -> None:
+    project = with_scores('{"miou": 0.5}', content)
+    done = usseg(project, "scores")
     assert done.returncode == 1
-    assert done.stderr == f"usseg: {tmp_path}/metrics/val.json is damaged; run: usseg stage evaluate --split val\n"
+    assert done.stderr == f"usseg: {project}/{DETAILS} is damaged; {EVALUATE}\n"
 
 
-def test_names_in_brackets_are_no_markup(usseg, tmp_path: Path) -> None:
-    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
-    (tmp_path / "metrics").mkdir()
-    scores = {"labelled": True, "miou": 0.5, "per_class": {"[/b]": 0.25, "[red]": None}}
-    (tmp_path / "metrics/val.json").write_text(json.dumps(scores))
+def test_scores_of_an_earlier_version_are_one_line(usseg, with_scores) -> None:
+    project = with_scores('{"labelled": true, "num_images": 2, "miou": 0.5, "per_class": {"sky": 0.5}}', None)
+    done = usseg(project, "scores")
+    assert done.returncode == 1
+    said = f"{project}/{SCORES} is of an earlier version of usseg, which wrote one file of scores"
+    assert done.stderr == f"usseg: {said}; {EVALUATE}\n"
+
+
+def test_scores_without_their_details_are_one_line(usseg, with_scores) -> None:
+    project = with_scores('{"miou": 0.5}', None)
+    done = usseg(project, "scores")
+    assert done.returncode == 1
+    assert done.stderr == f"usseg: {project}/{DETAILS} is missing; {EVALUATE}\n"
+
+
+def test_names_in_brackets_are_no_markup(usseg, with_scores) -> None:
+    details = {"labelled": True, "per_class": {"[/b]": 0.25, "[red]": None}}
+    tmp_path = with_scores('{"miou": 0.5}', json.dumps(details))
     done = usseg(tmp_path, "scores")
     assert done.returncode == 0, done.stderr
     assert "IoU [/b]" in done.stdout

@@ -1,6 +1,5 @@
 """The whole chain on a small random ViT in the official DINO layout; nothing is downloaded."""
 
-import json
 import math
 import subprocess
 from collections.abc import Callable
@@ -12,6 +11,7 @@ import torch
 
 from usseg.pipeline.artifact import PixelMaps, open_artifact
 from usseg.pipeline.project import Project
+from usseg.results.metrics import read_metrics
 from usseg.stages import STAGES
 
 CHANNELS = 24  # of the ViT
@@ -30,7 +30,7 @@ def check_everything_is_finite(project: Path) -> None:
             assert len(values) or name in ("components", "weights", "foreground"), (stage.name, name)
             if stage.arrays[name].dtype != "str":
                 assert all(np.isfinite(row).all() for row in values), (stage.name, name)
-    metrics = json.loads((project / "metrics/train.json").read_text())
+    metrics = read_metrics(project, "train")
     assert 0 <= metrics["miou"] <= metrics["accuracy"] <= 1
     assert all(math.isfinite(value) for scores in metrics["conventions"].values() for value in scores.values())
     page = (project / "report/index.html").read_text()

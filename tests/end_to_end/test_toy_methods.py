@@ -1,6 +1,5 @@
 """A toy method joins every table by one file and one line, and the whole chain runs with all of them."""
 
-import json
 import re
 import shutil
 import subprocess
@@ -157,7 +156,7 @@ def test_every_table_takes_a_toy_by_one_file_and_one_line(
     assert "toy" in listed.stdout, listed.stderr
     done = run("run")
     assert done.returncode == 0, f"{done.stderr}\n{content.read_text()}"
-    metrics = json.loads((tiny_project.path / "metrics/val.json").read_text())
+    metrics = tiny_project.scores("val")
     assert 0 < metrics["covered"] <= 1
     for name in TOYS:
         artifact = tiny_project.artifact(name, "train")

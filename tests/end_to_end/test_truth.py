@@ -28,7 +28,7 @@ CLASS_CHAIN = ("index", "features", "eigen", "segments", "crops", "cluster", "as
 def scored(project, chain: tuple[str, ...]) -> dict[str, Any]:
     for name in chain:
         project.run(name)
-    return json.loads((project.path / "metrics/train.json").read_text())
+    return project.scores("train")
 
 
 @pytest.fixture

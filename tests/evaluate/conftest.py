@@ -76,11 +76,14 @@ def evaluate(tmp_path: Path) -> Callable[..., dict[str, Any]]:
         settings = stage_params(STAGES["evaluate"], {"method": method, "options": options})
         values = STAGES["evaluate"].run(settings, inputs, range(len(maps)), Execution())
         files = values["files"]
-        metrics = json.loads(files["metrics/val.json"], parse_constant=pytest.fail)
-        assert values["name"] == [name for name, value in metrics.items() if isinstance(value, float)]
+        names = ("metrics/val.json", "metrics/details/val.json")
+        metrics, details = (json.loads(files[name], parse_constant=pytest.fail) for name in names)
+        assert all(value is None or isinstance(value, float) for value in metrics.values())
+        assert values["name"] == [name for name, value in metrics.items() if value is not None]
+        assert not [name for name, value in details.items() if isinstance(value, float)]
         assert np.isfinite(values["score"]).all()
         assert files["plots/val/details.png"].startswith(b"\x89PNG")
         assert files["plots/val/scores.csv"].startswith("name,score\n")
-        return {**metrics, "files": files}
+        return {**details, **metrics, "files": files}
 
     return run

@@ -1,5 +1,4 @@
 import errno
-import json
 import logging
 from pathlib import Path
 
@@ -16,7 +15,7 @@ CHAIN = ("index", "features", "eigen", "segments", "crops", "cluster", "assign",
 
 
 def metrics(project, split: str = "train") -> dict:
-    return json.loads((project.path / f"metrics/{split}.json").read_text(), parse_constant=pytest.fail)
+    return project.scores(split)
 
 
 def test_two_halves_are_scored(finished_project) -> None:

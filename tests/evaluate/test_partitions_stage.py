@@ -1,6 +1,5 @@
 """Scores of partitions by the stage, and on BSDS500 as it is distributed."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +70,7 @@ def test_bsds500(tiny_project) -> None:
     for name in ("index", "features", "eigen", "segments", "refine", "evaluate"):
         tiny_project.run(name, "val")
     tiny_project.run("report", "all")
-    metrics = json.loads((tiny_project.path / "metrics/val.json").read_text())
+    metrics = tiny_project.scores("val")
     inputs = open_inputs(Project.open(STAGES, tiny_project.path), "evaluate", "val")
     expected = []
     for i, found in enumerate(inputs["refine"]["maps"]):

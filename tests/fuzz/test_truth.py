@@ -137,7 +137,7 @@ def scored(project: Any, attempt: Callable[..., str | None], *names: str) -> dic
         return None
     if attempt(lambda: project.run("evaluate"), *names) is not None:
         return None
-    scores: dict[str, Any] = json.loads((project.path / "metrics/train.json").read_text())
+    scores: dict[str, Any] = project.scores("train")
     for name, value in scores.items():
         assert value is None or not isinstance(value, float) or 0 <= value <= 1, f"{name}: {value}"
     return scores

@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import pytest
@@ -8,11 +7,12 @@ from usseg.pipeline.execution import Execution
 from usseg.pipeline.project import Project
 from usseg.results.comparison_page import comparison_page
 from usseg.results.method_pairs import run_pairs
+from usseg.results.metrics import read_metrics
 from usseg.stages import STAGES
 
 
 def metrics(project: Path) -> dict:
-    return json.loads((project / "metrics/val.json").read_text())
+    return read_metrics(project, "val")
 
 
 def test_pairs_score_as_the_pipeline_does(finished_project, tmp_path: Path) -> None:
