@@ -147,7 +147,11 @@ def artifact_files() -> Callable[[Path], dict[str, bytes]]:
 
     def read(project: Path) -> dict[str, bytes]:
         found = [p for p in (project / "artifacts").rglob("*") if p.is_file()]
-        found += [project / "report/index.html", *(project / "metrics").rglob("*.json"), *(project / "plots").rglob("*.*")]
+        found += [
+            project / "report/index.html",
+            *(project / "metrics").rglob("*.json"),
+            *(project / "plots").rglob("*.*"),
+        ]
         named = {path.relative_to(project).as_posix(): path for path in found if path.is_file()}
         return {name: path.read_bytes() for name, path in named.items() if not name.endswith((".lock", ".run.json"))}
 

@@ -1,6 +1,7 @@
 """A project of a user, with `usseg run` and `dvc repro`: both make the same, and made anew with other methods."""
 
 import json
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -13,6 +14,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 Edit = Callable[[Path, dict[str, Any]], None]
 Entries = Callable[..., set[str]]
 Repro = Callable[..., set[str]]
+ROOT = Path(__file__).resolve().parents[2]
 CLEAN = "Data and pipelines are up to date.\n"
 
 
@@ -74,8 +76,22 @@ def test_metrics_and_params_are_compared_with_a_commit(
         found = metrics[f"metrics/{split}.json"]
         assert set(found) == {"miou", "accuracy"}
         assert found["miou"]["old"] == json.loads((demo / f"metrics/{split}.json").read_text())["miou"]
-    plots = command(demo_copy, "dvc", "plots", "diff", "--show-vega", "--targets", "plots/val/scores.csv").stdout
-    assert {row["rev"] for row in json.loads(plots)["data"]["values"]} == {"HEAD", "workspace"}
+    command(demo_copy, "git", "add", "--all")
+    command(demo_copy, "git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "second")
+    guide = (ROOT / "docs/how-to/experiments.md").read_text()
+    line = shlex.split(next(line for line in guide.splitlines() if line.strip().startswith("dvc exp show --md")))
+    shown = command(demo_copy, *line).stdout.strip().splitlines()
+    assert [title.strip() for title in shown[0].strip("|").split("|")] == [
+        *("Experiment", "metrics/val.json:miou", "metrics/val.json:accuracy", "cluster.method")
+    ]
+    assert len(shown) == 2 + 2  # the working tree and the last commit
+    assert max(map(len, shown)) <= 120
+    for text in (shown, command(demo_copy, "dvc", "metrics", "show").stdout.splitlines()):
+        assert max(map(len, text)) <= 120
+    plots = command(
+        demo_copy, "dvc", "plots", "diff", "--show-vega", "--targets", "plots/val/scores.csv", "HEAD~1"
+    ).stdout
+    assert {row["rev"] for row in json.loads(plots)["data"]["values"]} == {"HEAD~1", "workspace"}
 
 
 def test_between_methods_that_read_eigenvectors_they_stay(demo_copy: Path, edit: Edit, command: Command) -> None:
