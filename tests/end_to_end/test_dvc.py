@@ -76,6 +76,8 @@ def test_metrics_and_params_are_compared_with_a_commit(
         found = metrics[f"metrics/{split}.json"]
         assert set(found) == {"miou", "accuracy"}
         assert found["miou"]["old"] == json.loads((demo / f"metrics/{split}.json").read_text())["miou"]
+    plots = command(demo_copy, "dvc", "plots", "diff", "--show-vega", "--targets", "plots/val/scores.csv").stdout
+    assert {row["rev"] for row in json.loads(plots)["data"]["values"]} == {"HEAD", "workspace"}
     command(demo_copy, "git", "add", "--all")
     command(demo_copy, "git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "second")
     guide = (ROOT / "docs/how-to/experiments.md").read_text()
@@ -88,10 +90,6 @@ def test_metrics_and_params_are_compared_with_a_commit(
     assert max(map(len, shown)) <= 120
     for text in (shown, command(demo_copy, "dvc", "metrics", "show").stdout.splitlines()):
         assert max(map(len, text)) <= 120
-    plots = command(
-        demo_copy, "dvc", "plots", "diff", "--show-vega", "--targets", "plots/val/scores.csv", "HEAD~1"
-    ).stdout
-    assert {row["rev"] for row in json.loads(plots)["data"]["values"]} == {"HEAD~1", "workspace"}
 
 
 def test_between_methods_that_read_eigenvectors_they_stay(demo_copy: Path, edit: Edit, command: Command) -> None:
