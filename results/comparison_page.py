@@ -8,7 +8,8 @@ from usseg.results.method_pairs import Pair
 from usseg.results.metrics import read_metrics, shown
 from usseg.stages.evaluate.method import main_scores
 from usseg.stages.report import stage as report
-from usseg.stages.report.pictures import color_map, data_uri, fit_within, nearest_within, palette
+from usseg.stages.report.palette import palette
+from usseg.stages.report.pictures import color_map, data_uri, fit_within, nearest_within
 from usseg.stages.report.stage import colors_of_labels, spread, truth_picture
 
 SIDE = 200  # pixels; longest side of a picture on the page

@@ -8,23 +8,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from usseg.stages.report.palette import VOID
+
 U8 = npt.NDArray[np.uint8]
 DType = TypeVar("DType", bound=np.generic)
 
 
-def palette(count: int) -> U8:
-    """Distinct colours, uint8 RGB (count, 3).
-
-    Hues differ by the golden angle, starting at blue; lightness has three levels.
-    """
-    index = np.arange(count)
-    hue = np.deg2rad(265 + 137.508 * index)
-    lab = np.stack([np.choose(index % 3, [62, 48, 74]), 46 * np.cos(hue), 46 * np.sin(hue)], axis=1).astype(np.float32)
-    rgb = cv2.cvtColor(lab[None], cv2.COLOR_LAB2RGB)[0] if count else np.zeros((0, 3))
-    return np.clip(np.rint(np.asarray(rgb) * 255), 0, 255).astype(np.uint8)
-
-
-def color_map(labels_hw: npt.NDArray[np.integer], colors_K3: U8, *, void: tuple[int, int, int] = (150, 150, 150)) -> U8:
+def color_map(labels_hw: npt.NDArray[np.integer], colors_K3: U8, *, void: tuple[int, int, int] = VOID) -> U8:
     """Labels (h, w) -> colours, uint8 RGB (h, w, 3). Labels outside the palette get the colour `void`."""
     table = np.vstack([colors_K3, np.array([void], np.uint8)])
     return np.asarray(table[np.where((labels_hw >= 0) & (labels_hw < len(colors_K3)), labels_hw, len(colors_K3))])

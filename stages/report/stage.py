@@ -17,7 +17,6 @@ from usseg.pipeline.params import Params
 from usseg.pipeline.stage import Input, Stage
 
 SIDE = 320  # longer side of a picture on the page, pixels
-BACKGROUND = (60, 60, 66)
 SHOWN = 100  # largest number of classes, and of clusters, in the tables
 DIMMED = (np.arange(256) * 0.35 + 20).astype(np.uint8)  # level -> darker level, for pixels outside a segment
 
@@ -35,7 +34,7 @@ def run(params: ReportParams, inputs: Inputs, images: range, execution: Executio
     """Render the page."""
     from jinja2 import Environment, FileSystemLoader
 
-    from usseg.stages.report.pictures import palette
+    from usseg.stages.report.palette import palette
 
     splits = list(inputs["index"])
     names = list(inputs.index_params["classes"])
@@ -70,7 +69,7 @@ def summary_of(inputs: Inputs, used: Mapping[str, Artifact]) -> str:
 
 def on_background(count: int) -> npt.NDArray[np.uint8]:
     """The colours of label 0, the background, and of labels 1 to `count`: uint8 (count + 1, 3)."""
-    from usseg.stages.report.pictures import palette
+    from usseg.stages.report.palette import BACKGROUND, palette
 
     return np.vstack([[BACKGROUND], palette(count)]).astype(np.uint8)
 
@@ -80,7 +79,7 @@ def colors_of_labels(inputs: Inputs, split: str) -> npt.NDArray[np.uint8]:
 
     A matched cluster has the colour of its class. Every other cluster has a colour of its own.
     """
-    from usseg.stages.report.pictures import palette
+    from usseg.stages.report.palette import BACKGROUND, palette
 
     if inputs["refine"][split].params["source"] == "segments":
         return on_background(int(inputs["segments"][split]["num_segments"][:].max()))
@@ -146,7 +145,8 @@ def truth_picture(inputs: Inputs, i: int, split: str, class_colors: npt.NDArray[
 
     It shows label maps with ignored values in grey, the regions of the first annotator, or boxes.
     """
-    from usseg.stages.report.pictures import color_map, data_uri, draw_boxes, fit_within, nearest_within, palette
+    from usseg.stages.report.palette import palette
+    from usseg.stages.report.pictures import color_map, data_uri, draw_boxes, fit_within, nearest_within
 
     truth = inputs.truth(i, split)
     if truth is None:
