@@ -124,4 +124,5 @@ STAGE = Stage(
     scope="fit",
     offers={"token_labels": token_labels},
     formerly="model",
+    shares=("heads",),
 )
