@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from usseg.pipeline.terminal import one_line_errors, printable
 from usseg.results.command_options import DebugOption, FolderOption, folder_of, open_project
 from usseg.results.masks_commands import add_masks_commands
+from usseg.results.page_commands import add_page_commands
 from usseg.results.settings_commands import dataset_app, recipe_app
 
 if TYPE_CHECKING:
@@ -147,17 +148,21 @@ def run(
     from usseg.pipeline.progress import progress_bar
     from usseg.results.next_step import after_run
     from usseg.results.params_file import set_clusters
+    from usseg.results.saved_names import refresh_names_script
 
     with one_line_errors(debug):
         if clusters is not None:
             typer.echo(set_clusters(folder_of(project), clusters))
         opened = open_project(project)
         run_project(opened, execution_of(device, batch_size, workers, scheduler), display=progress_bar)
+        for line in refresh_names_script(opened.root):
+            typer.echo(printable(line))
         typer.echo(f"report: {opened.root / 'report/index.html'}")
         typer.echo(f"next: {after_run(opened)}")
 
 
-add_masks_commands(app)  # the help lists them here
+add_page_commands(app)  # the help lists them here
+add_masks_commands(app)
 
 
 @app.command()

@@ -6,8 +6,12 @@ from usseg.pipeline.project import Project
 
 
 def after_run(project: Project) -> str:
-    """What to do after a finished run: read the scores, or without labels change the number of clusters."""
+    """What to do after a finished run: look at the page; with labels read the scores, else vary cluster.k."""
+    step = "usseg open, to look at the maps"
+    refine: Any = project.params["refine"]
+    if refine.source == "assign":
+        step += " and to name the clusters"
     if any(split["labels"] for split in project.index_params["splits"].values()):
-        return "usseg scores"
+        return f"{step}; usseg scores prints the scores"
     cluster: Any = project.params["cluster"]
-    return f"open the page; usseg run --clusters K for more or fewer clusters than {cluster.k}"
+    return f"{step}; usseg run --clusters K makes more or fewer clusters than {cluster.k}"

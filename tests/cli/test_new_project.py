@@ -39,7 +39,8 @@ def test_the_photos_of_a_folder_become_a_page(photos: Path, usseg, tmp_path: Pat
     assert done.stdout.splitlines() == [
         "params.yaml: cluster.k is 3 now",
         f"report: {project}/report/index.html",
-        "next: open the page; usseg run --clusters K for more or fewer clusters than 3",
+        "next: usseg open, to look at the maps and to name the clusters; "
+        "usseg run --clusters K makes more or fewer clusters than 3",
     ]
     assert (project / "report/index.html").is_file()
     assert list(below.iterdir()) == []
