@@ -9,7 +9,17 @@ import typer
 from typer.core import TyperGroup
 
 from usseg.pipeline.terminal import one_line_errors, printable
-from usseg.results.command_options import DebugOption, FolderOption, folder_of, open_project
+from usseg.results.choice_commands import add_choice_commands
+from usseg.results.command_options import (
+    BatchOption,
+    DebugOption,
+    DeviceOption,
+    FolderOption,
+    SchedulerOption,
+    WorkersOption,
+    folder_of,
+    open_project,
+)
 from usseg.results.masks_commands import add_masks_commands
 from usseg.results.page_commands import add_page_commands
 from usseg.results.settings_commands import dataset_app, recipe_app
@@ -57,11 +67,6 @@ app.add_typer(stage_app, name="stage")
 app.add_typer(recipe_app, name="recipe")
 app.add_typer(dataset_app, name="dataset")
 
-DeviceOption = Annotated[str, typer.Option(envvar="USSEG_DEVICE", help="auto, cpu, cuda or cuda:N.")]
-BatchOption = Annotated[int, typer.Option(envvar="USSEG_BATCH_SIZE", min=1, max=65536, help="Images of a batch.")]
-WORKERS = "Number of processes. 0: one for each core; 1 for a stage that runs on a GPU."
-WorkersOption = Annotated[int, typer.Option(envvar="USSEG_WORKERS", min=0, max=1024, help=WORKERS)]
-SchedulerOption = Annotated[str | None, typer.Option(envvar="USSEG_SCHEDULER", help="Dask cluster: tcp://...")]
 ClustersOption = Annotated[int | None, typer.Option(min=1, help="Number of clusters: cluster.k of params.yaml.")]
 VersionOption = Annotated[bool, typer.Option("--version", callback=say_version, is_eager=True, help="Print version.")]
 
@@ -209,27 +214,7 @@ def scores(project: FolderOption = None, debug: DebugOption = False) -> None:
         show([scores_table(opened.root, opened.splits)])
 
 
-@app.command()
-def compare(
-    segments: Annotated[str, typer.Option(help="Values of segments.method, separated by commas.")],
-    cluster: Annotated[str, typer.Option(help="Values of cluster.method, separated by commas.")],
-    split: Annotated[str, typer.Option(help="The split to compare on.")] = "val",
-    device: DeviceOption = "auto",
-    batch_size: BatchOption = 8,
-    workers: WorkersOption = 0,
-    scheduler: SchedulerOption = None,
-    project: FolderOption = None,
-    debug: DebugOption = False,
-) -> None:
-    """Run every pair of methods with the same features. Write comparison/index.html and print the scores."""
-    with one_line_errors(debug):
-        from usseg.pipeline.machine import execution_of
-        from usseg.results.comparison import compare_methods
-
-        execution = execution_of(device, batch_size, workers, scheduler)
-        opened = open_project(project)
-        for line in compare_methods(opened, segments.split(","), cluster.split(","), split, execution):
-            typer.echo(line)
+add_choice_commands(app)  # the help lists it here
 
 
 @app.command()

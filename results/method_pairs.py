@@ -1,6 +1,6 @@
-"""Run every pair of a segments method and a cluster method with the same features.
+"""Run every pair of a segments method and a cluster method with the same features, for each seed.
 
-Each pair is a project of its own, which is derived from the source project. As in every project, a current artifact is
+Each run is a project of its own, which is derived from the source project. As in every project, a current artifact is
 not computed again and an interrupted run resumes.
 """
 
@@ -12,33 +12,45 @@ from usseg.pipeline.chain import run_chain
 from usseg.pipeline.execution import Execution
 from usseg.pipeline.params import refused
 from usseg.pipeline.project import Project
-from usseg.results.derive import derive, edited_params
+from usseg.results.derive import Edits, derive, edited_params
 
-SHARED = ("features", "eigen", "segmenter")  # stages whose artifacts stay in the source project
+SHARED = ("features", "eigen")  # stages before the compared ones; their artifacts stay in the source project
+SEGMENTER = "segmenter"  # shared too where the comparison has no seeds
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A finished pair: its two methods and its project."""
+    """A finished run: its two methods, its project and its seed. Without a seed it has the seeds of params.yaml."""
 
     segments: str
     cluster: str
     project: Project
+    seed: int | None = None
 
 
 def run_pairs(
-    source: Project, folder: Path, segments: Sequence[str], clusters: Sequence[str], execution: Execution
+    source: Project,
+    folder: Path,
+    segments: Sequence[str],
+    clusters: Sequence[str],
+    execution: Execution,
+    *,
+    seeds: Sequence[int] = (),
 ) -> Iterator[Pair]:
-    """Bring every pair up to date, in order, and yield each finished pair.
+    """Bring every run up to date, in order, and yield each finished run.
 
-    A method that params.yaml does not choose has its default options.
+    A method that params.yaml does not choose has its default options. A seed of the comparison is the `seed` of every
+    stage that has one, from `segmenter` on: the training of a segmenter, the segments, the clustering. The runs share
+    index, features and eigenvectors, whatever their seed. The segments of a method and a seed are shared by all
+    cluster methods.
 
     Args:
-        source: the source project. It holds the artifacts that all pairs share.
-        folder: the parent folder of the projects of the pairs.
+        source: the source project. It holds the artifacts that all runs share.
+        folder: the parent folder of the projects of the runs: METHOD/CLUSTER, with seeds METHOD/seed-N/CLUSTER.
         segments: values of `segments.method`.
         clusters: values of `cluster.method`.
         execution: how to run.
+        seeds: the seeds; empty: one run of each pair, with the seeds of params.yaml.
 
     Raises:
         ParamsError, ArtifactError, ImageError: as `run_stage`.
@@ -48,19 +60,34 @@ def run_pairs(
     weights = getattr(source.params["features"].options, "weights", None)  # type: ignore[attr-defined]
     if weights and not Path(weights).is_absolute():
         raise refused("features.options.weights", weights, "to compare methods, an absolute path is needed")
+    kept = SHARED if seeds else (*SHARED, SEGMENTER)
     for pair in pairs:  # run the shared stages that this pair needs
-        run_chain(with_params_of(source, pair), execution, {"index", *SHARED} & pair.needed)
+        run_chain(with_params_of(source, pair), execution, {"index", *kept} & pair.needed)
+    own = {SEGMENTER, "segments", "crops"} - set(kept)
+    chosen: Sequence[int | None] = seeds or (None,)
     base = derive(source, folder, {}, share={})
     run_chain(base, execution, ["index"])
-    shared = {"index": folder, **dict.fromkeys(SHARED, source.root)}
+    shared = {"index": folder, **dict.fromkeys(kept, source.root)}
     for method in segments:
-        segmented = derive(source, folder / method, {"segments": {"method": method}}, share=shared)
-        run_chain(segmented, execution, {"segments", "crops"} & segmented.needed)
-        for cluster in clusters:
-            share = {**shared, "segments": segmented.root, "crops": segmented.root}
-            pair = derive(segmented, segmented.root / cluster, {"cluster": {"method": cluster}}, share=share)
-            run_chain(pair, execution, {"cluster", "assign", "refine", "evaluate"} & pair.needed)
-            yield Pair(method, cluster, pair)
+        for seed in chosen:
+            root = folder / method if seed is None else folder / method / f"seed-{seed}"
+            segmented = derive(source, root, with_seed(source, method, seed), share=shared)
+            run_chain(segmented, execution, own & segmented.needed)
+            for cluster in clusters:
+                share = {**shared, **dict.fromkeys(own, segmented.root)}
+                pair = derive(segmented, segmented.root / cluster, {"cluster": {"method": cluster}}, share=share)
+                run_chain(pair, execution, {"cluster", "assign", "refine", "evaluate"} & pair.needed)
+                yield Pair(method, cluster, pair, seed)
+
+
+def with_seed(source: Project, method: str, seed: int | None) -> Edits:
+    """The edits of params.yaml for a segments method and a seed: the seed of every stage that is not shared."""
+    edits: dict[str, dict[str, object]] = {"segments": {"method": method}}
+    if seed is not None:
+        for name, params in source.params.items():
+            if name not in SHARED and "seed" in type(params).model_fields:
+                edits.setdefault(name, {})["seed"] = seed
+    return edits
 
 
 def with_params_of(source: Project, pair: Project) -> Project:

@@ -123,6 +123,7 @@ class EvaluateMethod(Method):
     Attributes:
         truth: the allowed kinds of ground truth: "a label image", "segmentations", "boxes". Other kinds are refused.
         titles: name of a main score -> its title in the report. A score without a title is shown by its name.
+        lower: names of the main scores of which a lower value is better.
         objects: in maps and ground truth label 0 is the background, and every other label is an object.
         doubts: gets the options and the params of every stage by name. It returns a warning for each value that is
             allowed but probably wrong.
@@ -131,5 +132,6 @@ class EvaluateMethod(Method):
     call: Callable[[Iterable[ScoredImage], Any, MapLabels], SplitScores]
     truth: tuple[str, ...] = field(kw_only=True)
     titles: Mapping[str, str] = field(default_factory=dict)
+    lower: tuple[str, ...] = ()
     objects: bool = False
     doubts: Callable[[Any, Mapping[str, Any]], Sequence[str]] = no_doubts

@@ -37,5 +37,6 @@ METHOD = EvaluateMethod(
     call=score,
     truth=("segmentations", "a label image"),
     titles=TITLES,
+    lower=("voi",),
     source="Arbelaez et al., Contour Detection and Hierarchical Image Segmentation (PAMI 2011)",
 )
