@@ -107,6 +107,11 @@ class Split:
         return colors
 
 
+def no_remark(masks: Masks, split: Split) -> str:
+    """For a format that holds everything."""
+    return ""
+
+
 def no_lists(split: Split) -> Mapping[str, str]:
     """For a format without text files."""
     return {}
@@ -123,6 +128,8 @@ class Format:
         collect: writes the one file of a split from the contents of all images, in order; None: one file an image.
         lists: text files of a split: path -> content.
         most_classes: the largest class that the format can hold.
+        remark: what the content for an image lacks, as a part of a sentence; empty: nothing. The export counts the
+            images with a remark.
     """
 
     summary: str
@@ -131,6 +138,7 @@ class Format:
     collect: Callable[[Path, Iterator[Any], Split], None] | None = None
     lists: Callable[[Split], Mapping[str, str]] = no_lists
     most_classes: int = LARGEST_CLASS
+    remark: Callable[[Masks, Split], str] = no_remark
 
 
 def connected_components(classes: U16, *, background: bool = False) -> tuple[I32, list[Component]]:

@@ -8,6 +8,7 @@ exist are kept, because every file appears complete, by rename. If it differs, t
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -29,7 +30,7 @@ from usseg.results.export.source import RESULT, Source
 from usseg.results.names import Classes, classes_of, clustering_of, read_names_file
 
 READER = "usseg export"
-VERSION = 1  # raised when a format changes bytes: earlier exports are then written anew
+VERSION = 2  # raised when a format changes bytes: earlier exports are then written anew
 
 
 @dataclass(frozen=True)
@@ -164,29 +165,42 @@ def write_format(
     for path, text in entry.lists(split).items():
         write_file(split.folder / path, text.encode())
 
-    def encoded(i: int) -> Any:
-        return entry.encode(source.masks(i)[0], split)
+    remarks: Counter[str] = Counter()
+
+    def encoded(i: int) -> tuple[Any, str]:
+        masks = source.masks(i)[0]
+        return entry.encode(masks, split), entry.remark(masks, split)
+
+    def counted(parts: Iterator[tuple[Any, str]]) -> Iterator[Any]:
+        for content, remark in parts:
+            remarks[remark] += bool(remark)
+            yield content
+
+    def noted() -> str:
+        return "".join(f"; {count} of {len(split.ids)} with {remark}" for remark, count in remarks.items() if count)
 
     if entry.collect is None:
         files = [split.folder / entry.file.replace("{id}", image) for image in split.ids]
         todo = [i for i, file in enumerate(files) if not file.exists()]
 
-        def write(i: int) -> None:
-            write_file(files[i], encoded(i))
+        def write(i: int) -> tuple[None, str]:
+            content, remark = encoded(i)
+            write_file(files[i], content)
+            return None, remark
 
-        for _ in map_in_order(write, todo):
+        for _ in counted(map_in_order(write, todo)):
             pass
         kept = f" ({len(files) - len(todo)} of them kept)" if len(todo) < len(files) else ""
-        return f"{name}@{split.name}: {len(files)} files{kept} -> {split.folder}"
+        return f"{name}@{split.name}: {len(files)} files{kept} -> {split.folder}{noted()}"
     file = split.folder / entry.file
     if file.exists():
         return f"{name}@{split.name}: {len(split.ids)} images (kept) -> {file}"
     unfinished = file.with_name(f".{file.name}.new")
-    entry.collect(unfinished, map_in_order(encoded, range(len(split.ids))), split)
+    entry.collect(unfinished, counted(map_in_order(encoded, range(len(split.ids)))), split)
     sync(unfinished)
     os.replace(unfinished, file)
     sync(file.parent, deep=False)
-    return f"{name}@{split.name}: {len(split.ids)} images -> {file}"
+    return f"{name}@{split.name}: {len(split.ids)} images -> {file}{noted()}"
 
 
 def prepare(folder: Path, kept_key: Path, key: str) -> None:

@@ -94,6 +94,25 @@ def test_cvat(named: Path, masks: Path, split: str, tmp_path: Path, expected) ->
         assert len(np.unique(instances[classes > 0])) == len(connected_components(classes.astype(np.uint16))[1])
 
 
+def test_cvat_has_255_colors_of_components() -> None:
+    """The largest components have their own; the others of each class share one."""
+    classes = np.zeros((40, 60), int)
+    classes[::2, ::4], classes[1::2, 2::4] = 1, 2  # 300 components of each class, of one pixel
+    classes[:20, 1] = 3
+    masks, split = one_image(classes)
+    files = FORMATS["cvat"].encode(masks, split)
+    with Image.open(io.BytesIO(files["SegmentationObject/a.png"])) as image:
+        colors = np.asarray(image)
+    known = [tuple(color) for color in voc_colors(np.arange(256)).tolist()]
+    values = np.array([known.index(tuple(color)) for color in colors.reshape(-1, 3).tolist()]).reshape(classes.shape)
+    assert (values[:20, 1] == 1).all()
+    np.testing.assert_array_equal(values > 0, classes > 0)
+    assert all(len(set(classes[values == value])) == 1 for value in np.unique(values))
+    assert [int((values == value).sum()) for value in range(2, 254)] == [1] * 251 + [300 - 251]
+    assert FORMATS["cvat"].remark(masks, split).startswith("more than 255 components")
+    assert not FORMATS["cvat"].remark(*one_image(classes[:6]))
+
+
 def test_our_own_reader_reads_the_export_for_cvat(named: Path, masks: Path, edit, tmp_path: Path, expected) -> None:
     public = tmp_path / "public"
     with zipfile.ZipFile(masks / "cvat/val/annotations.zip") as archive:

@@ -152,6 +152,17 @@ def test_a_turned_photo_gets_a_line_and_an_upright_mask(named: Path, tmp_path: P
         assert mask.size == (64, 48)
 
 
+def test_remarks_are_counted(named: Path, export, tmp_path: Path, monkeypatch) -> None:
+    def remark(masks: Masks, split: Split) -> str:
+        return "a doubt" if masks.id != "photo0" else ""
+
+    for name in ("voc", "coco"):
+        monkeypatch.setitem(FORMATS, name, replace(FORMATS[name], remark=remark))
+    lines = export(named, "voc", "coco", out=tmp_path / "masks", split="train")
+    assert lines[-2].endswith("masks/voc/train; 3 of 4 with a doubt")
+    assert lines[-1].endswith("instances.json; 3 of 4 with a doubt")
+
+
 def test_a_format_is_one_entry_of_the_table(named: Path, export, expected, tmp_path: Path, monkeypatch) -> None:
     def encode(masks: Masks, split: Split) -> bytes:
         return f"{split.name} {masks.id} {int((masks.classes > 0).sum())}".encode()
