@@ -130,6 +130,8 @@ class Format:
         most_classes: the largest class that the format can hold.
         remark: what the content for an image lacks, as a part of a sentence; empty: nothing. The export counts the
             images with a remark.
+        package: the package that it needs besides those of usseg; empty: none.
+        extra: the extra of usseg that installs it.
     """
 
     summary: str
@@ -139,6 +141,8 @@ class Format:
     lists: Callable[[Split], Mapping[str, str]] = no_lists
     most_classes: int = LARGEST_CLASS
     remark: Callable[[Masks, Split], str] = no_remark
+    package: str = ""
+    extra: str = ""
 
 
 def connected_components(classes: U16, *, background: bool = False) -> tuple[I32, list[Component]]:

@@ -6,6 +6,7 @@ exist are kept, because every file appears complete, by rename. If it differs, t
 """
 
 import hashlib
+import importlib.util
 import json
 import os
 from collections import Counter
@@ -93,11 +94,14 @@ def chosen_format(name: str) -> Format:
     """The format with this name.
 
     Raises:
-        ParamsError: no format has this name.
+        ParamsError: no format has this name, or the package that it needs is missing.
     """
     if name not in FORMATS:
         raise ParamsError(f"--format: no format {name!r}{nearest(name, FORMATS)} (known: {', '.join(FORMATS)})")
-    return FORMATS[name]
+    entry = FORMATS[name]
+    if entry.package and importlib.util.find_spec(entry.package) is None:
+        raise ParamsError(f"--format {name}: {entry.package} is not installed; run: pip install 'usseg[{entry.extra}]'")
+    return entry
 
 
 def threads(workers: int) -> int:
