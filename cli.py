@@ -214,7 +214,7 @@ def scores(project: FolderOption = None, debug: DebugOption = False) -> None:
         show([scores_table(opened.root, opened.splits)])
 
 
-add_choice_commands(app)  # the help lists it here
+add_choice_commands(app)  # the help lists them here
 
 
 @app.command()

@@ -1,6 +1,7 @@
-"""The command `usseg compare`."""
+"""The commands `usseg compare` and `usseg clusters`."""
 
-from typing import Annotated
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +15,9 @@ from usseg.results.command_options import (
     WorkersOption,
     open_project,
 )
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def compare(
@@ -33,17 +37,46 @@ def compare(
     with one_line_errors(debug):
         from usseg.pipeline.machine import execution_of
         from usseg.results.comparison import Request, compare_methods
-        from usseg.results.tables import show
 
         execution = execution_of(device, batch_size, workers, scheduler)
         request = Request(segments, cluster, split, seeds, formats)
-        for found in compare_methods(open_project(project), request, execution):
-            if isinstance(found, str):
-                typer.echo(found)
-            else:
-                show([found])
+        print_all(compare_methods(open_project(project), request, execution))
+
+
+def clusters(
+    numbers: Annotated[str, typer.Option("--k", help="Numbers of clusters that are judged: 2-20 or 4,8,16.")] = "2-20",
+    most_rows: Annotated[
+        int, typer.Option("--max-rows", min=4, max=20_000, help="Of more segments, or tokens, a sample is judged.")
+    ] = 4000,
+    device: DeviceOption = "auto",
+    batch_size: BatchOption = 8,
+    workers: WorkersOption = 0,
+    scheduler: SchedulerOption = None,
+    project: FolderOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """How many clusters? Silhouette, Davies-Bouldin index and stability of each number; no label is used."""
+    with one_line_errors(debug):
+        from usseg.pipeline.machine import execution_of
+        from usseg.pipeline.progress import progress_bar
+        from usseg.results.cluster_choice import judge_numbers
+
+        execution = execution_of(device, batch_size, workers, scheduler)
+        print_all(judge_numbers(open_project(project), numbers, most_rows, execution, progress_bar))
+
+
+def print_all(found: "Iterable[str | Table]") -> None:
+    """Print lines and tables as they come."""
+    from usseg.results.tables import show
+
+    for one in found:
+        if isinstance(one, str):
+            typer.echo(one)
+        else:
+            show([one])
 
 
 def add_choice_commands(app: typer.Typer) -> None:
-    """Add the command to the command usseg."""
+    """Add both commands to the command usseg."""
     app.command("compare")(compare)
+    app.command("clusters")(clusters)

@@ -151,25 +151,29 @@ def token_features(params: ClusterParams, inputs: Inputs) -> FitFeatures:
     )
 
 
+def scaled_features(params: ClusterParams, inputs: Inputs) -> tuple[FitFeatures, Any]:
+    """The features of the fit split that are clustered, and the `Scaling` that turns them into rows.
+
+    Raises:
+        ParamsError: there is nothing to cluster, or a param does not fit the number of channels.
+    """
+    from usseg.stages.cluster.scaling import fit_scaling
+
+    features = token_features(params, inputs) if params.rows == "tokens" else segment_features(inputs)
+    check_channels(params, features)
+    settings = params.model_dump(include={"norm_std", "pca", "whiten", "channel_weights"})
+    return features, fit_scaling(features.pieces(), features.channels, **settings)
+
+
 def run(params: ClusterParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
     """Fit the clustering."""
     from usseg.stages.cluster.rows import on_disk
-    from usseg.stages.cluster.scaling import fit_scaling
 
     method, options = methods()[params.method], params.options
-    features = token_features(params, inputs) if params.rows == "tokens" else segment_features(inputs)
+    features, scaling = scaled_features(params, inputs)
     classes = len(inputs.index_params["classes"])
     if params.k + (params.rows == "segments") < classes:  # with segments the background is one more label
         log.warning("cluster@%s: found cluster.k: %d for %d classes of index.classes", inputs.split, params.k, classes)
-    check_channels(params, features)
-    scaling = fit_scaling(
-        features.pieces(),
-        features.channels,
-        norm_std=params.norm_std,
-        pca=params.pca,
-        whiten=params.whiten,
-        channel_weights=params.channel_weights,
-    )
     with thread_map(execution.workers) as ordered:
         rows = on_disk((scaling(piece) for piece in features.pieces()), scaling.channels, features.folder, ordered)
         settings = {"k": params.k, "seed": params.seed, "options": options}
