@@ -121,7 +121,7 @@ def init(
     images: Annotated[Path, typer.Argument(help="The folder of the images; every image below it is taken.")],
     labels: Annotated[Path | None, typer.Option(help="Folder or file of the ground truth; only for scores.")] = None,
     classes: Annotated[str, typer.Option(help="Names of the label values 0, 1, ..., separated by commas.")] = "",
-    backbone: Annotated[str, typer.Option(help="lowlevel, or the name of a network of timm.")] = "lowlevel",
+    backbone: Annotated[str, typer.Option(help="auto, lowlevel, or the name of a network of timm.")] = "auto",
     recipe: Annotated[str, typer.Option(help="A name of `usseg recipe list`.")] = "",
     layout: Annotated[str, typer.Option(help="A name of `usseg dataset list`, if IMAGES is such a dataset.")] = "",
     clusters: ClustersOption = None,

@@ -5,22 +5,22 @@ import re
 import shlex
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import usseg
 from usseg.pipeline.disk import write_file
-from usseg.pipeline.errors import ParamsError, WeightsError
+from usseg.pipeline.errors import ParamsError
 from usseg.pipeline.params import PARAMS_FILE, read_params
 from usseg.pipeline.plan import link_code
 from usseg.pipeline.project import INDEX, Project
+from usseg.results.backbone_choice import AUTO, OFFLINE, backbone_lines, choose
 from usseg.results.params_file import check_params, set_clusters, write_settings
 
 PACKAGED = ("dvc.yaml", ".dvcignore")  # files of the package that a project has a copy of
 OUTPUTS = ("artifacts", "metrics", "plots", "report", ".usseg", "comparison", "masks")  # not for git
 PLAIN = re.compile(r"[\w/][\w./-]*")  # scalars that need no quotes, if YAML reads them as strings
-OFFLINE = "lowlevel"  # the backbone that downloads nothing
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Choices:
     Attributes:
         labels: folder or file of the ground truth; None: no labels.
         classes: names of the label values 0, 1, ...
-        backbone: `lowlevel`, or the timm name of a network.
+        backbone: `auto`, `lowlevel`, or the timm name of a network.
         recipe: name of a recipe whose settings are taken; "": those of `METHODS`.
         layout: name of the dataset that the folder of the images holds; "": a plain folder of images.
         clusters: `cluster.k`; None: the number of classes, or that of the recipe or layout, or the default.
@@ -38,14 +38,14 @@ class Choices:
 
     labels: Path | None = None
     classes: list[str] = field(default_factory=list)
-    backbone: str = OFFLINE
+    backbone: str = AUTO
     recipe: str = ""
     layout: str = ""
     clusters: int | None = None
 
 
 # The settings of a project without a recipe. They suit photos whose content nobody has described yet:
-# - resize 320: the graph of an image grows with the square of its patches, so large photos would be slow.
+# - resize: the graph of an image grows with the square of its patches, so large photos would be slow.
 # - fit pad: the patches cover the whole photo. `crop` would leave out the rest at the right and at the bottom.
 # - background none: the border of a photo is sky, road or grass as often as a backdrop. `border` would call it
 #   background, and it would never become a class.
@@ -55,7 +55,6 @@ class Choices:
 METHODS = """
 features:
   {backbone}
-  resize: 320                      # pixels of the longer side
   fit: pad                         # patches cover the whole image
 
 segments:
@@ -111,6 +110,7 @@ def init_project(folder: Path, images: Path, choices: Choices) -> list[str]:
     files = {name: (Path(str(usseg.__file__)).parent / name).read_bytes() for name in PACKAGED}
     files[".gitignore"] = "".join(f"/{name}/\n" for name in OUTPUTS).encode()
     check_folders(project, root, files)
+    choices, said = settled(choices)
     files[PARAMS_FILE] = (text := params_text(root, choices)).encode()
     opened = Project.of(STAGES, project, parsed(text))
     found = [line for split in opened.splits for line in account_of(opened, split)]
@@ -119,7 +119,19 @@ def init_project(folder: Path, images: Path, choices: Choices) -> list[str]:
     link_code(project)
     into = "" if project == Path.cwd() else f"cd {shlex.quote(str(folder))} && "
     written = f"{project}: {', '.join(reversed(files))}"
-    return [written, *found, *downloads(choices), f"next: {into}usseg run"]
+    return [written, *found, *said, f"next: {into}usseg run"]
+
+
+def settled(choices: Choices) -> tuple[Choices, list[str]]:
+    """The choices with a backbone in place of `auto`, and a line on it for the user."""
+    if choices.recipe:  # brings its backbone
+        return choices, []
+    if choices.backbone == AUTO:
+        chosen = choose()
+        return replace(choices, backbone=chosen.name), [chosen.line]
+    if choices.backbone == OFFLINE:
+        return choices, []
+    return choices, [f"backbone: timm downloads {choices.backbone} at the first run"]
 
 
 def check_choices(choices: Choices) -> None:
@@ -130,7 +142,7 @@ def check_choices(choices: Choices) -> None:
     """
     if choices.layout and (choices.labels or choices.classes):
         raise ParamsError(f"--layout {choices.layout} brings labels and classes; leave out --labels and --classes")
-    if choices.recipe and choices.backbone != OFFLINE:
+    if choices.recipe and choices.backbone != AUTO:
         raise ParamsError(f"--recipe {choices.recipe} brings its backbone; leave out one of --recipe and --backbone")
     if choices.classes and choices.labels is None:
         raise ParamsError("--classes names the values of labels; give --labels PATH too, or leave it out")
@@ -192,39 +204,6 @@ def params_text(root: Path, choices: Choices) -> str:
             set_clusters(folder, choices.clusters)
         check_params(read_params(folder))
         return (folder / PARAMS_FILE).read_text(encoding="utf-8")
-
-
-def backbone_lines(name: str) -> str:
-    """The lines of the section `features` that choose a backbone.
-
-    Raises:
-        ParamsError: the name is neither `lowlevel` nor that of a network of timm with weights.
-    """
-    if name == OFFLINE:
-        return f"backbone: {OFFLINE}               # colour, texture and position; nothing is downloaded"
-    import torch
-
-    from usseg.stages.features.convolutional import layer_of
-    from usseg.stages.features.networks import check_name, plain_transformer
-
-    backbone = "vit"
-    try:
-        check_name(name, pretrained=True)
-        try:
-            with torch.device("meta"):  # no memory: the network is only looked at
-                plain_transformer(name, pretrained=False)
-        except WeightsError:
-            backbone = "cnn"
-            layer_of(name, 16, pretrained=True)
-    except WeightsError as error:
-        raise ParamsError(f"--backbone: {error}; {OFFLINE} needs no network") from None
-    return f"backbone: {backbone}\n  options: {{name: {scalar(name)}}}  # timm downloads it at the first run"
-
-
-def downloads(choices: Choices) -> Iterator[str]:
-    """A line if the first run needs a network connection."""
-    if choices.backbone != OFFLINE:
-        yield f"backbone: timm downloads {choices.backbone} at the first run"
 
 
 def scalar(text: str) -> str:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 # Set before the import of the libraries that read them. Tests run in parallel: more threads than cores are slow.
 os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+# Tests ask no hub, and do not depend on the weights that this machine has.
+os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_CACHE=str(Path(__file__).parent / "no-weights"))
 
 import numpy as np
 import pytest

@@ -41,9 +41,10 @@ def label(photos: Path, folder: Path) -> Path:
 
 def test_a_project_has_its_files_and_says_what_it_found(photos: Path, tmp_path: Path) -> None:
     project = tmp_path / "new/project"
-    written, found, following = init_project(project, photos, Choices())
+    written, found, backbone, following = init_project(project, photos, Choices())
     assert written == f"{project}: params.yaml, .gitignore, .dvcignore, dvc.yaml"
     assert found == "train: 3 images (1 .JPG, 1 .jpg, 1 .png); left out: 1 hidden file, 1 other file (1 .txt)"
+    assert backbone.startswith("backbone: lowlevel: HF_HUB_OFFLINE is set, and ")
     assert following == f"next: cd {project} && usseg run"
     for name in ("dvc.yaml", ".dvcignore"):
         assert (project / name).read_bytes() == (PACKAGE / name).read_bytes()
@@ -98,7 +99,7 @@ def test_a_layout_brings_splits_labels_and_classes(tmp_path: Path, save_image: C
     for name in ("0001", "0002"):
         save_image(dataset / f"images/{name}.jpg", np.zeros((8, 8, 3), np.uint8))
         save_image(dataset / f"ground_truth_mask/{name}.png", np.full((8, 8), 255, np.uint8))
-    lines = init_project(tmp_path / "p", dataset, Choices(layout="ecssd"))
+    lines = init_project(tmp_path / "p", dataset, Choices(layout="ecssd", backbone="lowlevel"))
     splits = read_params(tmp_path / "p")["index"]["splits"]
     assert lines[1:-1] == [f"{name}: 2 images (2 .jpg)" for name in splits]
     assert all(split["labels"] for split in splits.values())
@@ -126,6 +127,7 @@ REFUSED = [
     (Choices(labels=Path()), "--labels needs the names of the label values"),
     (Choices(labels=Path("/gone"), classes=["a"]), "--labels: no folder or file /gone"),
     (Choices(recipe="dsm", backbone="resnet18.a1_in1k"), "--recipe dsm brings its backbone"),
+    (Choices(recipe="dsm", backbone="lowlevel"), "--recipe dsm brings its backbone"),
     (Choices(layout="ecssd", labels=Path(), classes=["a"]), "--layout ecssd brings labels and classes"),
     (Choices(clusters=99999), r"cluster\.k: found 99999"),
 ]
