@@ -242,7 +242,7 @@ def checkpoints() -> type[Memory]:
     return Memory
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def save_image() -> Callable[[Path, np.ndarray], Path]:
     return save
 
