@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from usseg.results.export.format import I32, Component, Format, Masks, Split
+from usseg.results.export.components import I32, runs_of
+from usseg.results.export.format import Format, Masks, Split
 
 
 def encode(masks: Masks, split: Split) -> list[dict[str, Any]]:
@@ -16,44 +17,44 @@ def encode(masks: Masks, split: Split) -> list[dict[str, Any]]:
     from pycocotools import mask as run_lengths
 
     (height, width), (numbers, components) = masks.size, masks.components
-    counts = [
-        {"size": [height, width], "counts": column_runs(numbers, number, component).tolist()}
-        for number, component in enumerate(components, start=1)
+    counts = [{"size": [height, width], "counts": runs.tolist()} for runs in column_runs(numbers)]
+    coded = run_lengths.frPyObjects(counts, height, width) if counts else []
+    return [
+        {
+            "image_id": masks.number + 1,
+            "category_id": component.category,
+            "segmentation": {"size": [height, width], "counts": one["counts"].decode()},
+            "area": component.area,
+            "bbox": list(component.box),
+            "iscrowd": 0,
+        }
+        for component, one in zip(components, coded, strict=True)
     ]
-    annotations = []
-    for component, coded in zip(
-        components, run_lengths.frPyObjects(counts, height, width) if counts else [], strict=True
-    ):
-        annotations.append(
-            {
-                "image_id": masks.number + 1,
-                "category_id": component.category,
-                "segmentation": {"size": [height, width], "counts": coded["counts"].decode()},
-                "area": component.area,
-                "bbox": list(component.box),
-                "iscrowd": 0,
-            }
-        )
-    return annotations
 
 
-def column_runs(numbers: I32, number: int, component: Component) -> npt.NDArray[np.int64]:
-    """The run lengths of a component, int64 (run,): of 0 and 1 in turn, 0 first, column by column of the image.
+def column_runs(numbers: I32) -> list[npt.NDArray[np.int64]]:
+    """The run lengths of each component, int64 (run,): of 0 and 1 in turn, 0 first, column by column of the image.
 
-    Only the box of the component is read: the time does not depend on the size of the image.
+    Args:
+        numbers: the number of the component of each pixel, int32 (height, width); 0 is none.
     """
-    height, width = numbers.shape
-    left, top, box_width, box_height = component.box
-    inside = np.zeros((box_width, box_height + 2), np.int8)  # with an empty pixel above and below
-    inside[:, 1:-1] = (numbers[top : top + box_height, left : left + box_width] == number).T
-    change = np.diff(inside, axis=1)
-    (columns, starts), (_, ends) = np.nonzero(change == 1), np.nonzero(change == -1)
-    first = (left + columns) * height + top
-    starts, ends = first + starts, first + ends
-    apart = starts[1:] != ends[:-1]  # a run goes on from the bottom of a column to the top of the next one
-    starts, ends = starts[np.r_[True, apart]], ends[np.r_[apart, True]]
-    counts = np.diff(np.r_[0, np.column_stack([starts, ends]).reshape(-1), height * width])
-    return counts if counts[-1] else counts[:-1]
+    columns = np.ascontiguousarray(numbers.T)
+    starts, ends = runs_of(columns)
+    owners = columns.reshape(-1)[starts]
+    order = np.argsort(owners, kind="stable")
+    order = order[np.searchsorted(owners[order], 1) :]
+    starts, ends, owners = starts[order], ends[order], owners[order]
+    if not len(order):
+        return []
+    # A run goes on from the bottom of a column to the top of the next one.
+    apart = (starts[1:] != ends[:-1]) | (owners[1:] != owners[:-1])
+    first, last = np.r_[True, apart], np.r_[apart, True]
+    bounds = np.column_stack([starts[first], ends[last]])
+    found = []
+    for runs in np.split(bounds, np.flatnonzero(np.diff(owners[first])) + 1):
+        counts = np.diff(np.concatenate([[0], runs.reshape(-1), [numbers.size]]))
+        found.append(counts if counts[-1] else counts[:-1])
+    return found
 
 
 def collect(path: Path, parts: Iterator[list[dict[str, Any]]], split: Split) -> None:

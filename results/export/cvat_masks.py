@@ -1,4 +1,4 @@
-"""A zip file as CVAT imports it as "Segmentation mask 1.1": PNG files in the colours of labelmap.txt.
+"""A zip file as CVAT imports it as "Segmentation mask 1.1": palette PNG files in the colours of labelmap.txt.
 
 CVAT reads it by datumaro, which knows the first 256 colours of VOC's colour map, and takes a colour for one mask of one
 class. So an image has at most 255 masks.
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from usseg.results.export.format import I32, Format, Masks, Split, labelmap, png, voc_colors
+from usseg.results.export.format import U8, Format, Masks, Split, labelmap, png, voc_colors
 
 MOST = 255  # colours of components
 LIST = "ImageSets/Segmentation/default.txt"
@@ -19,24 +19,24 @@ LIST = "ImageSets/Segmentation/default.txt"
 def encode(masks: Masks, split: Split) -> dict[str, bytes]:
     """The two PNG files of one image: the colours of classes, and the colours of 4-connected components."""
     return {
-        f"SegmentationClass/{masks.id}.png": png(split.colors[masks.classes]),
-        f"SegmentationObject/{masks.id}.png": png(voc_colors(colors_of_components(masks))),
+        f"SegmentationClass/{masks.id}.png": png(masks.classes.astype(np.uint8), split.colors),
+        f"SegmentationObject/{masks.id}.png": png(colors_of_components(masks), voc_colors(np.arange(MOST + 1))),
     }
 
 
-def colors_of_components(masks: Masks) -> I32:
-    """The number of the colour of each pixel's component, int32 (height, width), at most `MOST`; 0 for the background.
+def colors_of_components(masks: Masks) -> U8:
+    """The number of the colour of each pixel's component, uint8 (height, width); 0 for the background.
 
     Where there are more components, the largest have their own numbers, and the others of each class share one. CVAT
     then imports these as one mask.
     """
     numbers, components = masks.components
     if len(components) <= MOST:
-        return numbers
+        return numbers.astype(np.uint8)
     classes, places = np.unique([component.category for component in components], return_inverse=True)
     own = MOST - len(classes)
     largest = np.argsort([-component.area for component in components], kind="stable")[:own]
-    colors = np.concatenate([[0], own + 1 + places]).astype(np.int32)
+    colors = np.concatenate([[0], own + 1 + places]).astype(np.uint8)
     colors[largest + 1] = np.arange(1, own + 1)
     return colors[numbers]
 

@@ -14,25 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from usseg.results.export.components import Component, connected_components
+
 U8 = npt.NDArray[np.uint8]
 U16 = npt.NDArray[np.uint16]
 I32 = npt.NDArray[np.int32]
 LARGEST_CLASS = 65_535
-
-
-@dataclass(frozen=True)
-class Component:
-    """A 4-connected component of one class. Its number in the map of components is its place in the list plus 1.
-
-    Attributes:
-        category: its class.
-        area: its number of pixels.
-        box: left, top, width and height in pixels.
-    """
-
-    category: int
-    area: int
-    box: tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -143,43 +130,6 @@ class Format:
     remark: Callable[[Masks, Split], str] = no_remark
     package: str = ""
     extra: str = ""
-
-
-def connected_components(classes: U16, *, background: bool = False) -> tuple[I32, list[Component]]:
-    """The 4-connected components of each class.
-
-    Args:
-        classes: class of each pixel, uint16 (height, width).
-        background: whether class 0 has components, too.
-
-    Returns:
-        The number of the component of each pixel, int32 (height, width), 0 where there is none; and the components,
-        ordered by class.
-    """
-    import cv2
-
-    numbers, components = np.zeros(classes.shape, np.int32), list[Component]()
-    for category in np.unique(classes).tolist():
-        if category == 0 and not background:
-            continue
-        mask = classes == category
-        count, pieces, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
-        numbers[mask] = pieces[mask] + len(components)
-        for left, top, width, height, area in stats[1:count].tolist():
-            components.append(Component(category, area, (left, top, width, height)))
-    return numbers, components
-
-
-def without_small(classes: U16, least: int) -> tuple[U16, int, int]:
-    """Turn the components with fewer than `least` pixels into background.
-
-    Returns:
-        The classes, the number of these components, and their number of pixels.
-    """
-    numbers, components = connected_components(classes)
-    small = np.array([False, *(component.area < least for component in components)])
-    dropped = small[numbers]
-    return np.where(dropped, np.uint16(0), classes), int(small.sum()), int(dropped.sum())
 
 
 def voc_colors(values: npt.NDArray[np.integer]) -> U8:

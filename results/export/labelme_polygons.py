@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from usseg.results.export.format import Component, Format, Masks, Split, connected_components
+from usseg.results.export.components import Component, connected_components
+from usseg.results.export.format import Format, Masks, Split
 
 VERSION = "5.0.0"  # of labelme, whose format this is
 HOLE = "_background_"
@@ -46,13 +47,14 @@ def encode(masks: Masks, split: Split) -> bytes:
     content: dict[str, Any] = {
         "version": VERSION,
         "flags": {},
-        "shapes": shapes,
         "imagePath": os.path.relpath(split.root / masks.path, file.parent).replace(os.sep, "/"),
         "imageData": None,
         "imageHeight": height,
         "imageWidth": width,
     }
-    return json.dumps(content, ensure_ascii=False, indent=1).encode()
+    lines = ",\n".join(json.dumps(shape, ensure_ascii=False, separators=(",", ":")) for shape in shapes)
+    head = json.dumps(content, ensure_ascii=False)
+    return f'{head[:-1]}, "shapes": [\n{lines}\n]}}\n'.encode()
 
 
 def box_area(component: Component) -> int:

@@ -22,13 +22,12 @@ def write_manifest(source: Source, map_in_order: Callable[..., Iterator[Any]]) -
 
     def shares(i: int) -> tuple[list[list[object]], int, int, bool]:
         masks, components, pixels = source.masks(i)
-        flat = masks.classes.reshape(-1)
-        counts, doubts = np.bincount(flat), np.bincount(flat, 1 - source.margin(i).reshape(-1).astype(np.float64))
+        counts, doubts = source.shares(i, masks)
         turned = (orientation_of(source.split.root / masks.path) or 1) != 1
         rows: list[list[object]] = [
             [
                 *(masks.path, source.classes.names[category]),
-                *(f"{counts[category] / flat.size:.6f}", f"{doubts[category] / counts[category]:.4f}"),
+                *(f"{counts[category] / masks.classes.size:.6f}", f"{doubts[category] / counts[category]:.4f}"),
             ]
             for category in np.flatnonzero(counts).tolist()
         ]

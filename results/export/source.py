@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from usseg.pipeline.artifact import Artifact, PixelMaps
+from usseg.pipeline.artifact import PixelMaps
 from usseg.pipeline.errors import ArtifactError
 from usseg.pipeline.inputs import Inputs
 from usseg.pipeline.opening import remedy_for
-from usseg.results.export.format import Masks, Split, without_small
+from usseg.results.export.components import runs_of, without_small
+from usseg.results.export.format import Masks, Split
 from usseg.results.names import Classes
 
 RESULT = "refine"  # the stage whose maps are exported
@@ -28,7 +29,7 @@ class Source:
         inputs: reads the photos.
         classes: the classes of the labels.
         min_area: components with fewer pixels become background.
-        grids: the artifacts of `assign` and `features`, for the margins.
+        grids: `margin` and `grid` of `assign`, `extent` and `offset` of `features`, for the margins.
         upsampling: `refine.upsampling`.
     """
 
@@ -37,7 +38,7 @@ class Source:
     inputs: Inputs
     classes: Classes
     min_area: int
-    grids: Mapping[str, Artifact]
+    grids: Mapping[str, Mapping[str, Any]]
     upsampling: str
 
     def masks(self, i: int) -> tuple[Masks, int, int]:
@@ -68,3 +69,27 @@ class Source:
         extent = (height, width) if self.upsampling == "align" else None
         found: Any = upsample_labels(margin, self.split.sizes[i], extent=extent, offset=(top, left))
         return found
+
+    def shares(self, i: int, masks: Masks) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """The pixels of each class of image `i`, and the sum of 1 - margin over them: int64 and float64 (class,).
+
+        The margin is that of `margin`. Here it is summed along runs of one class, so that no map of it is made.
+        """
+        from usseg.stages.grids.upsampling import upsample_labels
+
+        rows, columns = self.grids["assign"]["grid"][i].tolist()
+        extent, offset = (self.grids["features"][name][i].tolist() for name in ("extent", "offset"))
+        margin = np.asarray(self.grids["assign"]["margin"][i, : rows * columns], np.float64).reshape(rows, columns)
+        picks = []  # the row of patches of each row of pixels, and the column of each column
+        for length, cells, covered, first in zip(masks.size, (rows, columns), extent, offset, strict=True):
+            numbers: Any = np.arange(cells)[:, None]
+            part = (covered, 1) if self.upsampling == "align" else None
+            picks.append(upsample_labels(numbers, (length, 1), extent=part, offset=(first, 0))[:, 0])
+        sums = np.cumsum(np.pad(1 - margin[:, picks[1]], ((0, 0), (1, 0))), axis=1)
+        starts, ends = runs_of(masks.classes)
+        width = masks.size[1]
+        row, left = picks[0][starts // width], starts % width
+        doubts = sums[row, left + ends - starts] - sums[row, left]
+        categories = masks.classes.reshape(-1)[starts]
+        pixels = np.bincount(categories, ends - starts).astype(np.int64)
+        return pixels, np.maximum(np.bincount(categories, doubts), 0)

@@ -143,7 +143,11 @@ def source_of(project: Project, split: str, classes: Classes, request: Request) 
             )
     sizes = [(height, width) for height, width in index["size"][:].tolist()]
     facts = Split(split, root, out, list(index["id"]), list(index["path"]), sizes, classes.names, classes.colors)
-    grids = {"assign": assign, "features": open_checked(project, READER, Input("features"), split)}
+    features = open_checked(project, READER, Input("features"), split)
+    grids = {
+        "assign": {"margin": assign["margin"], "grid": assign["grid"][:]},
+        "features": {name: features[name][:] for name in ("extent", "offset")},
+    }
     return Source(facts, artifact["maps"], inputs, classes, request.min_area, grids, upsampling(project))
 
 

@@ -23,7 +23,8 @@ from usseg.pipeline.runner import run_stage
 from usseg.results.datasets import find_layout
 from usseg.results.datasets.layouts import settings_of
 from usseg.results.export import FORMATS
-from usseg.results.export.format import Masks, Split, connected_components, voc_colors
+from usseg.results.export.components import connected_components
+from usseg.results.export.format import Masks, Split, voc_colors
 from usseg.results.export.label_studio_brush import brush_rle
 from usseg.results.params_file import write_settings
 from usseg.stages import STAGES
@@ -85,9 +86,9 @@ def test_cvat(named: Path, masks: Path, split: str, tmp_path: Path, expected) ->
     assert ids == list(expected(named, split))
     for name, classes in expected(named, split).items():
         with Image.open(tmp_path / f"SegmentationClass/{name}.png") as image:
-            np.testing.assert_array_equal(np.asarray(image), voc_colors(classes))
+            np.testing.assert_array_equal(np.asarray(image.convert("RGB")), voc_colors(classes))
         with Image.open(tmp_path / f"SegmentationObject/{name}.png") as image:
-            colors = np.asarray(image).reshape(-1, 3)
+            colors = np.asarray(image.convert("RGB")).reshape(-1, 3)
         instances = np.unique(colors, axis=0, return_inverse=True)[1].reshape(classes.shape)
         for instance in np.unique(instances):
             assert len(set(classes[instances == instance])) == 1
@@ -102,7 +103,7 @@ def test_cvat_has_255_colors_of_components() -> None:
     masks, split = one_image(classes)
     files = FORMATS["cvat"].encode(masks, split)
     with Image.open(io.BytesIO(files["SegmentationObject/a.png"])) as image:
-        colors = np.asarray(image)
+        colors = np.asarray(image.convert("RGB"))
     known = [tuple(color) for color in voc_colors(np.arange(256)).tolist()]
     values = np.array([known.index(tuple(color)) for color in colors.reshape(-1, 3).tolist()]).reshape(classes.shape)
     assert (values[:20, 1] == 1).all()

@@ -14,7 +14,8 @@ from PIL import Image
 from usseg.pipeline.errors import ArtifactError, ImageError, ParamsError
 from usseg.pipeline.project import Project as Opened
 from usseg.results.export import FORMATS
-from usseg.results.export.format import Format, Masks, Split, without_small
+from usseg.results.export.components import without_small
+from usseg.results.export.format import Format, Masks, Split
 from usseg.results.names import write_names
 from usseg.stages import STAGES
 
