@@ -2,12 +2,14 @@
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from usseg.stages.features.method import Backbone
+import numpy as np
+
+from usseg.stages.features.method import F32, Backbone, Pixels
 from usseg.stages.features.methods import METHODS
 
 LOADING = threading.Lock()  # two blocks in two threads may need the same backbone at once
@@ -37,3 +39,22 @@ def shape(project: Path, name: str, options: str) -> tuple[int, int, int]:
     with LOADING:
         found = loaded(project, name, options, "cpu")
     return found.patch, found.channels, found.crop_channels
+
+
+def describe_resized(params: Mapping[str, Any], images: Sequence[Pixels], *, project: Path, device: str) -> F32:
+    """Describe images that are already resized.
+
+    Args:
+        params: the recorded params of stage features.
+        images: uint8 RGB (height, width, 3), all of one size, whole patches.
+        project: folder at which a relative path of weights starts.
+        device: a torch device. On the CPU each image has its own forward pass, as in the stage.
+
+    Returns:
+        float32 (image, token, channel), not normalised.
+    """
+    backbone = backbone_of(params, project, device)
+    grid = (images[0].shape[0] // backbone.patch, images[0].shape[1] // backbone.patch)
+    groups = [[image] for image in images] if device == "cpu" else [images]
+    tokens = [backbone.describe(group, grid, "float32")["patches"] for group in groups]
+    return np.concatenate(tokens).astype(np.float32, copy=False)

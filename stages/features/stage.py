@@ -159,6 +159,20 @@ def crop_channels(artifact: Artifact, *, project: Path) -> int:
     return shape_of(artifact.params, project)[2]
 
 
+def patch_side(artifact: Artifact, *, project: Path) -> int:
+    """The side in pixels of a patch of this artifact's backbone."""
+    from usseg.stages.features.backbone_cache import shape_of
+
+    return shape_of(artifact.params, project)[0]
+
+
+def describe(artifact: Artifact, images: Sequence[npt.NDArray[np.uint8]], *, project: Path, device: str) -> F32:
+    """The tokens of resized images, uint8 RGB of one size and of whole patches: float32 (image, token, channel)."""
+    from usseg.stages.features.backbone_cache import describe_resized
+
+    return describe_resized(artifact.params, images, project=project, device=device)
+
+
 def uses_device(artifact: Artifact) -> bool:
     """Whether this artifact's backbone computes on the execution's device."""
     method = methods()[artifact.params["backbone"]]
@@ -269,8 +283,8 @@ STAGE = Stage(
     offers={
         "embed_crops": embed_crops,
         "embed_segments": embed_segments,
-        "crop_channels": crop_channels,
-        "uses_device": uses_device,
+        **{"crop_channels": crop_channels, "patch_side": patch_side},
+        **{"uses_device": uses_device, "describe": describe},
     },
     former=former,
     moved={

@@ -25,4 +25,4 @@ def grid_image(image: Pixels, *, extent: Pair, offset: Pair, size: Pair) -> Pixe
     if any(missing):
         image = np.pad(image, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
     part = Image.fromarray(image[top : top + rows, left : left + columns])
-    return np.asarray(part.resize(size[::-1], Image.Resampling.BILINEAR))
+    return np.array(part.resize(size[::-1], Image.Resampling.BILINEAR))  # writable: torch shares its memory

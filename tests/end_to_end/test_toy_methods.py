@@ -55,7 +55,7 @@ from usseg.stages.segmenter.method import SegmenterMethod, Training
 def fit(tokens, *, seed, options, device, checkpoint, **others):
     return Training(np.zeros(1, np.float32), np.zeros(1), np.ones((1, 1), np.int64))
 
-def load(weights, *, channels, options, device):
+def load(weights, *, channels, patch, options, device):
     return lambda features: (features[:, 0] > features[:, 0].mean()).astype(np.int64)
 
 METHOD = SegmenterMethod(summary="Bright and dark.", call=fit, load=load)

@@ -60,7 +60,10 @@ def test_a_run_goes_on_from_a_checkpoint_as_if_nothing_had_happened(limit: int, 
     with pytest.raises(KeyboardInterrupt):
         fit(values, interrupted, batch=2)
     rest, shown, seen = checkpoints(interrupted.kept[-1]), [], []
-    run = {"progress": lambda *counts: shown.append(counts), "watch": lambda concepts: seen.append(len(concepts))}
+    run = {
+        "progress": lambda *counts: shown.append(counts),
+        "watch": lambda concepts, columns: seen.append(len(concepts)),
+    }
     check_equal(fit(values, rest, run=run, batch=2), fit(values, batch=2))
     assert shown == [(2 * step, 16) for step in range(limit, 9)]
     assert seen == list(range(limit // 2 + 1, 5))

@@ -7,5 +7,5 @@ METHODS = Methods(
     "segmenter",
     SegmenterMethod,
     __name__,
-    ("acg",),
+    ("acg", "sempart"),
 )

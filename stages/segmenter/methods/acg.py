@@ -12,9 +12,9 @@ from usseg.pipeline.feed import Feed
 from usseg.pipeline.methods import on_device
 from usseg.pipeline.params import Params
 from usseg.pipeline.seeding import seeded
-from usseg.pipeline.training import Batch, Record, no_watch, train
+from usseg.pipeline.training import Batch, Record, train
 from usseg.pipeline.weights import flat_weights, load_weights
-from usseg.stages.segmenter.method import F32, I64, FitTokens, SegmenterMethod, Training
+from usseg.stages.segmenter.method import F32, I64, FitTokens, SegmenterMethod, Training, Watch, no_watch
 
 
 class Options(Params):
@@ -56,7 +56,7 @@ def fit(
     device: str,
     checkpoint: Checkpoint = NO_CHECKPOINT,
     progress: Progress = no_progress,
-    watch: Callable[[I64], None] = no_watch,
+    watch: Watch = no_watch,
 ) -> Training:
     """Train the network on the tokens of all images by AdamW, without augmentation.
 
@@ -124,13 +124,13 @@ def fit(
         state={"network": network, "optimizer": optimizer, "concepts": concepts},
         checkpoint=checkpoint,
         progress=progress,
-        watch=lambda curve: watch(concepts.values[: len(curve)]),
+        watch=lambda curve: watch(concepts.values[: len(curve)], {}),
         mean=lambda sums: np.cumsum(sums)[-1] / feed.items,
     )
     return Training(flat_weights(network), loss, concepts.values)
 
 
-def segmenter(weights: F32, *, channels: int, options: Options, device: str) -> Callable[[F32], I64]:
+def segmenter(weights: F32, *, channels: int, patch: int = 0, options: Options, device: str) -> Callable[[F32], I64]:
     """The trained network as a function from the tokens of an image to their concepts.
 
     The function maps float32 (token, channel) to the nearest concept by cosine, int64 (token,). Some concepts may have

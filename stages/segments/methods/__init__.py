@@ -15,5 +15,6 @@ METHODS = Methods(
         "maskcut",
         "primaps",
         "acg",
+        "sempart",
     ),
 )
