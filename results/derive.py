@@ -20,7 +20,8 @@ def derive(source: Project, folder: Path, edits: Edits, *, share: Mapping[str, P
         source: the project whose params are edited. A relative `index.root` becomes absolute.
         folder: the folder of the derived project; it is created if missing.
         edits: section -> changed values. If the method of a section changes, options that are not named have defaults.
-        share: stages whose artifacts are links -> the root of the project that owns the artifacts.
+        share: stages whose artifacts are links -> the root of the project that owns the artifacts. The links of all
+            other stages are removed: an artifact would be written through them.
 
     Raises:
         ParamsError: the edited params are not valid. Nothing is written then.
@@ -29,6 +30,10 @@ def derive(source: Project, folder: Path, edits: Edits, *, share: Mapping[str, P
     project = Project.of(source.stages, folder, content)
     (folder / "artifacts").mkdir(parents=True, exist_ok=True)
     write_file(folder / PARAMS_FILE, json.dumps(content, indent=1).encode())  # JSON is YAML
+    for name in source.stages:
+        link = folder / "artifacts" / name
+        if name not in share and link.is_symlink():
+            link.unlink()
     for name, owner in share.items():
         link, target = folder / "artifacts" / name, (owner / "artifacts" / name).resolve()
         if link.is_symlink() and Path(os.readlink(link)) != target:

@@ -15,7 +15,7 @@ from usseg.pipeline.project import Project
 from usseg.results.derive import Edits, derive, edited_params
 
 SHARED = ("features", "eigen")  # stages before the compared ones; their artifacts stay in the source project
-SEGMENTER = "segmenter"  # shared too where the comparison has no seeds
+SEGMENTER = "segmenter"  # shared too by the runs that have the segmenter of the source project
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ def run_pairs(
 
     A method that params.yaml does not choose has its default options. A seed of the comparison is the `seed` of every
     stage that has one, from `segmenter` on: the training of a segmenter, the segments, the clustering. The runs share
-    index, features and eigenvectors, whatever their seed. The segments of a method and a seed are shared by all
-    cluster methods.
+    index, features and eigenvectors, whatever their seed, and the segmenter of the source project where its params are
+    theirs. The segments of a method and a seed are shared by all cluster methods.
 
     Args:
         source: the source project. It holds the artifacts that all runs share.
@@ -55,34 +55,51 @@ def run_pairs(
     Raises:
         ParamsError, ArtifactError, ImageError: as `run_stage`.
     """
-    edits = [({"segments": {"method": s}}, {"cluster": {"method": c}}) for s in segments for c in clusters]
-    pairs = [Project.of(source.stages, source.root, edited_params(source, {**s, **c})) for s, c in edits]
+    edits = {(s, c): {**edits_of(source, s, None), "cluster": {"method": c}} for s in segments for c in clusters}
+    pairs = [Project.of(source.stages, source.root, edited_params(source, edit)) for edit in edits.values()]
     weights = getattr(source.params["features"].options, "weights", None)  # type: ignore[attr-defined]
     if weights and not Path(weights).is_absolute():
         raise refused("features.options.weights", weights, "to compare methods, an absolute path is needed")
-    kept = SHARED if seeds else (*SHARED, SEGMENTER)
     for pair in pairs:  # run the shared stages that this pair needs
-        run_chain(with_params_of(source, pair), execution, {"index", *kept} & pair.needed)
-    own = {SEGMENTER, "segments", "crops"} - set(kept)
-    chosen: Sequence[int | None] = seeds or (None,)
+        run_chain(with_params_of(source, pair), execution, {"index", *SHARED} & pair.needed)
     base = derive(source, folder, {}, share={})
     run_chain(base, execution, ["index"])
-    shared = {"index": folder, **dict.fromkeys(kept, source.root)}
+    shared = {"index": folder, **dict.fromkeys(SHARED, source.root)}
+    chosen: Sequence[int | None] = seeds or (None,)
     for method in segments:
         for seed in chosen:
             root = folder / method if seed is None else folder / method / f"seed-{seed}"
-            segmented = derive(source, root, with_seed(source, method, seed), share=shared)
-            run_chain(segmented, execution, own & segmented.needed)
+            edit = edits_of(source, method, seed)
+            segmented = derive(source, root, edit, share=shared)
+            trainer = segmented
+            if trained_in_source(source, segmented):
+                trainer = with_params_of(source, segmented)
+                segmented = derive(source, root, edit, share={**shared, SEGMENTER: source.root})
+            run_chain(trainer, execution, {SEGMENTER} & segmented.needed)
+            run_chain(segmented, execution, {"segments", "crops"} & segmented.needed)
             for cluster in clusters:
-                share = {**shared, **dict.fromkeys(own, segmented.root)}
+                share = {**shared, SEGMENTER: trainer.root, "segments": segmented.root, "crops": segmented.root}
                 pair = derive(segmented, segmented.root / cluster, {"cluster": {"method": cluster}}, share=share)
                 run_chain(pair, execution, {"cluster", "assign", "refine", "evaluate"} & pair.needed)
                 yield Pair(method, cluster, pair, seed)
 
 
-def with_seed(source: Project, method: str, seed: int | None) -> Edits:
-    """The edits of params.yaml for a segments method and a seed: the seed of every stage that is not shared."""
+def trained_in_source(source: Project, segmented: Project) -> bool:
+    """Whether a run takes the segmenter of the source project: it has the same params, and has not trained its own."""
+    own = segmented.root / "artifacts" / SEGMENTER
+    return segmented.params[SEGMENTER] == source.params[SEGMENTER] and not own.is_dir()
+
+
+def edits_of(source: Project, method: str, seed: int | None) -> Edits:
+    """The edits of params.yaml for a segments method and a seed.
+
+    A segments method that needs a trained segmenter of its own name gets it. A seed is that of every stage that is not
+    shared.
+    """
     edits: dict[str, dict[str, object]] = {"segments": {"method": method}}
+    trained = source.stages[SEGMENTER].methods
+    if trained is not None and method in trained():
+        edits[SEGMENTER] = {"method": method}
     if seed is not None:
         for name, params in source.params.items():
             if name not in SHARED and "seed" in type(params).model_fields:

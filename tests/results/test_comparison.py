@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from usseg.pipeline.artifact import artifact_path, open_artifact
 from usseg.pipeline.errors import ParamsError
 from usseg.pipeline.execution import Execution
 from usseg.pipeline.project import Project
@@ -104,7 +105,8 @@ def test_a_seed_is_that_of_every_stage_behind_the_features(finished_project, tmp
             *("segmenter", "segments", "cluster")
         }
         assert run.project.root == folder / f"acg/seed-{run.seed}" / run.cluster
-        for stage, owner in {"features": source.root, "segmenter": run.project.root.parent}.items():
+        own = {"segmenter": run.project.root.parent, "segments": run.project.root.parent}
+        for stage, owner in {"features": source.root, **own}.items():
             assert (run.project.root / "artifacts" / stage).resolve() == owner / "artifacts" / stage
     notes = {path: path.read_bytes() for path in (folder / "acg").rglob("[!.]*.run.json")}
     assert list(run_pairs(source, folder, ["acg"], ["kmeans", "ot"], Execution(), seeds=[3, 8])) == runs
@@ -113,3 +115,20 @@ def test_a_seed_is_that_of_every_stage_behind_the_features(finished_project, tmp
     finished_project.set({"segments.method": "acg", "segments.options": {}, "cluster.method": "ot", **seeds})
     finished_project.run_all("segmenter", "segments", "crops", "cluster", "assign", "refine", "evaluate")
     assert metrics(runs[3].project.root) == metrics(finished_project.path)
+
+
+def test_every_trained_segmenter_is_trained_for_its_own_method(finished_project, tmp_path: Path) -> None:
+    """acg has the segmenter of the source; sempart has one of its own, also when the source changes to sempart."""
+    epochs = {"segmenter.options": {"epochs": 1}, "segments.background": "border"}
+    objects = {"refine.source": "segments", "evaluate.method": "objects"}
+    finished_project.set({**epochs, **objects})
+    for method in ("acg", "sempart"):
+        finished_project.set({"segmenter.method": method, "segmenter.options": {"epochs": 1}})
+        source = Project.open(STAGES, finished_project.path)
+        pairs = list(run_pairs(source, tmp_path / "grid", ["acg", "sempart"], ["kmeans"], Execution()))
+        found = {pair.segments: artifact_path(pair.project.root, "segmenter", "train").resolve() for pair in pairs}
+        assert found["sempart"] == tmp_path / "grid/sempart/artifacts/segmenter/train.zarr"
+        owner = source.root if method == "acg" else tmp_path / "grid/acg"
+        assert found["acg"] == owner / "artifacts/segmenter/train.zarr"
+        for name, path in found.items():
+            assert open_artifact(path).params["method"] == name
