@@ -21,8 +21,13 @@ def write_names_script(project: Path, content: Mapping[str, Any]) -> None:
 
 
 def names_script(content: Mapping[str, Any]) -> bytes:
-    """The text of report/names.js. It is ASCII, and no name in it can end a script element."""
-    text = json.dumps(content)
+    """The text of report/names.js."""
+    return script("USSEG_NAMES", content)
+
+
+def script(variable: str, value: Any) -> bytes:
+    """JavaScript that sets a variable of the window. It is ASCII, and no text in it can end a script element."""
+    text = json.dumps(value)
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
-    return f"window.USSEG_NAMES = {text};\n".encode("ascii")
+    return f"window.{variable} = {text};\n".encode("ascii")

@@ -5,7 +5,7 @@ other users of the machine nor other pages in the browser can read the page. The
 writes nothing but names.yaml and its copy, report/names.js.
 
     GET /TOKEN/index.html, /TOKEN/page/...  the files of the report
-    GET /TOKEN/served.js                    tells the page whether names can be saved
+    GET /TOKEN/served.js                    tells the page its project, and whether names can be saved
     GET /TOKEN/names.js                     names and colours; as the file report/names.js
     GET /TOKEN/api/names                    as JSON: {"clustering": digest, "names": {"3": "grass"}, "colors": {}}
     PUT /TOKEN/api/names                    replaces names.yaml; `clustering` must be that of the project
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from usseg.pipeline.errors import ParamsError, reason
-from usseg.results.names_script import names_script
+from usseg.results.names_script import names_script, script
 from usseg.results.page_files import PAGE, content_type, file_of_page
 from usseg.results.saved_names import Refused, names_or_none, replace_names
 
@@ -92,8 +92,9 @@ class PageHandler(BaseHTTPRequestHandler):
             case None:
                 return
             case ["served.js"]:
-                served = json.dumps(names_or_none(self.server.project)[1] is None)
-                self.send(HTTPStatus.OK, f"window.USSEG_SERVED = {served};\n".encode(), SCRIPT)
+                served = names_or_none(self.server.project)[1] is None
+                texts = (script("USSEG_SERVED", served), script("USSEG_PROJECT", self.server.project.name))
+                self.send(HTTPStatus.OK, b"".join(texts), SCRIPT)
             case ["names.js"]:
                 self.send(HTTPStatus.OK, names_script(names_or_none(self.server.project)[0]), SCRIPT)
             case ["api", "names"]:

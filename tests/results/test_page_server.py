@@ -171,7 +171,11 @@ def test_another_page_changes_no_names(client: Client, digest: str, origin: str,
 def test_names_are_saved(client: Client, digest: str, finished_project) -> None:
     before = finished_project.files()
     assert client.get("/api/names").json == {"clustering": digest, "names": {}, "colors": {}}
-    assert client.get("/served.js").body == b"window.USSEG_SERVED = true;\n"
+    served = client.get("/served.js").body.decode().splitlines()
+    assert served == [
+        "window.USSEG_SERVED = true;",
+        f'window.USSEG_PROJECT = "{finished_project.path.name}";',
+    ]
     content = {"clustering": digest, "names": {"1": " <b>grass ", "2": ""}, "colors": {"2": "#AABBCC"}}
     saved = {"clustering": digest, "names": {"1": "<b>grass"}, "colors": {"2": "#aabbcc"}}
     answer = client.put(content)
@@ -238,7 +242,7 @@ def test_names_of_another_clustering_are_refused(client: Client, digest: str, fi
         assert answer.status == 409
         assert "names of another clustering" in answer.json["error"]
     assert "f" * 64 in path.read_text()
-    assert client.get("/served.js").body == b"window.USSEG_SERVED = false;\n"
+    assert client.get("/served.js").body.startswith(b"window.USSEG_SERVED = false;\n")
     assert b'"names": {}' in client.get("/names.js").body
 
 
