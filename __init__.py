@@ -32,23 +32,33 @@ def open(name: str, project: "str | PathLike[str]" = ".") -> Any:
     return open_dataset(name, project)
 
 
-def load(name: str, project: "str | PathLike[str]" = ".") -> Any:
-    """Open an artifact of a project.
+def load(
+    name: "str | PathLike[str]",
+    project: "str | PathLike[str]" = ".",
+    *,
+    weights: "str | PathLike[str] | None" = None,
+) -> Any:
+    """Open what usseg has written: an artifact of a project, or a file of `usseg save`.
 
     Args:
-        name: stage and split, such as `refine@val`.
-        project: the project folder, or a folder below it.
+        name: stage and split, such as `refine@val`; or the path of a file that ends with `.usseg`.
+        project: the project folder of the artifact, or a folder below it. A file needs no project.
+        weights: the file of the weights that a saved project needs; None: where its params name it, relative paths
+            next to the file. An artifact needs none.
 
     Returns:
-        `usseg.pipeline.artifact.Artifact`. For example, `artifact["eigenvalues"][:]` is an array, `artifact["maps"][i]`
-        is the map of image `i` (height, width), and `artifact.params` are the params that it was made with.
+        For an artifact, `usseg.pipeline.artifact.Artifact`. For example, `artifact["eigenvalues"][:]` is an array,
+        `artifact["maps"][i]` is the map of image `i` (height, width), and `artifact.params` are the params that it was
+        made with. For a file, `usseg.results.fitted_project.FittedProject`: `labels, scores = fitted.segment(image)`
+        segments an image file or an array, and `fitted.names` are the names of the labels.
 
     Raises:
-        ParamsError, ArtifactError: the project, stage, split or artifact does not exist, or is damaged.
+        ParamsError, ArtifactError: the project, stage, split, artifact or file does not exist, or is damaged.
+        WeightsError: the weights that a saved project needs are missing, or are other ones.
     """
-    from usseg.results.notebook import load_artifact
+    from usseg.results.notebook import load_anything
 
-    return load_artifact(name, project)
+    return load_anything(name, project, weights=weights)
 
 
 def run(project: "str | PathLike[str]" = ".", *, device: str = "auto", workers: int = 0) -> None:

@@ -22,6 +22,7 @@ from usseg.results.command_options import (
 )
 from usseg.results.masks_commands import add_masks_commands
 from usseg.results.page_commands import add_page_commands
+from usseg.results.saving_commands import add_saving_commands
 from usseg.results.settings_commands import dataset_app, recipe_app
 
 if TYPE_CHECKING:
@@ -168,6 +169,7 @@ def run(
 
 add_page_commands(app)  # the help lists them here
 add_masks_commands(app)
+add_saving_commands(app)
 
 
 @app.command()

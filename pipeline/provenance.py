@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from usseg.pipeline.artifact import Artifact, open_artifact
+from usseg.pipeline.artifact import Artifact, artifact_path, open_artifact
 from usseg.pipeline.disk import drop, sync
 from usseg.pipeline.errors import ArtifactError, WorkersError
 from usseg.pipeline.files import file_checksum
 from usseg.pipeline.inputs import Inputs
 from usseg.pipeline.integrity import verify_artifact
-from usseg.pipeline.opening import input_artifacts
+from usseg.pipeline.opening import input_artifacts, open_inputs
 from usseg.pipeline.plan import code_digest, plan_of
 from usseg.pipeline.project import Project, Table
 from usseg.pipeline.publication import content_digest
@@ -78,6 +78,27 @@ def input_digest(artifact: Artifact, *, labels: bool) -> Any:
 def sidecar_path(target: Path) -> Path:
     """Path of the sidecar. DVC does not track it, so it may hold times."""
     return target.with_suffix(".run.json")
+
+
+def refuse_other_run(project: Project, name: str, split: str) -> None:
+    """Refuse an artifact whose sidecar says that it was made with other params, code or inputs than the present ones.
+
+    An artifact without a sidecar, such as one that `dvc pull` brought, cannot be compared.
+
+    Raises:
+        ArtifactError: the artifact is not of the present params, code and inputs.
+    """
+    target = artifact_path(project.root, name, split)
+    try:
+        made_by = json.loads(sidecar_path(target).read_text(encoding="utf-8"))["key"]
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, TypeError, LookupError):
+        made_by = None
+    if made_by != run_key(project, name, split, open_inputs(project, name, split)):
+        raise ArtifactError(
+            f"{name}@{split} is not of the present params, code and inputs; run: usseg run, or dvc repro"
+        )
 
 
 def is_current(target: Path, key: str, project: Path) -> bool:

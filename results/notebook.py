@@ -12,6 +12,8 @@ from usseg.pipeline.project import INDEX, Project, find_root
 if TYPE_CHECKING:
     import xarray
 
+    from usseg.results.fitted_project import FittedProject
+
 Folder = str | PathLike[str]
 
 
@@ -22,9 +24,21 @@ def opened(project: Folder) -> Project:
     return Project.open(STAGES, find_root(Path(project)))
 
 
-def load_artifact(name: str, project: Folder) -> Artifact:
-    """Open the artifact `stage@split` of a project; see `usseg.load`."""
-    return artifact_of(opened(project), name)
+def load_anything(name: Folder, project: Folder, *, weights: Folder | None) -> "Artifact | FittedProject":
+    """Open the artifact `stage@split` of a project, or a file of `usseg save`; see `usseg.load`.
+
+    Raises:
+        ParamsError: weights are given for an artifact.
+    """
+    from usseg.results.project_file import SUFFIX
+
+    if Path(name).suffix == SUFFIX:
+        from usseg.results.fitted_project import FittedProject
+
+        return FittedProject(name, weights=weights)
+    if weights is not None:
+        raise ParamsError(f"usseg.load: {name} is no file of usseg save, so that weights are not read; leave them out")
+    return artifact_of(opened(project), str(name))
 
 
 def artifact_of(project: Project, name: str) -> Artifact:

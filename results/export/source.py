@@ -61,14 +61,7 @@ class Source:
 
     def margin(self, i: int) -> npt.NDArray[np.float16]:
         """The margin of the patch under each pixel of image `i`, float16 (height, width) in [0, 1]."""
-        from usseg.stages.grids.upsampling import upsample_labels
-
-        rows, columns = self.grids["assign"]["grid"][i].tolist()
-        (height, width), (top, left) = (self.grids["features"][name][i].tolist() for name in ("extent", "offset"))
-        margin: Any = self.grids["assign"]["margin"][i, : rows * columns].reshape(rows, columns)
-        extent = (height, width) if self.upsampling == "align" else None
-        found: Any = upsample_labels(margin, self.split.sizes[i], extent=extent, offset=(top, left))
-        return found
+        return pixel_margin(self.grids, i, self.split.sizes[i], self.upsampling)
 
     def shares(self, i: int, masks: Masks) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
         """The pixels of each class of image `i`, and the sum of 1 - margin over them: int64 and float64 (class,).
@@ -93,3 +86,25 @@ class Source:
         categories = masks.classes.reshape(-1)[starts]
         pixels = np.bincount(categories, ends - starts).astype(np.int64)
         return pixels, np.maximum(np.bincount(categories, doubts), 0)
+
+
+def pixel_margin(grids: Mapping[str, Any], i: int, size: tuple[int, int], upsampling: str) -> npt.NDArray[np.float16]:
+    """The margin of the patch under each pixel of an image.
+
+    Args:
+        grids: as in `Source`, or the artifacts of `assign` and `features`.
+        i: the image.
+        size: its height and width.
+        upsampling: `refine.upsampling`.
+
+    Returns:
+        float16 (height, width) in [0, 1].
+    """
+    from usseg.stages.grids.upsampling import upsample_labels
+
+    rows, columns = grids["assign"]["grid"][i].tolist()
+    (height, width), (top, left) = (grids["features"][name][i].tolist() for name in ("extent", "offset"))
+    margin: Any = grids["assign"]["margin"][i, : rows * columns].reshape(rows, columns)
+    extent = (height, width) if upsampling == "align" else None
+    found: Any = upsample_labels(margin, size, extent=extent, offset=(top, left))
+    return found

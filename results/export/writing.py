@@ -18,11 +18,11 @@ from typing import Any
 from usseg.pipeline.disk import remove, sync, write_file
 from usseg.pipeline.errors import ArtifactError, ParamsError
 from usseg.pipeline.inputs import Inputs
-from usseg.pipeline.opening import open_checked, open_inputs, remedy_for
+from usseg.pipeline.opening import open_checked, remedy_for
 from usseg.pipeline.parallel import thread_map
 from usseg.pipeline.params import nearest
 from usseg.pipeline.project import Project
-from usseg.pipeline.provenance import run_key, sidecar_path
+from usseg.pipeline.provenance import refuse_other_run
 from usseg.pipeline.stage import Input
 from usseg.results.export import FORMATS
 from usseg.results.export.format import Format, Split
@@ -66,6 +66,26 @@ def export_masks(project: Project, request: Request) -> Iterator[str]:
         ArtifactError: the result is missing, or not of the present params, code and inputs.
         ImageError: a photo is missing or has changed.
     """
+    classes = check_request(project, request)
+    splits = project.splits if request.split == "all" else [request.split]
+    sources = [source_of(project, split, classes, request) for split in splits]
+    with thread_map(threads(request.workers)) as map_in_order:
+        for source in sources:
+            yield from write_manifest(source, map_in_order)
+            for name in dict.fromkeys(request.formats):
+                yield write_format(name, FORMATS[name], source, request, project, map_in_order)
+
+
+def check_request(project: Project, request: Request) -> Classes:
+    """Refuse a request that the project cannot fulfil. No map is needed yet.
+
+    Returns:
+        The classes that are written.
+
+    Raises:
+        ParamsError: a format, split or class is not known, or a format cannot hold so many classes.
+        ArtifactError: the clustering is missing or does not fit params.yaml.
+    """
     formats = {name: chosen_format(name) for name in request.formats}
     if request.split not in ("all", *project.splits):
         known = ", ".join(["all", *project.splits])
@@ -81,13 +101,7 @@ def export_masks(project: Project, request: Request) -> Iterator[str]:
                 f"{name}: found {len(classes.names) - 1} classes; at most {entry.most_classes} fit; "
                 "give clusters equal names, or use --only"
             )
-    splits = project.splits if request.split == "all" else [request.split]
-    sources = [source_of(project, split, classes, request) for split in splits]
-    with thread_map(threads(request.workers)) as map_in_order:
-        for source in sources:
-            yield from write_manifest(source, map_in_order)
-            for name, entry in formats.items():
-                yield write_format(name, entry, source, request, project, map_in_order)
+    return classes
 
 
 def chosen_format(name: str) -> Format:
@@ -120,17 +134,8 @@ def source_of(project: Project, split: str, classes: Classes, request: Request) 
             An artifact without a sidecar, such as one that `dvc pull` brought, cannot be compared.
     """
     assign, artifact = (open_checked(project, READER, Input(stage), split) for stage in ("assign", RESULT))
-    for stage, made in (("assign", assign), (RESULT, artifact)):
-        try:
-            made_by = json.loads(sidecar_path(made.path).read_text(encoding="utf-8"))["key"]
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError, TypeError, LookupError):
-            made_by = None
-        if made_by != run_key(project, stage, split, open_inputs(project, stage, split)):
-            raise ArtifactError(
-                f"{stage}@{split} is not of the present params, code and inputs; run: usseg run, or dvc repro"
-            )
+    for stage in ("assign", RESULT):
+        refuse_other_run(project, stage, split)
     index = open_checked(project, READER, Input("index"), split)
     inputs = Inputs(split, {"index": index}, project.index_params, project.root, compare=True)
     root, out = inputs.root.resolve(), request.out.resolve()

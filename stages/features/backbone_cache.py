@@ -1,5 +1,6 @@
 """The loaded backbone of the params. It is loaded once in each process for each device."""
 
+import hashlib
 import json
 import threading
 from collections.abc import Mapping, Sequence
@@ -58,3 +59,20 @@ def describe_resized(params: Mapping[str, Any], images: Sequence[Pixels], *, pro
     groups = [[image] for image in images] if device == "cpu" else [images]
     tokens = [backbone.describe(group, grid, "float32")["patches"] for group in groups]
     return np.concatenate(tokens).astype(np.float32, copy=False)
+
+
+def network_digest(params: Mapping[str, Any], project: Path) -> str:
+    """A digest of the trained weights of a backbone; empty for a backbone without.
+
+    It depends on the shapes and the float32 values of the tensors, but not on their names and order, which differ
+    between versions of timm.
+
+    Raises:
+        WeightsError: the backbone cannot be loaded.
+    """
+    network = backbone_of(params, project, "cpu").network()
+    if network is None:
+        return ""
+    tensors = (tensor.detach().cpu().float().contiguous().numpy() for tensor in network.state_dict().values())
+    digests = (hashlib.sha256(f"{tensor.shape}".encode() + tensor.tobytes()).hexdigest() for tensor in tensors)
+    return hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()

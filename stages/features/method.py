@@ -90,6 +90,13 @@ class Backbone(ABC):
             f"{type(self).__name__} stores no attention; a backbone with the option `attention` has this method"
         )
 
+    def network(self) -> Any:
+        """The torch module that holds the trained weights; None: the backbone has none.
+
+        `usseg save` records a digest of downloaded weights, so that `usseg apply` can refuse other ones.
+        """
+        return None
+
 
 def no_files(options: Any) -> tuple[str, ...]:
     """No files: for a backbone that reads none."""

@@ -9,10 +9,13 @@ import pytest
 from PIL import Image
 
 from usseg.pipeline.artifact import open_artifact
+from usseg.pipeline.execution import Execution
 from usseg.pipeline.project import Project as Opened
+from usseg.results.apply import Application, apply_project
 from usseg.results.export import FORMATS
 from usseg.results.export.writing import Request, export_masks
 from usseg.results.names import write_names
+from usseg.results.save import save_project
 from usseg.stages import STAGES
 
 CLASS_OF = np.array([0, 1, 2, 1, 3])  # labels 1 and 3 are one class
@@ -61,3 +64,49 @@ def masks(named: Path) -> Path:
     out = named / "out/masks"
     write_exports(named, *FORMATS, out=out)
     return out
+
+
+PHOTOS = ("a.jpg", "B.JPG", "c.jpeg", "sub folder/d.JPEG")
+
+
+def saved_file(project: Path, file: Path) -> list[str]:
+    return list(save_project(Opened.open(STAGES, project), file))
+
+
+def applied(file: Path, photos: Path, out: Path, *formats: str, **options: Any) -> list[str]:
+    chosen = {name: options.pop(name) for name in ("weights", "keep") if name in options}
+    request = Request(formats or ("voc",), out=out, workers=1, **options)
+    return list(apply_project(Application(file, photos, request, **chosen), Execution()))
+
+
+@pytest.fixture(scope="session")
+def save_file() -> Callable[[Path, Path], list[str]]:
+    """Save a project: save_file(project, file)."""
+    return saved_file
+
+
+@pytest.fixture(scope="session")
+def apply_file() -> Callable[..., list[str]]:
+    """Segment new photos: apply_file(file, photos, out, "voc", "coco", keep=True). The format is voc without another."""
+    return applied
+
+
+@pytest.fixture(scope="session")
+def new_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four noisy photos of two sizes in a folder with a space in its name, one below another folder."""
+    folder = tmp_path_factory.mktemp("photos") / "New Photos"
+    for i, name in enumerate(PHOTOS):
+        rng = np.random.default_rng(100 + i)
+        pixels = np.where(np.arange(60)[None, :, None] < 25, [200, 120, 40], [40, 90, 160 - 20 * i])
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        noisy = np.clip(pixels + rng.normal(0, 15, (48 + 8 * (i % 2), 60, 3)), 0, 255).astype(np.uint8)
+        Image.fromarray(noisy).save(folder / name)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def meadow(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of the finished tiny project."""
+    file = tmp_path_factory.mktemp("meadow") / "meadow.usseg"
+    saved_file(finished, file)
+    return file

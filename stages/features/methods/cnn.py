@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -92,6 +92,10 @@ class Convolutional(Backbone):
             mask = None if masks is None else torch.from_numpy(masks[s]).to(self.device)
             out[s] = pooled(found[box], mask).cpu().numpy()
         return out
+
+    def network(self) -> Any:
+        """The layers of timm's network up to the map."""
+        return self.cnn.model
 
 
 def load(options: Options, project: Path, device: str) -> Convolutional:

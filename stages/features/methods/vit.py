@@ -129,6 +129,10 @@ class Transformer(Backbone):
         embedded: F32 = found.float().cpu().numpy()
         return embedded
 
+    def network(self) -> Any:
+        """The transformer of timm."""
+        return self.vit.model
+
 
 def backbone_of(vit: "ViT", options: TransformerOptions, device: str) -> Transformer:
     """A loaded transformer as a backbone.
