@@ -12,9 +12,9 @@ from usseg.pipeline.inputs import Inputs
 from usseg.pipeline.opening import open_inputs
 from usseg.pipeline.project import Project
 from usseg.stages import STAGES
+from usseg.stages.report.label_colors import colors_of_labels
 from usseg.stages.report.palette import palette
 from usseg.stages.report.pictures import color_map, eigenvector_picture
-from usseg.stages.report.stage import colors_of_labels
 
 U8 = npt.NDArray[np.uint8]
 ROOT = Path(__file__).resolve().parents[1]

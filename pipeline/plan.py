@@ -23,7 +23,7 @@ from usseg.pipeline.methods import file_of, names_of
 from usseg.pipeline.project import INDEX, Project
 from usseg.pipeline.stage import Stage
 
-SOURCES = (".py", ".j2")  # suffixes of the source files of a stage
+SOURCES = (".py", ".j2", ".js", ".css", ".license")  # suffixes of the source files of a stage
 FOLDER = "artifacts/plan"
 LINKS = {"stages": "stages", "format.py": "pipeline/format.py"}  # links below .usseg that DVC watches -> their targets
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from usseg.pipeline.artifact import Artifact, artifact_path, open_artifact
-from usseg.pipeline.disk import drop, sync
+from usseg.pipeline.disk import drop, remove, sync
 from usseg.pipeline.errors import ArtifactError, WorkersError
 from usseg.pipeline.files import file_checksum
 from usseg.pipeline.inputs import Inputs
@@ -106,6 +106,7 @@ def is_current(target: Path, key: str, project: Path) -> bool:
     try:
         sidecar = json.loads(sidecar_path(target).read_text(encoding="utf-8"))
         made_by, content, files = sidecar["key"], sidecar["content"], dict(sidecar["files"])
+        folders = dict(sidecar.get("folders", {}))
     except (OSError, ValueError, TypeError, LookupError):
         return False
     if made_by != key or not target.exists():
@@ -118,21 +119,41 @@ def is_current(target: Path, key: str, project: Path) -> bool:
     except ArtifactError as error:
         log.warning("%s", error)
         return False
-    changed = [name for name in files if not (project / name).is_file() or file_checksum(project / name) != files[name]]
+    changed = [name for name in folders if folder_digest(project / name) != folders[name]]
+    changed += [
+        name for name in files if not (project / name).is_file() or file_checksum(project / name) != files[name]
+    ]
     if changed:
         log.warning("%s is missing or has been changed; making it anew", project / changed[0])
     # An index is never current: it reads files that no digest of an input covers.
     return artifact.attrs["stage"] != "index" and not changed
 
 
-def settle(folder: Path, target: Path, project: Path) -> None:
-    """Move the other files of a run, then its sidecar, out of the partial folder, once the artifact is published.
+def folder_digest(folder: Path) -> str:
+    """SHA-256 over the paths and contents of all files below a folder; that of no file if there is no folder."""
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    return content_digest({name: file_checksum(path) for name, path in files.items()})
 
-    It does nothing before that. The next run calls it again, in case the process was killed in between.
+
+def settle(folder: Path, target: Path, project: Path) -> None:
+    """Move the other files and folders of a run, then its sidecar, out of the partial folder.
+
+    It does nothing before the artifact is published. The next run calls it again, in case the process was killed in between.
     """
     if not (folder / NOTE).exists() or (folder / "data").exists():
         return
-    for path in json.loads((folder / NOTE).read_text(encoding="utf-8"))["files"]:
+    note = json.loads((folder / NOTE).read_text(encoding="utf-8"))
+    for path in note.get("folders", {}):
+        if (folder / "files" / path).exists():
+            former, kept = project / path, folder / "former" / path
+            if former.exists():
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                remove(kept)
+                os.rename(former, kept)
+            former.parent.mkdir(parents=True, exist_ok=True)
+            os.rename(folder / "files" / path, former)
+            sync(former.parent, deep=False)
+    for path in note["files"]:
         if (folder / "files" / path).exists():
             (project / path).parent.mkdir(parents=True, exist_ok=True)
             os.replace(folder / "files" / path, project / path)

@@ -27,8 +27,9 @@ from usseg.pipeline.integrity import remember_written, verify_artifact
 from usseg.pipeline.opening import input_artifacts, open_inputs, remedy_for, split_images
 from usseg.pipeline.parallel import one_thread
 from usseg.pipeline.params import Params, nearest
+from usseg.pipeline.parts import run_parts
 from usseg.pipeline.project import INDEX, Project
-from usseg.pipeline.provenance import NOTE, is_current, run_key, settle
+from usseg.pipeline.provenance import NOTE, folder_digest, is_current, run_key, settle
 from usseg.pipeline.publication import publish, recover, seal
 from usseg.pipeline.stage import Stage, chosen_dtype
 
@@ -91,6 +92,8 @@ def bring_up_to_date(project: Project, stage: Stage, split: str, execution: Exec
         files: Mapping[str, str | bytes] = {}
         if stage.sizes is None:
             files = run_whole(stage, params, inputs, folder, execution)
+            if stage.parts is not None:
+                run_parts(project, stage.name, inputs, folder, execution)
         else:
             run_blocks(project, stage.name, inputs, folder, execution)
         publish_run(project, stage, split, inputs, folder, target, key, files, started, execution)
@@ -164,12 +167,13 @@ def run_whole(
 ) -> Mapping[str, str | bytes]:
     """Run a stage that works on the whole split, and write its arrays below `folder`.
 
-    An interrupted run resumes from its checkpoint. Everything else in the partial folder is removed.
+    An interrupted run resumes from its checkpoint. Everything else in the partial folder is removed, except finished
+    parts.
 
     Returns:
         Path in the project -> content of the further files that the stage writes.
     """
-    for name in ("data", "files"):
+    for name in ("data",) if stage.parts else ("data", "files"):
         shutil.rmtree(folder / name, ignore_errors=True)
     (folder / NOTE).unlink(missing_ok=True)
     saved = folder / "checkpoint"
@@ -236,12 +240,14 @@ def publish_run(
         "num_images": count,
         "arrays": arrays,
     }
+    folders = [stage.parts.folder] if stage.parts else []
     for path, text in files.items():
         write_file(folder / "files" / path, text.encode() if isinstance(text, str) else text)
     sidecar = {
         "key": key,
         "content": seal(folder / "data", attrs),
         "files": {path: file_checksum(folder / "files" / path) for path in sorted(files)},
+        "folders": {path: folder_digest(folder / "files" / path) for path in folders},
         "seconds": round(time.perf_counter() - started, 3),
         "device": execution.device,
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

@@ -71,6 +71,22 @@ def same_values(values: dict[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
+class Parts:
+    """The folder of files that a stage writes in parts, in several processes, besides its arrays.
+
+    Attributes:
+        folder: path of the folder in the project. It holds the files of the parts and nothing else.
+        images: (params, inputs) -> name of a part -> its number of images, for the progress.
+        write: (params, inputs, name of a part, execution) -> path below the folder -> content. The files of a part
+            are in memory at once.
+    """
+
+    folder: str
+    images: Callable[[Any, "Inputs"], Mapping[str, int]]
+    write: Callable[[Any, "Inputs", str, "Execution"], Mapping[str, bytes]]
+
+
+@dataclass(frozen=True)
 class Stage:
     """A step that turns artifacts into an artifact.
 
@@ -88,6 +104,7 @@ class Stage:
         run: (params, inputs, images, execution) -> arrays by name. A stage without `sizes` may also return `files`: a
             dict from paths in the project to the content of further files.
         sizes: (params, inputs) -> axis -> its length: an int, or int64 (image,) if images differ.
+        parts: the folder of files that it writes in parts; for a stage without `sizes`.
         scope: the stage runs for each split ("each"), for the fit split ("fit"), or once for all splits ("all").
         methods: returns the table of its methods. None: the stage has no methods.
         choice: the key of its section that names the method, or a list of methods if the table has a `sequence`.
@@ -114,6 +131,7 @@ class Stage:
     arrays: Mapping[str, ArraySpec]
     run: Run
     sizes: Sizes | None = None
+    parts: Parts | None = None
     scope: Scope = "each"
     methods: Callable[[], Methods[Any]] | None = None
     choice: str = "method"

@@ -9,9 +9,11 @@ from usseg.pipeline.opening import open_inputs
 from usseg.results.method_pairs import Pair
 from usseg.results.score_summary import Summary
 from usseg.results.score_tables import sentence
+from usseg.stages.report.label_colors import colors_of_labels
 from usseg.stages.report.palette import BACKGROUND, VOID, palette
 from usseg.stages.report.pictures import color_map, data_uri, fit_within, nearest_within
-from usseg.stages.report.stage import colors_of_labels, spread, truth_picture
+from usseg.stages.report.stage import spread
+from usseg.stages.report.truth_picture import truth_picture
 
 SIDE = 240  # pixels; longest side of a picture on the page
 
@@ -49,7 +51,7 @@ def image_view(i: int, pairs: Sequence[Pair], opened: Sequence[Inputs], split: s
     first = opened[0]
     name = first["index"][split]["id"][i]
     figures = [("photo", f"photo {name}", data_uri(fit_within(first.image(i, split), SIDE)))]
-    truth = truth_picture(first, i, split, palette(len(first.index_params["classes"])), SIDE)
+    truth = truth_picture(first, i, split, SIDE)
     if truth:
         figures.append(("ground truth", f"ground truth of {name}", truth))
     for pair, inputs in zip(pairs, opened, strict=True):

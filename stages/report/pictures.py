@@ -11,6 +11,7 @@ import numpy.typing as npt
 from usseg.stages.report.palette import VOID
 
 U8 = npt.NDArray[np.uint8]
+QUALITY = 85  # of JPEG files
 DType = TypeVar("DType", bound=np.generic)
 
 
@@ -65,10 +66,15 @@ def draw_boxes(image: U8, boxes_B4: npt.NDArray[np.integer], *, color: tuple[int
     return out
 
 
-def data_uri(image: U8, *, kind: str = "JPEG") -> str:
-    """An image as a data URI."""
+def encoded(image: U8, *, kind: str = "JPEG") -> bytes:
+    """The file of an image, JPEG or PNG."""
     from PIL import Image
 
     out = io.BytesIO()
-    Image.fromarray(image).save(out, kind, **({"quality": 85} if kind == "JPEG" else {"optimize": True}))
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(out.getvalue()).decode()}"
+    Image.fromarray(image).save(out, kind, **({"quality": QUALITY} if kind == "JPEG" else {"optimize": True}))
+    return out.getvalue()
+
+
+def data_uri(image: U8, *, kind: str = "JPEG") -> str:
+    """An image as a data URI."""
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(encoded(image, kind=kind)).decode()}"

@@ -11,7 +11,7 @@ from usseg.stages.features.fitting import extended, fitted_image, fitting, norma
 from usseg.stages.features.networks import from_state_dict
 from usseg.stages.features.stage import embed_crops
 from usseg.stages.features.transformer import extract
-from usseg.stages.report.stage import pixel_mask
+from usseg.stages.report.token_mask import pixel_mask
 
 SIZE = (50, 90)
 ALL = ("index", "features", "eigen", "segments", "crops", "cluster", "assign", "refine", "evaluate", "report")
