@@ -138,7 +138,8 @@ def folder_digest(folder: Path) -> str:
 def settle(folder: Path, target: Path, project: Path) -> None:
     """Move the other files and folders of a run, then its sidecar, out of the partial folder.
 
-    It does nothing before the artifact is published. The next run calls it again, in case the process was killed in between.
+    It does nothing before the artifact is published. The next run calls it again, in case the process was killed in
+    between.
     """
     if not (folder / NOTE).exists() or (folder / "data").exists():
         return

@@ -23,26 +23,50 @@ USSEG.clusterBar = {
     for (const { label, matched, examples } of USSEG.project.clusters) {
       const { pixels, images } = USSEG.clusterBar.shares.get(label) || { pixels: 0, images: 0 };
       const share = USSEG.percent(pixels / Math.max(1, USSEG.clusterBar.pixels));
-      const chip = element("li", { class: "chip", "data-testid": "cluster-chip", "data-label": label, draggable: "true" },
+      const chip = element(
+        "li",
+        { class: "chip", "data-testid": "cluster-chip", "data-label": label, draggable: "true" },
         element("button", {
-          class: "number", type: "button", text: label, title: "show only photos with this cluster",
+          class: "number",
+          type: "button",
+          text: label,
+          title: "show only photos with this cluster",
           onclick: () => USSEG.state.toggleCluster(USSEG.names.members(label)),
         }),
         element("input", {
-          "data-testid": "cluster-name", class: "name", type: "text", maxlength: 120, list: "known-names",
-          "aria-label": `name of cluster ${label}`, placeholder: `cluster ${label}`, spellcheck: "false",
+          "data-testid": "cluster-name",
+          class: "name",
+          type: "text",
+          maxlength: 120,
+          list: "known-names",
+          "aria-label": `name of cluster ${label}`,
+          placeholder: `cluster ${label}`,
+          spellcheck: "false",
           autocomplete: "off",
           onchange: (event) => USSEG.clusterBar.typed(label, event.target),
           onkeydown: (event) => USSEG.clusterBar.keyed(event, label),
-          onpointerdown: () => { chip.draggable = false; },
-          onblur: () => { chip.draggable = true; },
+          onpointerdown: () => {
+            chip.draggable = false;
+          },
+          onblur: () => {
+            chip.draggable = true;
+          },
         }),
         element("button", {
-          class: "more", type: "button", text: "examples", "aria-label": `examples of cluster ${label}`,
-          onclick: () => USSEG.state.set({ cluster: label }), hidden: !examples && !images,
+          class: "more",
+          type: "button",
+          text: "examples",
+          "aria-label": `examples of cluster ${label}`,
+          onclick: () => USSEG.state.set({ cluster: label }),
+          hidden: !examples && !images,
         }),
-        element("span", { class: "facts", text: `${share} · ${images} photo${images === 1 ? "" : "s"}`
-          + (matched === null ? "" : ` · scored as ${matched}`) }));
+        element("span", {
+          class: "facts",
+          text:
+            `${share} · ${images} photo${images === 1 ? "" : "s"}` +
+            (matched === null ? "" : ` · scored as ${matched}`),
+        }),
+      );
       USSEG.clusterBar.addDragging(chip, label);
       list.append(chip);
     }
@@ -103,7 +127,8 @@ USSEG.clusterBar = {
       chip.classList.toggle("chosen", chosen.has(label));
       const group = USSEG.names.members(label);
       chip.classList.toggle("merged", group.length > 1);
-      chip.title = group.length > 1 ? `one class with cluster ${group.filter((one) => one !== label).join(", ")}` : "";
+      chip.title =
+        group.length > 1 ? `one class with cluster ${group.filter((one) => one !== label).join(", ")}` : "";
       const input = chip.querySelector("input");
       if (input !== document.activeElement) input.value = USSEG.names.names[label] || "";
     }

@@ -10,10 +10,17 @@ USSEG.grid = {
     const { grid } = USSEG;
     grid.list = USSEG.one("grid");
     const update = () => {
-      if (!grid.waiting) grid.waiting = requestAnimationFrame(() => { grid.waiting = 0; grid.draw(); });
+      if (!grid.waiting)
+        grid.waiting = requestAnimationFrame(() => {
+          grid.waiting = 0;
+          grid.draw();
+        });
     };
     addEventListener("scroll", update, { passive: true });
-    new ResizeObserver(() => { grid.clear(); update(); }).observe(grid.list);
+    new ResizeObserver(() => {
+      grid.clear();
+      update();
+    }).observe(grid.list);
     grid.list.addEventListener("keydown", (event) => grid.keyed(event));
   },
 
@@ -31,8 +38,10 @@ USSEG.grid = {
     USSEG.grid.clear();
     USSEG.grid.draw();
     const total = USSEG.images.length;
-    USSEG.one("count").textContent = images.length === total ? `${total.toLocaleString("en")} photos`
-      : `${images.length.toLocaleString("en")} of ${total.toLocaleString("en")} photos`;
+    USSEG.one("count").textContent =
+      images.length === total
+        ? `${total.toLocaleString("en")} photos`
+        : `${images.length.toLocaleString("en")} of ${total.toLocaleString("en")} photos`;
     USSEG.one("nothing").hidden = images.length > 0;
   },
 
@@ -73,17 +82,31 @@ USSEG.grid = {
     const { element } = USSEG;
     const canvas = element("canvas", { "aria-hidden": "true" });
     const certainty = image.certainty === null ? "" : `certainty ${image.certainty.toFixed(2)}`;
-    const item = element("li", { class: "cell" },
-      element("button", {
-        type: "button", class: "item", "data-testid": "grid-item", "data-id": image.id, "data-split": image.split,
-        tabindex: place === USSEG.grid.focused ? 0 : -1,
-        onclick: () => USSEG.viewer.open(image, USSEG.grid.images),
-        onfocus: () => USSEG.grid.move(place),
-      },
-      element("span", { class: "frame" },
-        element("img", { src: USSEG.thumbnail(image), alt: USSEG.grid.description(image), decoding: "async" }), canvas),
-      element("span", { class: "caption", text: image.id }),
-      element("span", { class: "facts", text: [USSEG.grid.largest(image), certainty].filter(Boolean).join(" · ") })));
+    const item = element(
+      "li",
+      { class: "cell" },
+      element(
+        "button",
+        {
+          type: "button",
+          class: "item",
+          "data-testid": "grid-item",
+          "data-id": image.id,
+          "data-split": image.split,
+          tabindex: place === USSEG.grid.focused ? 0 : -1,
+          onclick: () => USSEG.viewer.open(image, USSEG.grid.images),
+          onfocus: () => USSEG.grid.move(place),
+        },
+        element(
+          "span",
+          { class: "frame" },
+          element("img", { src: USSEG.thumbnail(image), alt: USSEG.grid.description(image), decoding: "async" }),
+          canvas,
+        ),
+        element("span", { class: "caption", text: image.id }),
+        element("span", { class: "facts", text: [USSEG.grid.largest(image), certainty].filter(Boolean).join(" · ") }),
+      ),
+    );
     item.usseg = { image, canvas };
     USSEG.grid.paint(item);
     return item;
@@ -104,12 +127,19 @@ USSEG.grid = {
       const name = USSEG.project.clusters.length ? USSEG.names.name(Number(label)) : `segment ${label}`;
       if (label !== "0") sums.set(name, (sums.get(name) || 0) + pixels / image.total);
     }
-    return [...sums].sort((a, b) => b[1] - a[1]).slice(0, 3).map(([name, share]) => `${name} ${USSEG.percent(share)}`);
+    return [...sums]
+      .sort((a, b) => b[1] - a[1])
+      .slice(0, 3)
+      .map(([name, share]) => `${name} ${USSEG.percent(share)}`);
   },
 
-  largest(image) { return USSEG.grid.classes(image)[0] || "background only"; },
+  largest(image) {
+    return USSEG.grid.classes(image)[0] || "background only";
+  },
 
-  description(image) { return `photo ${image.id}: ${USSEG.grid.classes(image).join(", ") || "background only"}`; },
+  description(image) {
+    return `photo ${image.id}: ${USSEG.grid.classes(image).join(", ") || "background only"}`;
+  },
 
   repaint() {
     for (const item of USSEG.grid.items.values()) {

@@ -15,7 +15,9 @@ USSEG.labelMaps = {
     return labels;
   },
 
-  rgb(color) { return [1, 3, 5].map((start) => parseInt(color.slice(start, start + 2), 16)); },
+  rgb(color) {
+    return [1, 3, 5].map((start) => parseInt(color.slice(start, start + 2), 16));
+  },
 
   // Paint labels; `color` maps a label to #rrggbb, or to null for a transparent pixel.
   paint(canvas, packed, labels, color) {
@@ -60,14 +62,17 @@ USSEG.labelMaps = {
         const k = y * w + x;
         const edge = (x + 1 < w && values[k] !== values[k + 1]) || (y + 1 < h && values[k] !== values[k + w]);
         if (edge) words[k] = 0xffffffff;
-        else if ((x > 0 && values[k] !== values[k - 1]) || (y > 0 && values[k] !== values[k - w])) words[k] = 0xff101010;
+        else if ((x > 0 && values[k] !== values[k - 1]) || (y > 0 && values[k] !== values[k - w]))
+          words[k] = 0xff101010;
       }
     }
     context.putImageData(picture, 0, 0);
   },
 
   // Numbers are drawn where colours alone are hard to name.
-  numbered() { return USSEG.project.clusters.length > 8; },
+  numbered() {
+    return USSEG.project.clusters.length > 8;
+  },
 
   // Write the number of the class inside each region.
   drawNumbers(canvas, anchors, size) {

@@ -31,7 +31,9 @@ USSEG.names = {
   },
 
   // The number that is written on the map: the lowest label of the class.
-  number(label) { return USSEG.names.members(label)[0] ?? label; },
+  number(label) {
+    return USSEG.names.members(label)[0] ?? label;
+  },
 
   // A name as it is stored, or an Error that says what is wrong. The rules are those of `usseg name`.
   checked(text) {
@@ -65,7 +67,9 @@ USSEG.names = {
     }
   },
 
-  tell() { for (const listener of USSEG.names.listeners) listener(); },
+  tell() {
+    for (const listener of USSEG.names.listeners) listener();
+  },
 
   content() {
     return { clustering: USSEG.project.clustering, names: USSEG.names.names, colors: USSEG.names.colors };
@@ -76,8 +80,11 @@ USSEG.names = {
     if (!content || !content.clustering) return;
     if (content.clustering !== USSEG.project.clustering) {
       const count = Object.keys(content.names || {}).length;
-      USSEG.say(`${count} names belong to another clustering and are left out: `
-        + "the clustering has changed since they were given, and a label may mean something else.", "warning");
+      USSEG.say(
+        `${count} names belong to another clustering and are left out: ` +
+          "the clustering has changed since they were given, and a label may mean something else.",
+        "warning",
+      );
       return;
     }
     USSEG.names.names = { ...content.names };
@@ -95,15 +102,24 @@ USSEG.names = {
         USSEG.names.served = false;
       }
     }
-    if (!USSEG.names.served) USSEG.names.take(window.USSEG_NAMES);
+    if (USSEG.names.served) return;
+    try {
+      await USSEG.load("names.js");
+    } catch (error) {
+      return; // no names yet
+    }
+    USSEG.names.take(window.USSEG_NAMES);
   },
 
   // Save at the server, one request at a time. From file:// nothing is saved; the page says how to keep the names.
   save() {
     if (!USSEG.project.clustering) return;
     if (!USSEG.names.served) {
-      USSEG.say("The names are in this window only. Download names.yaml and put it next to params.yaml, "
-        + "or start the page with: usseg open", "note");
+      USSEG.say(
+        "The names are in this window only. Download names.yaml and put it next to params.yaml, " +
+          "or start the page with: usseg open",
+        "note",
+      );
       return;
     }
     const send = async () => {

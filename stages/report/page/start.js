@@ -28,9 +28,11 @@ USSEG.start = {
     const folders = new Set();
     for (const image of USSEG.images) {
       const parts = image.folder.split("/");
-      for (let depth = 1; image.folder && depth <= parts.length; depth += 1) folders.add(parts.slice(0, depth).join("/"));
+      for (let depth = 1; image.folder && depth <= parts.length; depth += 1)
+        folders.add(parts.slice(0, depth).join("/"));
     }
-    for (const folder of [...folders].sort()) one("folder").append(element("option", { value: folder, text: folder }));
+    for (const folder of [...folders].sort())
+      one("folder").append(element("option", { value: folder, text: folder }));
     one("split").parentElement.hidden = USSEG.project.splits.length < 2;
     one("folder").parentElement.hidden = folders.size < 2;
     for (const name of ["split", "folder", "sort"]) {
@@ -41,7 +43,8 @@ USSEG.start = {
     one("download").onclick = () => USSEG.names.download();
     one("download").hidden = !USSEG.project.clustering;
     if (USSEG.images.every((image) => image.certainty === null)) {
-      for (const option of [...one("sort").options]) if (option.value.endsWith("certainty") || option.value === "uncertainty") option.remove();
+      for (const option of [...one("sort").options])
+        if (option.value.endsWith("certainty") || option.value === "uncertainty") option.remove();
     }
   },
 
@@ -60,7 +63,9 @@ USSEG.start = {
     const { state } = USSEG;
     try {
       await USSEG.load("page/project.js");
-      const blocks = USSEG.project.splits.flatMap(({ name, blocks: listed }) => listed.map(([first]) => USSEG.blockPath("facts", name, first)));
+      const blocks = USSEG.project.splits.flatMap(({ name, blocks: listed }) =>
+        listed.map(([first]) => USSEG.blockPath("facts", name, first)),
+      );
       await Promise.all(blocks.map((path) => USSEG.load(path)));
     } catch (error) {
       USSEG.say(`${error.message}: the folder report/page is missing or incomplete; run: usseg run`, "warning");
@@ -78,7 +83,10 @@ USSEG.start = {
     USSEG.viewer.build();
     USSEG.clusterPage.build();
     state.listeners.push((changed) => USSEG.start.show(changed));
-    USSEG.names.listeners.push(() => { USSEG.clusterBar.refresh(); USSEG.grid.repaint(); });
+    USSEG.names.listeners.push(() => {
+      USSEG.clusterBar.refresh();
+      USSEG.grid.repaint();
+    });
     addEventListener("hashchange", () => state.follow());
     state.tell(Object.keys(state.defaults));
     document.documentElement.dataset.ready = "true";

@@ -2,8 +2,17 @@
 "use strict";
 USSEG.state = {
   defaults: {
-    clusters: "", split: "", folder: "", sort: "name", opacity: "55", image: "", layer: "map", outlines: "", swipe: "",
-    cluster: "", view: "",
+    clusters: "",
+    split: "",
+    folder: "",
+    sort: "name",
+    opacity: "55",
+    image: "",
+    layer: "map",
+    outlines: "",
+    swipe: "",
+    cluster: "",
+    view: "",
   },
   values: {},
   listeners: [],
@@ -14,7 +23,9 @@ USSEG.state = {
     for (const name in USSEG.state.defaults) if (given.has(name)) USSEG.state.values[name] = given.get(name);
   },
 
-  get(name) { return USSEG.state.values[name]; },
+  get(name) {
+    return USSEG.state.values[name];
+  },
 
   // Change values and tell all listeners the names of those that differ from before.
   set(changes) {
@@ -33,7 +44,9 @@ USSEG.state = {
     USSEG.state.tell(changed);
   },
 
-  tell(changed) { for (const listener of USSEG.state.listeners) listener(new Set(changed)); },
+  tell(changed) {
+    for (const listener of USSEG.state.listeners) listener(new Set(changed));
+  },
 
   // The user has changed the address or gone back.
   follow() {
@@ -58,14 +71,20 @@ USSEG.state = {
   images() {
     const { get } = USSEG.state;
     const chosen = [...USSEG.state.chosenClusters()];
-    const found = USSEG.images.filter((image) => (
-      (!get("split") || image.split === get("split"))
-      && (!get("folder") || image.folder === get("folder") || image.folder.startsWith(`${get("folder")}/`))
-      && (!chosen.length || chosen.some((label) => image.pixels[label]))
-    ));
+    const found = USSEG.images.filter(
+      (image) =>
+        (!get("split") || image.split === get("split")) &&
+        (!get("folder") || image.folder === get("folder") || image.folder.startsWith(`${get("folder")}/`)) &&
+        (!chosen.length || chosen.some((label) => image.pixels[label])),
+    );
     const share = (image) => chosen.reduce((sum, label) => sum + (image.pixels[label] || 0), 0) / image.total;
-    const largest = (image) => Math.max(0, ...Object.entries(image.pixels)
-      .filter(([label]) => label !== "0").map(([, count]) => count)) / image.total;
+    const largest = (image) =>
+      Math.max(
+        0,
+        ...Object.entries(image.pixels)
+          .filter(([label]) => label !== "0")
+          .map(([, count]) => count),
+      ) / image.total;
     const byName = (a, b) => (a.split === b.split ? a.i - b.i : USSEG.images.indexOf(a) - USSEG.images.indexOf(b));
     if (get("sort") === "share") {
       const value = new Map(found.map((image) => [image, chosen.length ? share(image) : largest(image)]));

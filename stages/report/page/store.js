@@ -9,7 +9,9 @@ window.USSEG = {
   examples: new Map(),
   loading: new Map(), // path of a script -> Promise
 
-  setProject(project) { USSEG.project = project; },
+  setProject(project) {
+    USSEG.project = project;
+  },
 
   addFacts(split, facts) {
     for (const image of facts) {
@@ -23,20 +25,32 @@ window.USSEG = {
     }
   },
 
-  addMaps(split, maps) { for (const i in maps) USSEG.maps.set(`${split}/${i}`, maps[i]); },
-  addLayers(split, layers) { for (const i in layers) USSEG.layers.set(`${split}/${i}`, layers[i]); },
-  addExamples(label, examples) { USSEG.examples.set(label, examples); },
+  addMaps(split, maps) {
+    for (const i in maps) USSEG.maps.set(`${split}/${i}`, maps[i]);
+  },
+  addLayers(split, layers) {
+    for (const i in layers) USSEG.layers.set(`${split}/${i}`, layers[i]);
+  },
+  addExamples(label, examples) {
+    USSEG.examples.set(label, examples);
+  },
 
   // Load a script once. The Promise is rejected if there is no such file.
   load(path) {
     if (!USSEG.loading.has(path)) {
-      USSEG.loading.set(path, new Promise((resolve, reject) => {
-        const script = document.createElement("script");
-        script.src = path;
-        script.onload = resolve;
-        script.onerror = () => { USSEG.loading.delete(path); reject(new Error(`cannot load ${path}`)); };
-        document.head.append(script);
-      }));
+      USSEG.loading.set(
+        path,
+        new Promise((resolve, reject) => {
+          const script = document.createElement("script");
+          script.src = path;
+          script.onload = resolve;
+          script.onerror = () => {
+            USSEG.loading.delete(path);
+            reject(new Error(`cannot load ${path}`));
+          };
+          document.head.append(script);
+        }),
+      );
     }
     return USSEG.loading.get(path);
   },
@@ -53,7 +67,9 @@ window.USSEG = {
     return USSEG[kind].get(image.key);
   },
 
-  photo(image) { return `page/photos/${encodeURIComponent(image.split)}/${String(image.i).padStart(6, "0")}.jpg`; },
+  photo(image) {
+    return `page/photos/${encodeURIComponent(image.split)}/${String(image.i).padStart(6, "0")}.jpg`;
+  },
 
   thumbnail(image) {
     const small = Math.max(...image.size) <= USSEG.project.thumb;
@@ -73,7 +89,9 @@ window.USSEG = {
     return made;
   },
 
-  one(id) { return document.getElementById(id); },
+  one(id) {
+    return document.getElementById(id);
+  },
 
   say(text, kind = "note") {
     const line = USSEG.one("message");

@@ -17,16 +17,23 @@ USSEG.viewer = {
     one("viewer-swipe").onchange = (event) => USSEG.state.set({ swipe: event.target.checked ? "50" : "" });
     one("swipe").oninput = (event) => USSEG.state.set({ swipe: event.target.value });
     one("viewer-opacity").oninput = (event) => USSEG.state.set({ opacity: event.target.value });
-    viewer.dialog.addEventListener("cancel", (event) => { event.preventDefault(); viewer.close(); });
+    viewer.dialog.addEventListener("cancel", (event) => {
+      event.preventDefault();
+      viewer.close();
+    });
     viewer.dialog.addEventListener("keydown", (event) => viewer.keyed(event));
     one("viewer-stage").addEventListener("pointermove", (event) => viewer.point(event));
-    one("viewer-stage").addEventListener("pointerleave", () => { one("viewer-value").textContent = ""; });
+    one("viewer-stage").addEventListener("pointerleave", () => {
+      one("viewer-value").textContent = "";
+    });
     USSEG.state.listeners.push((changed) => {
       if (changed.has("image")) viewer.follow();
       else if (viewer.image && ["layer", "outlines", "clusters"].some((name) => changed.has(name))) viewer.draw();
       viewer.controls();
     });
-    USSEG.names.listeners.push(() => { if (viewer.image) viewer.draw(); });
+    USSEG.names.listeners.push(() => {
+      if (viewer.image) viewer.draw();
+    });
   },
 
   open(image, images) {
@@ -34,7 +41,9 @@ USSEG.viewer = {
     USSEG.state.set({ image: image.key });
   },
 
-  close() { USSEG.state.set({ image: "" }); },
+  close() {
+    USSEG.state.set({ image: "" });
+  },
 
   step(by) {
     const { images, image } = USSEG.viewer;
@@ -58,10 +67,14 @@ USSEG.viewer = {
     viewer.image = image;
     if (!viewer.images.includes(image)) viewer.images = USSEG.state.images();
     if (!viewer.images.includes(image)) viewer.images = [image];
-    if (!viewer.dialog.open) { viewer.dialog.showModal(); one("viewer-stage").focus(); }
+    if (!viewer.dialog.open) {
+      viewer.dialog.showModal();
+      one("viewer-stage").focus();
+    }
     const place = viewer.images.indexOf(image);
     one("viewer-title").textContent = image.id;
-    one("viewer-place").textContent = `${place + 1} of ${viewer.images.length} · ${image.split} · ${image.size[1]} × ${image.size[0]} pixels`;
+    one("viewer-place").textContent =
+      `${place + 1} of ${viewer.images.length} · ${image.split} · ${image.size[1]} × ${image.size[0]} pixels`;
     one("viewer-prev").disabled = place === 0;
     one("viewer-next").disabled = place === viewer.images.length - 1;
     one("viewer-stage").setAttribute("aria-label", USSEG.grid.description(image));
@@ -69,11 +82,20 @@ USSEG.viewer = {
     viewer.sea?.destroy();
     viewer.ready = false;
     viewer.sea = OpenSeadragon({
-      element: one("viewer-stage"), showNavigationControl: false, animationTime: 0.3, drawer: "canvas",
-      maxZoomPixelRatio: 16, visibilityRatio: 0.5, gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true },
-      tileSources: { type: "image", url: USSEG.photo(image), buildPyramid: false }, crossOriginPolicy: false,
+      element: one("viewer-stage"),
+      showNavigationControl: false,
+      animationTime: 0.3,
+      drawer: "canvas",
+      maxZoomPixelRatio: 16,
+      visibilityRatio: 0.5,
+      gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true },
+      tileSources: { type: "image", url: USSEG.photo(image), buildPyramid: false },
+      crossOriginPolicy: false,
     });
-    viewer.sea.addHandler("open", () => { viewer.ready = true; if (viewer.image === image) viewer.draw(); });
+    viewer.sea.addHandler("open", () => {
+      viewer.ready = true;
+      if (viewer.image === image) viewer.draw();
+    });
     viewer.sea.addHandler("open-failed", () => USSEG.say(`${USSEG.photo(image)} cannot be loaded.`, "warning"));
     viewer.sea.addHandler("update-viewport", () => viewer.clip());
     viewer.controls();
@@ -89,7 +111,8 @@ USSEG.viewer = {
     if (viewer.image !== image || viewer.sea !== sea || !viewer.ready) return;
     viewer.layers = layers;
     viewer.fillLayers(layers);
-    const name = layers[USSEG.state.get("layer")] || USSEG.state.get("layer") === "none" ? USSEG.state.get("layer") : "map";
+    const name =
+      layers[USSEG.state.get("layer")] || USSEG.state.get("layer") === "none" ? USSEG.state.get("layer") : "map";
     const shown = layers[name];
     const made = [];
     if (shown) {
@@ -101,7 +124,8 @@ USSEG.viewer = {
     const edges = shown && shown.labels && name !== "uncertainty" ? shown : layers.map;
     if (USSEG.state.get("outlines")) {
       const canvas = USSEG.element("canvas", { class: "layer", "aria-hidden": "true" });
-      const value = edges === layers.map && USSEG.project.clusters.length ? (label) => USSEG.names.name(label) : (label) => label;
+      const value =
+        edges === layers.map && USSEG.project.clusters.length ? (label) => USSEG.names.name(label) : (label) => label;
       USSEG.labelMaps.outline(canvas, edges, edges.labels, value);
       made.push([canvas, edges.place]);
     }
@@ -128,7 +152,9 @@ USSEG.viewer = {
   fillLayers(layers) {
     const names = [...Object.keys(USSEG.viewerLayers.titles).filter((name) => layers[name]), "none"];
     const select = USSEG.one("viewer-layer");
-    select.replaceChildren(...names.map((name) => USSEG.element("option", { value: name, text: USSEG.viewerLayers.titles[name] })));
+    select.replaceChildren(
+      ...names.map((name) => USSEG.element("option", { value: name, text: USSEG.viewerLayers.titles[name] })),
+    );
     select.value = names.includes(USSEG.state.get("layer")) ? USSEG.state.get("layer") : "map";
   },
 
@@ -160,16 +186,26 @@ USSEG.viewer = {
     const { viewer } = USSEG;
     if (!viewer.sea || !viewer.ready || !viewer.layers.map) return;
     const stage = USSEG.one("viewer-stage").getBoundingClientRect();
-    const place = viewer.sea.viewport.pointFromPixel(new OpenSeadragon.Point(event.clientX - stage.left, event.clientY - stage.top));
+    const place = viewer.sea.viewport.pointFromPixel(
+      new OpenSeadragon.Point(event.clientX - stage.left, event.clientY - stage.top),
+    );
     const y = place.y / (viewer.image.size[0] / viewer.image.size[1]);
-    USSEG.one("viewer-value").textContent = USSEG.viewerLayers.text(viewer.layers, USSEG.state.get("layer"), place.x, y);
+    USSEG.one("viewer-value").textContent = USSEG.viewerLayers.text(
+      viewer.layers,
+      USSEG.state.get("layer"),
+      place.x,
+      y,
+    );
   },
 
   keyed(event) {
     const { viewer, state } = USSEG;
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const typing = ["INPUT", "SELECT"].includes(event.target.tagName) && event.target.type !== "checkbox";
-    const zoom = (factor) => { viewer.sea?.viewport.zoomBy(factor); viewer.sea?.viewport.applyConstraints(); };
+    const zoom = (factor) => {
+      viewer.sea?.viewport.zoomBy(factor);
+      viewer.sea?.viewport.applyConstraints();
+    };
     const layers = [...USSEG.one("viewer-layer").options].map((option) => option.value);
     const actions = {
       ArrowRight: () => viewer.step(1),
@@ -182,7 +218,11 @@ USSEG.viewer = {
       s: () => state.set({ swipe: state.get("swipe") ? "" : "50" }),
       l: () => state.set({ layer: layers[(layers.indexOf(USSEG.one("viewer-layer").value) + 1) % layers.length] }),
     };
-    if (event.key === "Escape") { event.preventDefault(); viewer.close(); return; }
+    if (event.key === "Escape") {
+      event.preventDefault();
+      viewer.close();
+      return;
+    }
     if (typing || !actions[event.key]) return;
     event.preventDefault();
     event.stopPropagation();

@@ -2,7 +2,11 @@
 "use strict";
 USSEG.viewerLayers = {
   titles: {
-    map: "result", segments: "segments", eigenvectors: "eigenvectors 2 to 4", uncertainty: "certainty", truth: "ground truth",
+    map: "result",
+    segments: "segments",
+    eigenvectors: "eigenvectors 2 to 4",
+    uncertainty: "certainty",
+    truth: "ground truth",
     none: "photo only",
   },
 
@@ -21,7 +25,11 @@ USSEG.viewerLayers = {
 
   // Dark blue (undecided) over green to yellow (certain): lightness rises with the value.
   scale(value) {
-    const stops = [[38, 20, 90], [40, 120, 140], [240, 230, 90]];
+    const stops = [
+      [38, 20, 90],
+      [40, 120, 140],
+      [240, 230, 90],
+    ];
     const place = Math.min(1.999, Math.max(0, value * 2));
     const [from, to] = [stops[Math.floor(place)], stops[Math.floor(place) + 1]];
     const mixed = from.map((part, k) => Math.round(part + (to[k] - part) * (place % 1)));
@@ -43,11 +51,19 @@ USSEG.viewerLayers = {
       canvas.height = Math.round(image.size[0] * side);
       canvas.width = Math.round(image.size[1] * side);
       const context = canvas.getContext("2d");
-      for (const [color, width] of [["#111", 8], ["#ffd200", 4]]) {
+      for (const [color, width] of [
+        ["#111", 8],
+        ["#ffd200", 4],
+      ]) {
         context.strokeStyle = color;
         context.lineWidth = width;
         for (const [x0, y0, x1, y1] of layer.boxes) {
-          context.strokeRect(x0 * canvas.width, y0 * canvas.height, (x1 - x0) * canvas.width, (y1 - y0) * canvas.height);
+          context.strokeRect(
+            x0 * canvas.width,
+            y0 * canvas.height,
+            (x1 - x0) * canvas.width,
+            (y1 - y0) * canvas.height,
+          );
         }
       }
     } else {
@@ -71,14 +87,15 @@ USSEG.viewerLayers = {
     const label = USSEG.viewerLayers.at(layers.map, x, y);
     if (label === null) return "";
     const named = USSEG.project.clusters.length > 0;
-    let text = label < 0 ? "no label" : `${label} ${named ? USSEG.names.name(label) : label ? "segment" : "background"}`;
+    let text =
+      label < 0 ? "no label" : `${label} ${named ? USSEG.names.name(label) : label ? "segment" : "background"}`;
     const percent = USSEG.viewerLayers.at(layers.uncertainty, x, y);
     if (percent !== null && percent >= 0 && label > 0) text += `, ${(percent / 100).toFixed(2)}`;
     const segment = shown === "segments" ? USSEG.viewerLayers.at(layers.segments, x, y) : null;
     if (segment !== null) text += ` · segment ${segment}`;
     const truth = USSEG.viewerLayers.at(layers.truth, x, y);
     if (truth !== null && layers.truth.kind === "classes") {
-      text += ` · truth: ${truth < 0 ? "not scored" : USSEG.project.classes[truth]?.name ?? truth}`;
+      text += ` · truth: ${truth < 0 ? "not scored" : (USSEG.project.classes[truth]?.name ?? truth)}`;
     }
     return text;
   },
