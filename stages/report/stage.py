@@ -74,6 +74,7 @@ def run(params: ReportParams, inputs: Inputs, images: range, execution: Executio
     """Render the page itself."""
     from jinja2 import Environment, FileSystemLoader
 
+    from usseg.stages.report.label_colors import number_of_clusters
     from usseg.stages.report.project_facts import stage_table, summary_of
     from usseg.stages.report.score_tables import score_tables
 
@@ -91,6 +92,7 @@ def run(params: ReportParams, inputs: Inputs, images: range, execution: Executio
             for split, index in inputs["index"].items()
         ],
         stages=stage_table(inputs),
+        clusters=number_of_clusters(inputs),
         scripts=SCRIPTS,
     )
     return {"files": {"report/index.html": html}}

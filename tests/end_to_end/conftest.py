@@ -149,6 +149,7 @@ def artifact_files() -> Callable[[Path], dict[str, bytes]]:
         found = [p for p in (project / "artifacts").rglob("*") if p.is_file()]
         found += [
             project / "report/index.html",
+            *(project / "report/page").rglob("*.*"),
             *(project / "metrics").rglob("*.json"),
             *(project / "plots").rglob("*.*"),
         ]

@@ -43,7 +43,7 @@ def test_the_page_loads_its_own_folder_and_no_network(finished_project) -> None:
     html = page(finished_project)
     sources = re.findall(r'(?:src|href)="([^"]*)"', html)
     loaded = [source for source in sources if not source.startswith("data:")]
-    assert len(loaded) == len(SCRIPTS) + 1
+    assert len(loaded) == len(SCRIPTS) + 2
     for source in loaded:
         assert (finished_project.path / "report" / source).is_file()
     assert "http" not in html
@@ -56,7 +56,7 @@ def test_the_page_loads_its_own_folder_and_no_network(finished_project) -> None:
 def test_own_scripts_never_read_html() -> None:
     own = [path for path in PROGRAM.glob("*.js") if "openseadragon" not in path.name]
     assert {path.name for path in own} == set(SCRIPTS) - {"openseadragon.min.js"}
-    for path in [*own, PROGRAM / "page.css"]:
+    for path in [*own, *PROGRAM.glob("*.css")]:
         text = path.read_text()
         assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", text)
         assert not re.search(r"https?://", text)

@@ -18,6 +18,7 @@ USSEG.clusterBar = {
   },
 
   build() {
+    USSEG.clusterBar.count();
     const { element } = USSEG;
     const list = USSEG.one("clusters");
     for (const { label, matched, examples } of USSEG.project.clusters) {
@@ -70,7 +71,6 @@ USSEG.clusterBar = {
       USSEG.clusterBar.addDragging(chip, label);
       list.append(chip);
     }
-    USSEG.one("cluster-section").hidden = !USSEG.project.clusters.length;
     USSEG.clusterBar.refresh();
   },
 
@@ -115,6 +115,7 @@ USSEG.clusterBar = {
 
   // Colours, names and the filter have changed.
   refresh() {
+    if (!USSEG.project.clusters.length) return;
     const chosen = USSEG.state.chosenClusters();
     for (const chip of USSEG.one("clusters").children) {
       const label = Number(chip.dataset.label);

@@ -40,8 +40,7 @@ USSEG.start = {
     }
     one("opacity").oninput = (event) => state.set({ opacity: event.target.value });
     one("clear").onclick = () => state.set({ clusters: "", split: "", folder: "" });
-    one("download").onclick = () => USSEG.names.download();
-    one("download").hidden = !USSEG.project.clustering;
+    if (USSEG.project.clusters.length) one("download").onclick = () => USSEG.names.download();
     if (USSEG.images.every((image) => image.certainty === null)) {
       for (const option of [...one("sort").options])
         if (option.value.endsWith("certainty") || option.value === "uncertainty") option.remove();
@@ -76,8 +75,7 @@ USSEG.start = {
     USSEG.start.head();
     await USSEG.names.load();
     state.read();
-    USSEG.clusterBar.count();
-    USSEG.clusterBar.build();
+    if (USSEG.project.clusters.length) USSEG.clusterBar.build();
     USSEG.start.toolbar();
     USSEG.grid.build();
     USSEG.viewer.build();
