@@ -95,11 +95,14 @@ USSEG.names = {
     USSEG.names.served = location.protocol === "http:" || location.protocol === "https:";
     if (USSEG.names.served) {
       try {
+        await USSEG.load("served.js");
         const answer = await fetch("api/names", { cache: "no-store" });
-        if (answer.ok) USSEG.names.take(await answer.json());
-        else USSEG.names.served = false; // another server: read-only, as from file://
+        const content = await answer.json();
+        if (!answer.ok) throw new Error(content.error);
+        USSEG.names.take(content);
+        USSEG.names.served = window.USSEG_SERVED !== false;
       } catch (error) {
-        USSEG.names.served = false;
+        USSEG.names.served = false; // another server: read-only, as from file://
       }
     }
     if (USSEG.names.served) return;
