@@ -21,7 +21,7 @@ from usseg.results.applied_stages import applied_stages
 from usseg.results.export.writing import Request, check_request, export_masks
 from usseg.results.init import account_of
 from usseg.results.project_file import ProjectFile, read_project_file
-from usseg.results.saved_project import check_network, new_split, unpacked
+from usseg.results.saved_project import check_network, new_split, unpacked, warn_of_other_code
 from usseg.stages import STAGES
 from usseg.stages.index.listing import files_of
 
@@ -72,6 +72,7 @@ def apply_project(wanted: Application, execution: Execution, *, display: Display
         project = unpacked(file, Path(trial) / "project", photos, reader=READER, weights=wanted.weights)
         check_masks(file, project, wanted.request)
         found = list(account_of(project, new_split(project)))
+        warn_of_other_code(file, project)
         check_network(file, project)
     yield from found
     folder = out / FOLDER

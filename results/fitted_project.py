@@ -21,7 +21,7 @@ from usseg.results.applied_stages import applied_stages
 from usseg.results.export.source import RESULT, pixel_margin
 from usseg.results.names import clustering_of, read_names
 from usseg.results.project_file import read_project_file
-from usseg.results.saved_project import check_network, new_split, unpacked
+from usseg.results.saved_project import check_network, new_split, unpacked, warn_of_other_code
 from usseg.stages import STAGES
 from usseg.stages.index.globs import nfc
 
@@ -58,6 +58,7 @@ class FittedProject:
         file, place = read_project_file(self.path, STAGES), Path(folder.name)
         given = None if weights is None else Path(weights)
         self._project = unpacked(file, place, place, reader=READER, weights=given)
+        warn_of_other_code(file, self._project)
         check_network(file, self._project)
         self._stages = applied_stages(self._project)
         self._fitted: dict[str, Artifact] = {

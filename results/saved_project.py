@@ -82,7 +82,6 @@ def unpacked(file: ProjectFile, folder: Path, images: Path, *, reader: str, weig
             open_checked(project, reader, Input(stage), saved.fit_split)
         except ArtifactError as error:
             raise damaged(file.path, f"its artifact {stage}: {str(error).partition(';')[0]}") from None
-    warn_of_other_code(file, project, stages.applied + stages.fitted)
     return project
 
 
@@ -130,10 +129,10 @@ def check_network(file: ProjectFile, project: Project) -> None:
         )
 
 
-def warn_of_other_code(file: ProjectFile, project: Project, names: tuple[str, ...]) -> None:
+def warn_of_other_code(file: ProjectFile, project: Project) -> None:
     """Log a line if the code of a stage is not that of the saved project: its masks may differ a little."""
     code: dict[str, str] = {}
-    for name in names:
+    for name in file.manifest.stages:
         code |= code_of(project, name)
     other = sorted(name for name in code if code[name] != file.manifest.code.get(name))
     if other:

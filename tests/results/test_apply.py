@@ -23,6 +23,7 @@ CHAINS: dict[str, dict[str, Any]] = {
     "segments": {"refine.method": "guided_filter"},
     "kmeans": {"segments.method": "kmeans", "features.fit": "pad", "features.resize": 40},
     "acg": {"segments.method": "acg", "crops.method": "mean", "segments.background": "none"},
+    "sempart": {"segments.method": "sempart", "segmenter.method": "sempart", "segmenter.options.epochs": 2},
     "tokens": {"cluster.rows": "tokens", "refine.upsampling": "stretch"},
     "abc": {"cluster.method": "abc", "cluster.options.epochs": 2, "cluster.pca": 4},
     "collision": {"assign.background_collision": True, "features.fit": "square", "features.resize": 40},
@@ -248,3 +249,57 @@ def test_weights_travel_beside_the_file(
     assert first == second
     photo = project.path / "data/images/val/photo1.png"
     np.testing.assert_array_equal(usseg.load(file).segment(photo).labels, run_finished(project, "val")[1])
+
+
+def test_downloaded_weights_are_compared(
+    finished, copied, tmp_path: Path, new_photos: Path, save_file, apply_file, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hub gives the weights of one seed, then those of another."""
+    import timm
+    import torch
+    from timm.models.vision_transformer import VisionTransformer
+
+    name = "vit_small_patch16_224.dino"
+    seed = 0
+
+    def hub(*args: Any, **options: Any) -> VisionTransformer:
+        torch.manual_seed(seed)
+        return VisionTransformer(
+            img_size=64, patch_size=16, embed_dim=24, depth=2, num_heads=3, num_classes=0, dynamic_img_size=True
+        )
+
+    monkeypatch.setattr(timm, "create_model", hub)
+    project = copied(finished, tmp_path / "project")
+    project.set({"features.backbone": "vit", "features.options": {"name": name}, "segments.options.num_segments": 2})
+    run_finished(project)
+    file = tmp_path / "meadow.usseg"
+    lines = save_file(project.path, file)
+    assert lines[1] == f"not in it: the weights of {name}; timm downloads them on another machine"
+    apply_file(file, new_photos, tmp_path / "same")
+    usseg.load(file)
+    seed = 1
+    for attempt in (lambda: apply_file(file, new_photos, tmp_path / "other"), lambda: usseg.load(file)):
+        with pytest.raises(WeightsError, match=rf"needs other weights of {name} than timm gives here"):
+            attempt()
+    monkeypatch.setattr(timm, "create_model", offline)
+    with pytest.raises(WeightsError, match=rf"the weights of {name} could not be downloaded"):
+        apply_file(file, new_photos, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def offline(*args: Any, **options: Any) -> None:
+    raise ConnectionError("no network")
+
+
+def test_a_fit_split_that_is_called_new(
+    tiny_project, tmp_path_factory, new_photos: Path, save_file, apply_file
+) -> None:
+    folder = tmp_path_factory.mktemp("saved")
+    tiny_project.set({"index.splits": {"new": {"images": "images/train/*"}}, "index.fit_split": "new"})
+    opened = Opened.open(STAGES, tiny_project.path)
+    for name in finished_stages(opened):
+        run_stage(opened, name, "new", Execution())
+    save_file(tiny_project.path, folder / "meadow.usseg")
+    lines = apply_file(folder / "meadow.usseg", new_photos, folder / "out")
+    assert lines[0].startswith("photos: 4 images")
+    assert lines[-1] == f"voc@photos: 4 files -> {folder}/out/voc/photos"

@@ -245,7 +245,9 @@ def test_params_that_are_not_those_of_the_artifact(meadow: Path, tmp_path: Path)
     assert "its artifact cluster: artifacts/cluster/train.zarr: made with cluster.k: 2, params.yaml says 7" in message
 
 
-def test_other_code_is_said(meadow: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_other_code_is_said(
+    meadow: Path, new_photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, apply_file
+) -> None:
     usseg.load(meadow)
     assert not caplog.messages
     file = tmp_path / "old.usseg"
@@ -253,6 +255,8 @@ def test_other_code_is_said(meadow: Path, tmp_path: Path, caplog: pytest.LogCapt
     usseg.load(file)
     assert len(caplog.messages) == 1
     assert "the code of segments has changed since: new masks may differ" in caplog.messages[0]
+    apply_file(file, new_photos, tmp_path / "out")
+    assert len([line for line in caplog.messages if "the code of segments" in line]) == 2
 
 
 @pytest.mark.parametrize(
