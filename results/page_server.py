@@ -5,7 +5,7 @@ other users of the machine nor other pages in the browser can read the page. The
 writes nothing but names.yaml and its copy, report/names.js.
 
     GET /TOKEN/index.html, /TOKEN/page/...  the files of the report
-    GET /TOKEN/served.js                    tells the page its project, and whether names can be saved
+    GET /TOKEN/served.js                    tells the page its project, and whether and why not names can be saved
     GET /TOKEN/names.js                     names and colours; as the file report/names.js
     GET /TOKEN/api/names                    as JSON: {"clustering": digest, "names": {"3": "grass"}, "colors": {}}
     PUT /TOKEN/api/names                    replaces names.yaml; `clustering` must be that of the project
@@ -92,9 +92,10 @@ class PageHandler(BaseHTTPRequestHandler):
             case None:
                 return
             case ["served.js"]:
-                served = names_or_none(self.server.project)[1] is None
-                texts = (script("USSEG_SERVED", served), script("USSEG_PROJECT", self.server.project.name))
-                self.send(HTTPStatus.OK, b"".join(texts), SCRIPT)
+                refusal = names_or_none(self.server.project)[1]
+                values = {"SERVED": refusal is None, "READ_ONLY": refusal or "", "PROJECT": self.server.project.name}
+                lines = [script(f"USSEG_{name}", value) for name, value in values.items()]
+                self.send(HTTPStatus.OK, b"".join(lines), SCRIPT)
             case ["names.js"]:
                 self.send(HTTPStatus.OK, names_script(names_or_none(self.server.project)[0]), SCRIPT)
             case ["api", "names"]:

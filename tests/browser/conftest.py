@@ -46,12 +46,13 @@ OPTIONS = (
 
 
 def scene(seed: int) -> np.ndarray:
-    """A photo of four regions: sky, sea, sand and a disc. RGB uint8 (HEIGHT, WIDTH, 3)."""
+    """A photo of sky, sea, sand, and a disc in every second one. RGB uint8 (HEIGHT, WIDTH, 3)."""
     rng = np.random.default_rng(seed)
     rows, cols = np.mgrid[:HEIGHT, :WIDTH]
     horizon, shore = 18 + seed % 5, 40 + seed % 7
     regions = np.select([rows < horizon, rows < shore], [0, 1], 2)
-    regions[(rows - shore) ** 2 + (cols - 20 - 4 * (seed % 12)) ** 2 < 120] = 3
+    if seed % 2:
+        regions[(rows - shore) ** 2 + (cols - 20 - 4 * (seed % 12)) ** 2 < 200] = 3
     colors = np.array([[150, 190, 240], [30, 80, 140], [220, 190, 120], [190, 40, 40]])
     return np.clip(colors[regions] + rng.normal(0, 8, (HEIGHT, WIDTH, 3)), 0, 255).astype(np.uint8)
 
@@ -114,10 +115,21 @@ class Page:
         self.driver, self.downloads = driver, downloads
 
     def open(self, address: str) -> None:
-        """Load an address, and wait until the grid shows photos."""
+        """Load an address, and wait until the page is ready and its grid shows photos."""
         self.driver.get("about:blank")  # a new fragment alone would not load the page again
         self.driver.get(address)
-        self.until(lambda: self.all("grid-item"), "the grid is empty")
+        ready = "return document.documentElement.dataset.ready === 'true'"
+        self.until(lambda: self.run(ready) and self.all("grid-item"), "the grid is empty")
+
+    def show_photo(self, name: str) -> None:
+        """Click a photo of the grid and wait for its map in the viewer."""
+        (item,) = [element for element in self.all("grid-item") if element.get_attribute("data-id") == name]
+        item.click()
+        self.until(self.shown_layer, "the viewer shows no map")
+
+    def shown_layer(self) -> str | None:
+        """The photo and the layer that the viewer has drawn, such as "val/0 map"."""
+        return self.one("viewer").get_attribute("data-shown")
 
     def run(self, script: str, *arguments: Any) -> Any:
         return self.driver.execute_script(script, *arguments)

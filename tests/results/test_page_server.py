@@ -174,6 +174,7 @@ def test_names_are_saved(client: Client, digest: str, finished_project) -> None:
     served = client.get("/served.js").body.decode().splitlines()
     assert served == [
         "window.USSEG_SERVED = true;",
+        'window.USSEG_READ_ONLY = "";',
         f'window.USSEG_PROJECT = "{finished_project.path.name}";',
     ]
     content = {"clustering": digest, "names": {"1": " <b>grass ", "2": ""}, "colors": {"2": "#AABBCC"}}
@@ -242,7 +243,9 @@ def test_names_of_another_clustering_are_refused(client: Client, digest: str, fi
         assert answer.status == 409
         assert "names of another clustering" in answer.json["error"]
     assert "f" * 64 in path.read_text()
-    assert client.get("/served.js").body.startswith(b"window.USSEG_SERVED = false;\n")
+    served = client.get("/served.js").body
+    assert served.startswith(b"window.USSEG_SERVED = false;\n")
+    assert b"names of another clustering" in served
     assert b'"names": {}' in client.get("/names.js").body
 
 

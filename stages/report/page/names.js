@@ -91,21 +91,17 @@ USSEG.names = {
     USSEG.names.colors = { ...content.colors };
   },
 
+  // `usseg open` says in served.js whether names can be saved. From another server, and from file://, they cannot.
   async load() {
-    USSEG.names.served = location.protocol === "http:" || location.protocol === "https:";
-    if (USSEG.names.served) {
+    if (location.protocol !== "file:") {
       try {
         await USSEG.load("served.js");
-        const answer = await fetch("api/names", { cache: "no-store" });
-        const content = await answer.json();
-        if (!answer.ok) throw new Error(content.error);
-        USSEG.names.take(content);
-        USSEG.names.served = window.USSEG_SERVED !== false;
+        USSEG.names.served = window.USSEG_SERVED === true;
+        if (window.USSEG_READ_ONLY) USSEG.say(`Names cannot be saved: ${window.USSEG_READ_ONLY}`, "warning");
       } catch (error) {
-        USSEG.names.served = false; // another server: read-only, as from file://
+        USSEG.names.served = false;
       }
     }
-    if (USSEG.names.served) return;
     try {
       await USSEG.load("names.js");
     } catch (error) {
@@ -118,7 +114,8 @@ USSEG.names = {
   save() {
     if (!USSEG.project.clustering) return;
     if (!USSEG.names.served) {
-      USSEG.say(
+      if (window.USSEG_READ_ONLY) USSEG.say(`Not saved: ${window.USSEG_READ_ONLY}`, "warning");
+      else USSEG.say(
         "The names are in this window only. Download names.yaml and put it next to params.yaml, " +
           "or start the page with: usseg open",
         "note",

@@ -72,8 +72,8 @@ USSEG.start = {
     }
     const order = USSEG.project.splits.map(({ name }) => name);
     USSEG.images.sort((a, b) => order.indexOf(a.split) - order.indexOf(b.split) || a.i - b.i);
+    await USSEG.names.load(); // and the name of the project, where `usseg open` serves the page
     USSEG.start.head();
-    await USSEG.names.load();
     state.read();
     if (USSEG.project.clusters.length) USSEG.clusterBar.build();
     USSEG.start.toolbar();
