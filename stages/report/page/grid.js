@@ -81,6 +81,7 @@ USSEG.grid = {
   item(image, place) {
     const { element } = USSEG;
     const canvas = element("canvas", { "aria-hidden": "true" });
+    const numbers = element("canvas", { class: "numbers", "aria-hidden": "true" });
     const certainty = image.certainty === null ? "" : `certainty ${image.certainty.toFixed(2)}`;
     const item = element(
       "li",
@@ -102,22 +103,26 @@ USSEG.grid = {
           { class: "frame" },
           element("img", { src: USSEG.thumbnail(image), alt: USSEG.grid.description(image), decoding: "async" }),
           canvas,
+          numbers,
         ),
         element("span", { class: "caption", text: image.id }),
         element("span", { class: "facts", text: [USSEG.grid.largest(image), certainty].filter(Boolean).join(" · ") }),
       ),
     );
-    item.usseg = { image, canvas };
+    item.usseg = { image, canvas, numbers };
     USSEG.grid.paint(item);
     return item;
   },
 
   async paint(item) {
-    const { image, canvas } = item.usseg;
+    const { image, canvas, numbers } = item.usseg;
     const map = await USSEG.loadBlock("maps", image);
     const labels = await USSEG.labelMaps.unpack(map);
     USSEG.labelMaps.paint(canvas, map, labels, USSEG.labelMaps.resultColor);
-    if (USSEG.labelMaps.numbered()) USSEG.labelMaps.drawNumbers(canvas, map.anchors, Math.max(9, map.w / 18));
+    if (!USSEG.labelMaps.numbered()) return;
+    numbers.width = 320;
+    numbers.height = Math.round((320 * map.h) / map.w);
+    USSEG.labelMaps.drawNumbers(numbers, map.anchors, 18);
   },
 
   // Names and shares of the three largest classes.

@@ -48,25 +48,35 @@ USSEG.labelMaps = {
     return USSEG.names.color(label);
   },
 
-  // Paint the edges between different values; `value` maps a label to what must be equal on both sides.
+  // Draw the edges between different values; `value` maps a label to what must be equal on both sides.
   outline(canvas, packed, labels, value) {
-    canvas.width = packed.w;
-    canvas.height = packed.h;
-    const context = canvas.getContext("2d");
-    const picture = context.createImageData(packed.w, packed.h);
-    const words = new Uint32Array(picture.data.buffer);
-    const values = Array.from(labels, value);
     const { w, h } = packed;
+    const scale = Math.max(2, Math.ceil(1024 / Math.max(w, h)));
+    canvas.width = w * scale;
+    canvas.height = h * scale;
+    const values = Array.from(labels, value);
+    const path = new Path2D();
     for (let y = 0; y < h; y += 1) {
       for (let x = 0; x < w; x += 1) {
         const k = y * w + x;
-        const edge = (x + 1 < w && values[k] !== values[k + 1]) || (y + 1 < h && values[k] !== values[k + w]);
-        if (edge) words[k] = 0xffffffff;
-        else if ((x > 0 && values[k] !== values[k - 1]) || (y > 0 && values[k] !== values[k - w]))
-          words[k] = 0xff101010;
+        if (x + 1 < w && values[k] !== values[k + 1]) {
+          path.moveTo((x + 1) * scale, y * scale);
+          path.lineTo((x + 1) * scale, (y + 1) * scale);
+        }
+        if (y + 1 < h && values[k] !== values[k + w]) {
+          path.moveTo(x * scale, (y + 1) * scale);
+          path.lineTo((x + 1) * scale, (y + 1) * scale);
+        }
       }
     }
-    context.putImageData(picture, 0, 0);
+    const context = canvas.getContext("2d");
+    context.lineCap = "round";
+    const widths = { "#101014": 5, "#fff": 2 };
+    for (const [color, width] of Object.entries(widths)) {
+      context.strokeStyle = color;
+      context.lineWidth = width;
+      context.stroke(path);
+    }
   },
 
   // Numbers are drawn where colours alone are hard to name.
