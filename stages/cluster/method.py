@@ -13,6 +13,7 @@ import numpy.typing as npt
 from usseg.pipeline.checkpoint import NO_CHECKPOINT, Checkpoint
 from usseg.pipeline.execution import Progress, no_progress
 from usseg.pipeline.methods import Method
+from usseg.stages.cluster.fit_images import FitImages
 from usseg.stages.cluster.rows import Rows
 
 F32 = npt.NDArray[np.float32]
@@ -28,11 +29,13 @@ class Clustering:
         centers: float32 (K, C), the cluster centres among the scaled rows.
         history: float64 (step,), the objective after each iteration or epoch.
         weights: float32 (weight,), the parameters of a network in one vector; empty for a method without a network.
+        votes: int64 (epoch, K), the tokens whose proposal took each cluster, in each epoch of a method that votes.
     """
 
     centers: F32
     history: F64
     weights: F32 = field(default_factory=lambda: np.zeros(0, np.float32))
+    votes: I64 = field(default_factory=lambda: np.zeros((0, 0), np.int64))
 
 
 class Fit(Protocol):
@@ -72,6 +75,26 @@ class Fit(Protocol):
         """
 
 
+class GuidedFit(Protocol):
+    """The function that fits a clustering to tokens and proposals, for a method whose `reads` names stage segments."""
+
+    def __call__(
+        self,
+        rows: Rows,
+        areas_N: F64,
+        /,
+        *,
+        images: FitImages,
+        k: int,
+        seed: int,
+        options: Any,
+        device: str = "cpu",
+        checkpoint: Checkpoint = NO_CHECKPOINT,
+        progress: Progress = no_progress,
+    ) -> Clustering:
+        """Cluster as `Fit`, with the tokens and the proposals of every image besides the rows."""
+
+
 @dataclass(frozen=True)
 class ClusterMethod(Method):
     """The entry of a clustering method. `call` fits it.
@@ -87,7 +110,7 @@ class ClusterMethod(Method):
             vectors of unit length. Stage assign computes the margin of each row from the Euclidean distances.
     """
 
-    call: Fit
+    call: Fit | GuidedFit
     predict: Callable[[Clustering, F32, Any], I64] = field(kw_only=True)
     scores: Callable[[Clustering, F32, Any], F32] = field(kw_only=True)
     points: Callable[[Clustering, F32, Any], tuple[F32, F32]] = field(kw_only=True)

@@ -28,6 +28,11 @@ class Scaling:
         return np.asarray(rows @ self.components.T if len(self.components) else rows, np.float32)
 
     @property
+    def identity(self) -> bool:
+        """Whether nothing but the scaling to unit length is done."""
+        return not self.mean.any() and bool((self.scale == 1).all()) and not len(self.components)
+
+    @property
     def channels(self) -> int:
         """Number of channels of the rows: P after a projection, else C."""
         return len(self.components) or len(self.mean)

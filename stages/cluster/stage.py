@@ -1,10 +1,8 @@
 """Cluster the segments of the fit split, or its tokens."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,14 +16,19 @@ from usseg.pipeline.methods import Methods
 from usseg.pipeline.parallel import thread_map
 from usseg.pipeline.params import MethodParams, Seed, refused
 from usseg.pipeline.stage import Input, Stage
+from usseg.pipeline.training import curve_csv
+
+if TYPE_CHECKING:
+    from usseg.stages.cluster.fit_features import FitFeatures
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 F16 = npt.NDArray[np.float16]
 I64 = npt.NDArray[np.int64]
 log = logging.getLogger("usseg")
-IMAGES = 256  # images that are read at a time
 MOST_TOKENS = 1_000_000  # default of cluster.max_rows
+CURVE = "plots/cluster/loss.csv"
+ONE_CLUSTER = 0.95  # a larger share of the votes for one cluster counts as collapse
 LARGEST = 32766  # the largest number of clusters whose labels fit an int16 map
 
 
@@ -91,75 +94,19 @@ def check(sections: Mapping[str, Any]) -> None:
         raise refused("cluster.max_rows", params.max_rows, f"cluster.k: {params.k} clusters need as many rows at least")
 
 
-@dataclass(frozen=True)
-class FitFeatures:
-    """The features of the fit split that are clustered: N rows of C channels."""
-
-    kind: str  # what a row is, for messages: segment or token
-    pieces: Callable[[], Iterator[F32]]  # the rows in order, in pieces (any length, C); each call starts again
-    areas: F64  # (N,), as in method.py
-    channels: int
-    folder: Path  # folder for the temporary scaled copy
-
-
-def segment_features(inputs: Inputs) -> FitFeatures:
-    """The features of the segments of the fit split.
-
-    Raises:
-        ParamsError: the split has no foreground segment.
-    """
-    crops = inputs["crops"]
-    counts = crops["num_segments"][:]
-    if not counts.any():
-        raise ParamsError(f"cluster: split {inputs.split!r} has no foreground segment; set segments.background: none")
-
-    def rows_of(array: str) -> Iterator[npt.NDArray[Any]]:
-        values = crops[array]
-        for start in range(0, len(counts), IMAGES):
-            block = values[start : start + IMAGES]
-            yield block[np.arange(block.shape[1]) < counts[start : start + IMAGES, None]]
-
-    areas = np.concatenate(list(rows_of("area"))).astype(np.float64)
-    return FitFeatures("segment", lambda: rows_of("features"), areas, crops["features"].shape[2], crops.path.parent)
-
-
-def token_features(params: ClusterParams, inputs: Inputs) -> FitFeatures:
-    """The features of the tokens of the fit split, or of a sample. The log states how many tokens are left out.
-
-    Raises:
-        ParamsError: there are fewer tokens than clusters.
-    """
-    from usseg.stages.cluster.token_sample import shares, token_rows
-
-    features, ids = inputs["features"], inputs["index"]["id"]
-    counts = features["grid"][:].prod(axis=1, dtype=np.int64)
-    total, taken = int(counts.sum()), shares(counts, params.max_rows, seed=params.seed)
-    if total < params.k:
-        raise refused("cluster.k", params.k, f"split {inputs.split!r} has {total} tokens; at most that is allowed")
-    if total > params.max_rows:
-        log.warning(
-            "cluster@%s: %d of %d tokens are clustered, a sample; cluster.max_rows leaves out %d",
-            *(inputs.split, params.max_rows, total, total - params.max_rows),
-        )
-    patches = features["patches"]
-    return FitFeatures(
-        "token",
-        lambda: token_rows(patches, counts, taken, ids, seed=params.seed),
-        np.ones(int(taken.sum())),
-        patches.shape[2],
-        features.path.parent,
-    )
-
-
-def scaled_features(params: ClusterParams, inputs: Inputs) -> tuple[FitFeatures, Any]:
+def scaled_features(params: ClusterParams, inputs: Inputs) -> tuple["FitFeatures", Any]:
     """The features of the fit split that are clustered, and the `Scaling` that turns them into rows.
 
     Raises:
         ParamsError: there is nothing to cluster, or a param does not fit the number of channels.
     """
+    from usseg.stages.cluster.fit_features import segment_features, token_features
     from usseg.stages.cluster.scaling import fit_scaling
 
-    features = token_features(params, inputs) if params.rows == "tokens" else segment_features(inputs)
+    if params.rows == "tokens":
+        features = token_features(inputs, k=params.k, max_rows=params.max_rows, seed=params.seed)
+    else:
+        features = segment_features(inputs)
     check_channels(params, features)
     settings = params.model_dump(include={"norm_std", "pca", "whiten", "channel_weights"})
     return features, fit_scaling(features.pieces(), features.channels, **settings)
@@ -167,6 +114,7 @@ def scaled_features(params: ClusterParams, inputs: Inputs) -> tuple[FitFeatures,
 
 def run(params: ClusterParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
     """Fit the clustering."""
+    from usseg.stages.cluster.fit_images import fit_images
     from usseg.stages.cluster.rows import on_disk
 
     method, options = methods()[params.method], params.options
@@ -177,6 +125,8 @@ def run(params: ClusterParams, inputs: Inputs, images: range, execution: Executi
     with thread_map(execution.workers) as ordered:
         rows = on_disk((scaling(piece) for piece in features.pieces()), scaling.channels, features.folder, ordered)
         settings = {"k": params.k, "seed": params.seed, "options": options}
+        if "segments" in inputs.artifacts:  # the method votes on proposals
+            settings["images"] = fit_images(inputs, scaling)
         environment = {"device": execution.device, "checkpoint": execution.checkpoint, "progress": execution.progress}
         clustering = method.call(rows, features.areas, **settings, **environment)
     if len(clustering.centers) < params.k:
@@ -184,6 +134,8 @@ def run(params: ClusterParams, inputs: Inputs, images: range, execution: Executi
             "cluster@%s: found cluster.k: %d, but there are only %d different %ss; so many clusters are made",
             *(inputs.split, params.k, len(clustering.centers), features.kind),
         )
+    if len(clustering.votes):
+        warn_of_collapse(inputs.split, clustering.votes)
     counts = np.zeros(len(clustering.centers), np.int64)
     for block in rows:
         counts += np.bincount(method.predict(clustering, block, options), minlength=len(counts))
@@ -195,10 +147,27 @@ def run(params: ClusterParams, inputs: Inputs, images: range, execution: Executi
         "counts": counts,
         "history": clustering.history,
         "weights": clustering.weights,
+        "votes": clustering.votes.reshape(-1, len(clustering.centers)),
+        "files": {CURVE: curve_csv(clustering.history)} if len(clustering.weights) else {},
     }
 
 
-def check_channels(params: ClusterParams, features: FitFeatures) -> None:
+def warn_of_collapse(split: str, votes_EK: I64) -> None:
+    """Warn if nearly all votes of the last epoch, or none, went to one cluster, and say how many clusters have none."""
+    last = votes_EK[-1]
+    if not last.any():
+        log.warning("cluster@%s: no token is in a proposal, so that nothing was learned from them", split)
+    elif len(last) > 1 and last.max() > ONE_CLUSTER * last.sum():
+        log.warning(
+            "cluster@%s: %.0f %% of the votes of the last epoch are for one cluster. Try another start, a smaller "
+            "cluster.options.lr, or more proposals an image",
+            *(split, 100 * last.max() / last.sum()),
+        )
+    elif (last == 0).any():
+        log.info("cluster@%s: %d of %d clusters had no vote in the last epoch", split, (last == 0).sum(), len(last))
+
+
+def check_channels(params: ClusterParams, features: "FitFeatures") -> None:
     """Refuse channel weights of another number than the channels, and more principal directions than channels.
 
     Raises:
@@ -264,10 +233,13 @@ def scorer(artifact: Artifact) -> Callable[[F32], tuple[I64, F16, F16]]:
 
 STAGE = Stage(
     name="cluster",
-    summary="Cluster the segments of the fit split, or its tokens: k-means, optimal transport or attention-based.",
+    summary="Cluster the segments of the fit split, or its tokens: k-means, optimal transport, attention-based or EM.",
     version=2,
     params=ClusterParams,
-    inputs=(Input("index"), Input("features", when="asked"), Input("crops", when="asked")),
+    inputs=(
+        *(Input("index"), Input("features", when="asked"), Input("segments", when="asked")),
+        Input("crops", when="asked"),
+    ),
     arrays={
         "centers": ArraySpec(("cluster", "channel"), "float32", "cluster centres, in the space of the scaled features"),
         "mean": ArraySpec(("channel",), "float32", "subtracted from the unit-length features"),
@@ -282,7 +254,10 @@ STAGE = Stage(
         ),
         "history": ArraySpec(("iteration",), "float64", "objective after every iteration or epoch"),
         "weights": ArraySpec(
-            ("weight",), "float32", "parameters of the network of method abc; empty for other methods"
+            ("weight",), "float32", "parameters of the network of a trained method; empty for other methods"
+        ),
+        "votes": ArraySpec(
+            ("epoch", "cluster"), "int64", "tokens whose proposal voted for each cluster; no epochs without votes"
         ),
     },
     run=run,

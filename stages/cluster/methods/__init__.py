@@ -11,5 +11,6 @@ METHODS = Methods(
         "kmeans",
         "ot",
         "abc",
+        "primaps_em",
     ),
 )
