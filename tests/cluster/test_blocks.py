@@ -12,7 +12,11 @@ from usseg.stages.cluster.methods import METHODS, kmeans, ot
 from usseg.stages.cluster.rows import in_blocks, on_disk
 from usseg.stages.cluster.scaling import fit_scaling, moments, unit_rows
 
-OPTIONS = {"abc": {"epochs": 2, "hidden": 8, "batch": 32}, "ot": {"iterations": 3}}
+OPTIONS = {
+    "abc": {"epochs": 2, "hidden": 8, "batch": 32},
+    "ot": {"iterations": 3},
+    "primaps_em": {"init_epochs": 1, "epochs": 2, "batch": 2},
+}
 
 
 @pytest.fixture(autouse=True)
@@ -223,7 +227,9 @@ def test_zero_weights_among_others_move_nothing() -> None:
 @pytest.mark.parametrize("name", METHODS)
 def test_the_stage_gives_the_same_bytes_by_any_number_of_workers(finished_project, name: str, monkeypatch) -> None:
     monkeypatch.setattr(module, "BLOCK", 4)
-    finished_project.set({"cluster.method": name, "cluster.options": OPTIONS.get(name, {}), "cluster.pca": 5})
+    rows = "tokens" if name == "primaps_em" else "segments"
+    finished_project.set({"cluster.method": name, "cluster.options": OPTIONS.get(name, {}), "cluster.rows": rows})
+    finished_project.set({"cluster.pca": 5, "cluster.k": 4})
     finished_project.run("cluster", workers=1)
     before = finished_project.files("artifacts/cluster/train.zarr")
     finished_project.set({"cluster.seed": 1})

@@ -11,16 +11,20 @@ from usseg.stages.cluster.methods.ot import sinkhorn_plan
 from usseg.stages.cluster.scaling import unit_rows
 
 ROWS = hnp.arrays(np.float32, st.tuples(st.integers(1, 9), st.integers(1, 3)), elements=st.integers(-1, 1).map(float))
+QUICK = {
+    "abc": {"epochs": 2, "hidden": 4},
+    "primaps_em": {"start": "random", "init_epochs": 1, "epochs": 2, "batch": 1},
+}
 few = settings(derandomize=True, deadline=None, max_examples=25)
 
 
 @pytest.mark.parametrize("name", METHODS)
 @few
-@given(ROWS, st.integers(1, 12))
-def test_finite_and_labelled(name: str, features: np.ndarray, k: int) -> None:
+@given(features=ROWS, k=st.integers(1, 12))
+def test_finite_and_labelled(name: str, besides, features: np.ndarray, k: int) -> None:
     method, rows = METHODS[name], unit_rows(features)
-    options = method.options(**({"epochs": 2, "hidden": 4} if name == "abc" else {}))
-    clustering = method.call(rows, np.ones(len(rows)), k=k, seed=0, options=options)
+    options = method.options(**QUICK.get(name, {}))
+    clustering = method.call(rows, np.ones(len(rows)), k=k, seed=0, options=options, **besides(method, rows))
     for values in (clustering.centers, clustering.history, clustering.weights):
         assert np.isfinite(values).all()
     labels = method.predict(clustering, rows, options)

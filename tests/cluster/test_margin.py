@@ -12,7 +12,7 @@ from usseg.stages.cluster.method import Clustering
 from usseg.stages.cluster.methods import METHODS
 from usseg.stages.cluster.methods.kmeans import Options
 
-QUICK = {"abc": {"epochs": 4, "hidden": 16}}
+QUICK = {"abc": {"epochs": 4, "hidden": 16}, "primaps_em": {"init_epochs": 1, "epochs": 9, "batch": 2}}
 
 
 def plain(points: np.ndarray, centers: np.ndarray) -> np.ndarray:
@@ -100,13 +100,13 @@ def test_margins_do_not_depend_on_the_blocks(numbers: int, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_the_nearest_point_is_the_predicted_cluster(name: str) -> None:
+def test_the_nearest_point_is_the_predicted_cluster(name: str, besides) -> None:
     """For every method; also of rows that are alike, and of no rows."""
     rng, method = np.random.default_rng(0), METHODS[name]
     rows = (np.eye(3, 6)[np.arange(60) % 3] + rng.normal(0, 0.2, (60, 6))).astype(np.float32)
     rows[:4] = 0
     options = method.options(**QUICK.get(name, {}))
-    clustering = method.call(rows, np.ones(60), k=3, seed=0, options=options)
+    clustering = method.call(rows, np.ones(60), k=3, seed=0, options=options, **besides(method, rows))
     points, centers = method.points(clustering, rows, options)
     assert points.dtype == centers.dtype == np.float32
     assert len(points) == len(rows)

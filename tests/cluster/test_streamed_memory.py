@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ OPTIONS = {
     "kmeans": {"n_init": 2, "iterations": 3},
     "ot": {"iterations": 1},
     "abc": {"epochs": 1, "architecture": "identical"},
+    "primaps_em": {"init_epochs": 0, "epochs": 1, "batch": 4},
 }
 ARRAYS = {
     "features": ArraySpec(("image", "segment", "channel"), "float32", ""),
@@ -28,6 +30,7 @@ TOKEN_ARRAYS = {
     "patches": ArraySpec(("image", "token", "channel"), "float32", ""),
     "grid": ArraySpec(("image", "side"), "int32", ""),
 }
+PROPOSAL_ARRAYS = {"segments": ArraySpec(("image", "token"), "int16", "")}
 # The stage in a process of its own; prints the peak of its memory in MiB, files that are mapped included.
 RUN = """
 import json, resource, sys
@@ -40,6 +43,8 @@ from usseg.stages.cluster.stage import STAGE, run
 folder, params = Path(sys.argv[1]), stage_params(STAGE, json.loads(sys.argv[2]))
 source = open_artifact(folder / f"{sys.argv[3]}.zarr")
 artifacts = {sys.argv[3]: source, "index": {"id": [str(i) for i in range(source.num_images)]}}
+if params.method == "primaps_em":
+    artifacts["segments"] = open_artifact(folder / "segments.zarr")
 found = run(params, Inputs("train", artifacts, {"classes": []}, folder), range(source.num_images), Execution(workers=2))
 assert found["counts"].sum() == int(sys.argv[4])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
@@ -47,13 +52,13 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 MEASURE = "import subprocess, sys; sys.exit(subprocess.run(sys.argv[1:], check=False).returncode)"
 
 
-def seal_artifact(path: Path, specs: dict[str, ArraySpec], arrays: dict[str, np.ndarray], rows: str) -> None:
+def seal_artifact(path: Path, specs: dict[str, ArraySpec], arrays: dict[str, Any], rows: str = "") -> None:
     """Write arrays; array `rows` is of random numbers, of which only the shape is given, (image, row)."""
     shapes = {name: (*values, CHANNELS) if name == rows else values.shape for name, values in arrays.items()}
     create_arrays(path, specs, {name: spec.dtype for name, spec in specs.items()}, shapes)
-    images, most, rng = *arrays[rows], np.random.default_rng(0)
-    step = max(1, 4096 // most)
-    for start in range(0, images, step):
+    images, most = arrays[rows] if rows else next(iter(arrays.values())).shape
+    rng, step = np.random.default_rng(0), max(1, 4096 // most)
+    for start in range(0, images, step) if rows else ():
         part = slice(start, min(start + step, images))
         write_rows(path, rows, part, rng.random((part.stop - start, most, CHANNELS), np.float32))
     for name, values in arrays.items():
@@ -77,12 +82,15 @@ def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
         photos = images * SEGMENTS // 256
         tokens = {"patches": (photos, 256), "grid": np.full((photos, 2), 16, np.int32)}
         seal_artifact(folders[images] / "features.zarr", TOKEN_ARRAYS, tokens, "patches")
+        proposals = {"segments": np.tile(np.arange(256, dtype=np.int16) // 64, (photos, 1))}
+        seal_artifact(folders[images] / "segments.zarr", PROPOSAL_ARRAYS, proposals)
     return folders
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "rows"), [*((name, "segments") for name in METHODS), ("kmeans", "tokens")], ids=[*METHODS, "tokens"]
+    ("name", "rows"),
+    [*((name, "segments") for name in METHODS if name != "primaps_em"), ("kmeans", "tokens"), ("primaps_em", "tokens")],
 )
 def test_four_times_the_rows(name: str, rows: str, projects: dict[int, Path]) -> None:
     params = json.dumps({"method": name, "rows": rows, "k": 10, "norm_std": True, "options": OPTIONS[name]})

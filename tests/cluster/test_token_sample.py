@@ -15,7 +15,12 @@ from usseg.stages.cluster.methods import METHODS, kmeans
 from usseg.stages.cluster.token_sample import chosen_tokens, shares, token_rows
 
 CHAIN = ("index", "features", "cluster", "assign", "refine", "evaluate", "report")
-QUICK = {"abc": {"epochs": 2, "hidden": 8}, "ot": {"iterations": 3}}
+QUICK = {
+    "abc": {"epochs": 2, "hidden": 8},
+    "ot": {"iterations": 3},
+    "primaps_em": {"init_epochs": 2, "epochs": 3, "batch": 2},
+}
+GUIDED = ("primaps_em",)  # methods that read proposals
 few = settings(derandomize=True, deadline=None, max_examples=100)
 
 
@@ -24,6 +29,11 @@ def project(tiny_project):
     """Images of different sizes, nothing run; their tokens are clustered."""
     tiny_project.set({"cluster.rows": "tokens", "cluster.norm_std": False, "cluster.k": 3})
     return tiny_project
+
+
+def needed(name: str) -> tuple[str, ...]:
+    """The further stages that a method reads, with those that they read."""
+    return ("eigen", "segments") if name in GUIDED else ()
 
 
 def all_tokens(features) -> list[np.ndarray]:
@@ -123,7 +133,7 @@ def test_kmeans_on_tokens_is_that_of_plain_numpy(project, metric: str) -> None:
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_labels_tokens_by_its_largest_score(project, name: str) -> None:
     project.set({"cluster.method": name, "cluster.options": QUICK.get(name, {}), "cluster.norm_std": True})
-    project.run_all("index", "features", "cluster", "assign")
+    project.run_all("index", "features", *needed(name), "cluster", "assign")
     assign = project.artifact("assign")
     labels, scores = assign["labels"][:], assign["scores"][:]
     used = labels >= 0
@@ -250,7 +260,7 @@ def test_what_does_not_go_with_tokens_is_one_line(project, edits, line: str) -> 
 def test_the_same_bytes_by_any_number_of_threads(project, name: str, most: int, monkeypatch) -> None:
     monkeypatch.setattr(rows_module, "BLOCK", 16)
     project.set({"cluster.method": name, "cluster.options": QUICK.get(name, {}), "cluster.max_rows": most})
-    project.run_all("index", "features")
+    project.run_all("index", "features", *needed(name))
     project.run("cluster", workers=1)
     before = project.files("artifacts/cluster/train.zarr")
     project.set({"cluster.seed": 1})

@@ -45,13 +45,15 @@ def test_the_order_of_files_on_disk_and_batches_of_one_change_no_byte(
     assert artifact_files(tmp_path) == artifact_files(reference)
 
 
-@pytest.mark.parametrize("method", ["kmeans", "ot", "abc"])
+@pytest.mark.parametrize("method", ["kmeans", "ot", "abc", "primaps_em"])
 def test_the_number_of_threads_changes_no_bit_of_a_clustering(
     method: str, reference: Path, tmp_path: Path, environment: dict[str, str], edit: Edit, artifact_files: Files
 ) -> None:
     shutil.copytree(reference, tmp_path / "p")
-    options = {"epochs": 3} if method == "abc" else {}
-    edit(tmp_path / "p", {"cluster.method": method, "cluster.options": options, "cluster.pca": 20})
+    options = {"epochs": 3} if method in ("abc", "primaps_em") else {}
+    rows = "tokens" if method == "primaps_em" else "segments"
+    edit(tmp_path / "p", {"cluster.method": method, "cluster.options": options, "cluster.rows": rows})
+    edit(tmp_path / "p", {"cluster.pca": 20})
     found = []
     for threads in ("1", "3"):
         shutil.rmtree(tmp_path / "p/artifacts/cluster")
