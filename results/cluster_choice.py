@@ -17,8 +17,9 @@ from usseg.pipeline.opening import open_inputs
 from usseg.pipeline.project import Project
 from usseg.results.cluster_counts import PAIRS, STABLE, Judgement, Suggestion, judge, most_clusters, suggest
 from usseg.results.number_list import numbers_of, written
+from usseg.stages.cluster.fit_features import FitFeatures
 from usseg.stages.cluster.scaling import unit_rows
-from usseg.stages.cluster.stage import LARGEST, FitFeatures, scaled_features
+from usseg.stages.cluster.stage import LARGEST, scaled_features
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -66,16 +66,17 @@ def plain_transport(rows: np.ndarray, centers: np.ndarray, epsilon: float, itera
 
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("threads", [1, 3])
-def test_memory_and_disk_give_the_same_bytes(name: str, threads: int, tmp_path: Path, monkeypatch) -> None:
+def test_memory_and_disk_give_the_same_bytes(name: str, threads: int, tmp_path: Path, monkeypatch, besides) -> None:
     monkeypatch.setattr(kmeans, "SAMPLE", 50)
     monkeypatch.setattr(kmeans, "SAMPLE_PER_CLUSTER", 2)
     rows, method = random_rows(), METHODS[name]
     weights = np.random.default_rng(1).random(len(rows))
     options = method.options(**OPTIONS.get(name, {}), **({"area_weight": 0.5} if name == "kmeans" else {}))
-    plain = method.call(rows, weights, k=4, seed=0, options=options)
+    run = {"k": 4, "seed": 0, "options": options, **besides(method, rows)}
+    plain = method.call(rows, weights, **run)
     with thread_map(threads) as ordered:
         lying = on_disk([rows[:70], rows[70:]], rows.shape[1], tmp_path, ordered)
-        streamed = method.call(lying, weights, k=4, seed=0, options=options)
+        streamed = method.call(lying, weights, **run)
     for part in ("centers", "history", "weights"):
         assert getattr(plain, part).tobytes() == getattr(streamed, part).tobytes()
 

@@ -49,6 +49,7 @@ def test_stages_without_work_for_a_gpu_run_on_the_cpu_whatever_is_asked(tiny_pro
         ("segmenter", {}),
         ("segments", {"segments.method": "acg"}),
         ("cluster", {"cluster.method": "abc"}),
+        ("cluster", {"cluster.method": "primaps_em", "cluster.rows": "tokens"}),
     ],
 )
 def test_others_run_where_they_are_asked_to(stage: str, edits: dict[str, str], tiny_project) -> None:

@@ -161,6 +161,18 @@ def test_attention_based_clustering_goes_on_from_a_checkpoint(gpu, checkpoints) 
     np.testing.assert_allclose(whole.centers, here.centers, **CLOSE)
 
 
+@pytest.mark.parametrize("memory", [8 << 30, 0])
+@pytest.mark.parametrize("start", ["pca", "kmeans"])
+def test_prototypes_by_em(project, check_alike, memory: int, start: str) -> None:
+    """With room for all tokens and without."""
+    project.set({"cluster.method": "primaps_em", "cluster.rows": "tokens", "segments.method": "primaps"})
+    project.set({"cluster.k": 3, "cluster.options": {"start": start, "init_epochs": 1, "epochs": 3, "batch": 3}})
+    project.set({"segments.background": "border"})
+    for stage in ("features", "segments"):
+        project.run(stage)
+    check_alike("cluster", memory=memory)
+
+
 def test_no_stage_is_forgotten() -> None:
     """Every stage that may compute on a GPU is tested above."""
     by_method = {

@@ -18,6 +18,11 @@ import pytest
 TRAININGS = {
     "segmenter": {"segmenter.options": {"epochs": 60, "updates": 2, "batch": 40}},
     "cluster": {"cluster.method": "abc", "cluster.options": {"epochs": 150, "hidden": 32, "batch": 100}},
+    "cluster by EM": {
+        "cluster.method": "primaps_em",
+        "cluster.rows": "tokens",
+        "cluster.options": {"epochs": 400, "batch": 2},
+    },
 }
 KILLS = 3
 
@@ -27,9 +32,9 @@ def has_saved(folder: Path, since: float) -> bool:
     return any(path.stat().st_mtime > since for path in folder.glob(".train.*.partial/checkpoint"))
 
 
-@pytest.mark.parametrize("stage", TRAININGS)
+@pytest.mark.parametrize("training", TRAININGS)
 def test_a_killed_training_goes_on(
-    stage: str,
+    training: str,
     trained: Path,
     tmp_path: Path,
     environment: dict[str, str],
@@ -37,11 +42,12 @@ def test_a_killed_training_goes_on(
     command: Callable[..., subprocess.CompletedProcess[str]],
     artifact_files: Callable[[Path], dict[str, bytes]],
 ) -> None:
+    stage = training.partition(" ")[0]
     projects = [tmp_path / "whole", tmp_path / "killed"]
     for project in projects:
         shutil.copytree(trained, project)
         shutil.rmtree(project / "artifacts" / stage)
-        edit(project, TRAININGS[stage])
+        edit(project, TRAININGS[training])
     whole, killed = projects
     command(whole, "usseg", "stage", stage)
     folder = killed / "artifacts" / stage

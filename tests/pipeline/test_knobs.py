@@ -16,6 +16,7 @@ from usseg.stages import STAGES
 ROOT = Path(__file__).resolve().parents[2]
 SMALL_ACG = {"prototypes": 3, "updates": 2, "heads": 2, "hidden": 8, "epochs": 3, "batch": 2, "lr": 0.01}
 SMALL_ABC = {"hidden": 8, "epochs": 4, "batch": 16, "lr": 0.01}
+SMALL_EM = {"init_epochs": 1, "epochs": 4, "batch": 2, "teacher_steps": 1}
 ONE_MASK = {"labels": "each", "min_iou": 0.5}
 COLORS = {"color_weight": 2.0}
 # Options that a method needs beside the one that is changed, and other sections.
@@ -30,6 +31,7 @@ CONTEXT: dict[str, dict[str, Any]] = {
     "cluster.kmeans": {"cluster.k": 7},
     "cluster.ot": {"cluster.k": 5},
     "cluster.abc": {"cluster.k": 4, **{f"cluster.options.{key}": value for key, value in SMALL_ABC.items()}},
+    "cluster.primaps_em": {"cluster.k": 4, "cluster.rows": "tokens", "segments.method": "primaps", **{f"cluster.options.{key}": value for key, value in SMALL_EM.items()}},
     "evaluate.classes": {"index.classes": ["sky", "water", "grass", "sand", "foliage", "brick", "nowhere"], "cluster.k": 9},
     "evaluate.objects": {"refine.source": "segments"},
 }  # fmt: skip
@@ -61,6 +63,7 @@ OTHER: dict[str, Any] = {  # values that show that the option is read
     "cluster.abc.architecture": "mlp",
     "cluster.abc.batch": 3,
     "cluster.abc.upper_exponent": 3.0,
+    "cluster.primaps_em.batch": 1,
     "crops.crop.erode": 0,
     "crops.mean.erode": 0,
     "refine.bilateral_solver.min_iou": 1.0,
