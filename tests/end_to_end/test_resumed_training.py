@@ -19,6 +19,7 @@ TRAININGS = {
     "segmenter": {"segmenter.options": {"epochs": 60, "updates": 2, "batch": 40}},
     "cluster": {"cluster.method": "abc", "cluster.options": {"epochs": 150, "hidden": 32, "batch": 100}},
     "cluster by EM": {
+        "segments.method": "spectral",
         "cluster.method": "primaps_em",
         "cluster.rows": "tokens",
         "cluster.options": {"epochs": 400, "batch": 2},
