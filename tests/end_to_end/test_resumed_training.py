@@ -20,9 +20,10 @@ TRAININGS = {
     "cluster": {"cluster.method": "abc", "cluster.options": {"epochs": 150, "hidden": 32, "batch": 100}},
     "cluster by EM": {
         "segments.method": "spectral",
+        "segments.options": {"num_segments": 4},
         "cluster.method": "primaps_em",
         "cluster.rows": "tokens",
-        "cluster.options": {"epochs": 400, "batch": 2},
+        "cluster.options": {"epochs": 60, "batch": 8},
     },
 }
 KILLS = 3
