@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 HOSTILE = "<img src=x onerror=alert(1)>"
-PATIENCE = 10  # seconds until a wait fails
+PATIENCE = 30  # seconds until a wait fails
 WIDTH, HEIGHT = 96, 64
 CLUSTERS = 4
 OPTIONS = (
@@ -120,6 +120,8 @@ class Page:
         self.driver.get(address)
         ready = "return document.documentElement.dataset.ready === 'true'"
         self.until(lambda: self.run(ready) and self.all("grid-item"), "the grid is empty")
+        # The observer of the grid's size draws it once more in the next frame.
+        self.driver.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
 
     def show_photo(self, name: str) -> None:
         """Click a photo of the grid and wait for its map in the viewer."""

@@ -6,7 +6,7 @@ from ruamel.yaml import YAML
 from selenium.webdriver import ActionChains
 
 from usseg.pipeline.project import Project
-from usseg.results.names import clustering_of, read_names
+from usseg.results.names import NamesFile, clustering_of, read_names, read_names_file, save_names
 from usseg.stages import STAGES
 
 
@@ -93,3 +93,14 @@ def test_a_page_that_cannot_save_says_why(browser, server, unnamed: Path) -> Non
     browser.rename(1, "grass")
     browser.until(lambda: browser.one("message").text.startswith("Not saved: "))
     assert (unnamed / "names.yaml").read_text() == stale
+
+
+def test_a_colour_of_names_yaml_is_on_the_page_and_stays(browser, server, unnamed: Path) -> None:
+    clustering = clustering_of(Project.open(STAGES, unnamed), "test")
+    save_names(unnamed, clustering, NamesFile({}, {2: "#123456"}))
+    browser.open(server.address)
+    number = "return getComputedStyle(document.querySelector('[data-label=\"2\"] .number')).backgroundColor"
+    assert browser.run(number) == "rgb(18, 52, 86)"
+    browser.rename(2, "sea")
+    browser.until(lambda: saved(unnamed) == {2: "sea"}, "the name is not saved")
+    assert read_names_file(unnamed, clustering).colors == {2: "#123456"}
