@@ -26,6 +26,7 @@ from typing import Any
 from usseg.pipeline.errors import ParamsError, reason
 from usseg.results.names_script import names_script, script
 from usseg.results.page_files import PAGE, content_type, file_of_page
+from usseg.results.run_record import record_or_none
 from usseg.results.saved_names import Refused, names_or_none, replace_names
 
 ADDRESS = "127.0.0.1"
@@ -93,7 +94,12 @@ class PageHandler(BaseHTTPRequestHandler):
                 return
             case ["served.js"]:
                 refusal = names_or_none(self.server.project)[1]
-                values = {"SERVED": refusal is None, "READ_ONLY": refusal or "", "PROJECT": self.server.project.name}
+                values: dict[str, Any] = {
+                    "SERVED": refusal is None,
+                    "READ_ONLY": refusal or "",
+                    "PROJECT": self.server.project.name,
+                }
+                values["RUN"] = record_or_none(self.server.project)
                 lines = [script(f"USSEG_{name}", value) for name, value in values.items()]
                 self.send(HTTPStatus.OK, b"".join(lines), SCRIPT)
             case ["names.js"]:

@@ -101,7 +101,7 @@ def run(params: ReportParams, inputs: Inputs, images: range, execution: Executio
 # In the order in which the page loads them.
 SCRIPTS = (
     *("openseadragon.min.js", "store.js", "state.js", "names.js", "label_maps.js", "cluster_bar.js", "grid.js"),
-    *("viewer_layers.js", "viewer.js", "cluster_page.js", "start.js"),
+    *("viewer_layers.js", "viewer.js", "cluster_page.js", "how_made.js", "start.js"),
 )
 EACH = ("features", "eigen", "segments", "crops", "assign", "refine")
 

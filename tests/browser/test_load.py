@@ -49,3 +49,13 @@ def test_a_narrow_window_has_no_overflow(browser, server) -> None:
         assert browser.run("return document.documentElement.scrollWidth") <= 400
     finally:
         browser.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_the_server_adds_the_times_of_the_stages(browser, shown: Path, server) -> None:
+    browser.open(server.address)
+    times = browser.one("stage-times").text
+    assert "features" in times
+    assert "evaluate" in times
+    browser.open(address_of("file", shown, server))
+    assert browser.all("stage-times") == []
+    assert "num_segments: 4" in browser.one("how-made").text

@@ -171,7 +171,8 @@ def test_another_page_changes_no_names(client: Client, digest: str, origin: str,
 def test_names_are_saved(client: Client, digest: str, finished_project) -> None:
     before = finished_project.files()
     assert client.get("/api/names").json == {"clustering": digest, "names": {}, "colors": {}}
-    served = client.get("/served.js").body.decode().splitlines()
+    *served, run = client.get("/served.js").body.decode().splitlines()
+    assert run.startswith('window.USSEG_RUN = {"stages": [{"stage": "index", "split": "train", "seconds": ')
     assert served == [
         "window.USSEG_SERVED = true;",
         'window.USSEG_READ_ONLY = "";',

@@ -74,6 +74,7 @@ USSEG.start = {
     USSEG.images.sort((a, b) => order.indexOf(a.split) - order.indexOf(b.split) || a.i - b.i);
     await USSEG.names.load(); // and the name of the project, where `usseg open` serves the page
     USSEG.start.head();
+    USSEG.howMade.build();
     state.read();
     if (USSEG.project.clusters.length) USSEG.clusterBar.build();
     USSEG.start.toolbar();
