@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from usseg.pipeline.artifact import artifact_path
+import numpy as np
+
+from usseg.pipeline.artifact import Artifact, artifact_path
 from usseg.pipeline.disk import remove, write_file
-from usseg.pipeline.errors import ArtifactError, ParamsError, WeightsError
+from usseg.pipeline.errors import ArtifactError, ParamsError, WeightsError, reason
 from usseg.pipeline.files import file_checksum
 from usseg.pipeline.integrity import verify_artifact
 from usseg.pipeline.opening import open_checked
@@ -28,6 +30,7 @@ from usseg.results.save import network_name, network_of
 from usseg.stages import STAGES
 
 log = logging.getLogger("usseg")
+LARGEST = 4 << 30  # bytes of an array; the weights of a network of a billion numbers
 
 
 def new_split(project: Project) -> str:
@@ -79,10 +82,34 @@ def unpacked(file: ProjectFile, folder: Path, images: Path, *, reader: str, weig
     for stage in stages.fitted:
         try:
             verify_artifact(artifact_path(folder, stage, saved.fit_split))
-            open_checked(project, reader, Input(stage), saved.fit_split)
+            check_arrays(open_checked(project, reader, Input(stage), saved.fit_split))
         except ArtifactError as error:
             raise damaged(file.path, f"its artifact {stage}: {str(error).partition(';')[0]}") from None
     return project
+
+
+def check_arrays(artifact: Artifact) -> None:
+    """Read every array of a fitted artifact, which may come from a stranger.
+
+    Raises:
+        ArtifactError: an array cannot be read, declares more than LARGEST bytes, has another number of axes, or holds
+            a number that is not finite.
+    """
+    import zarr
+
+    for name, described in artifact.attrs["arrays"].items():
+        try:
+            array = zarr.open_array(str(artifact.path / name), mode="r")
+            size = array.nbytes
+            values = np.asarray(array[:]) if 0 <= size <= LARGEST else np.zeros(0)
+        except Exception as error:  # zarr and its codecs raise many types
+            raise ArtifactError(f"array {name} cannot be read ({reason(error)[:200]})") from None
+        if not 0 <= size <= LARGEST:
+            raise ArtifactError(f"array {name} declares {size:,} bytes, more than the {LARGEST:,} that are allowed")
+        if values.ndim != len(described["axes"]) or values.dtype != described["dtype"]:
+            raise ArtifactError(f"array {name} is {values.dtype} {values.shape}, not {described['dtype']}")
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise ArtifactError(f"array {name} holds numbers that are not finite")
 
 
 def replaced(values: Any, places: Mapping[str, str]) -> Any:

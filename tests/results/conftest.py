@@ -11,6 +11,8 @@ from PIL import Image
 from usseg.pipeline.artifact import open_artifact
 from usseg.pipeline.execution import Execution
 from usseg.pipeline.project import Project as Opened
+from usseg.pipeline.runner import run_stage
+from usseg.results.applied_stages import finished_stages
 from usseg.results.apply import Application, apply_project
 from usseg.results.export import FORMATS
 from usseg.results.export.writing import Request, export_masks
@@ -77,6 +79,21 @@ def applied(file: Path, photos: Path, out: Path, *formats: str, **options: Any) 
     chosen = {name: options.pop(name) for name in ("weights", "keep") if name in options}
     request = Request(formats or ("voc",), out=out, workers=1, **options)
     return list(apply_project(Application(file, photos, request, **chosen), Execution()))
+
+
+def finish_result(project: Any, split: str = "train") -> Any:
+    """Run what the result of a split needs, and return the maps."""
+    opened = Opened.open(STAGES, project.path)
+    for name in finished_stages(opened):
+        if split == "train" or STAGES[name].scope == "each":
+            run_stage(opened, name, split, Execution())
+    return project.artifact("refine", split)["maps"]
+
+
+@pytest.fixture(scope="session")
+def run_finished() -> Callable[..., Any]:
+    """Run what the result of a split needs, and return the maps: run_finished(project, "val")."""
+    return finish_result
 
 
 @pytest.fixture(scope="session")

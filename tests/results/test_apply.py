@@ -10,7 +10,7 @@ from PIL import Image
 
 import usseg
 from usseg.pipeline.artifact import open_artifact
-from usseg.pipeline.errors import ArtifactError, ImageError, ParamsError, WeightsError
+from usseg.pipeline.errors import ArtifactError, ImageError, ParamsError
 from usseg.pipeline.execution import Execution
 from usseg.pipeline.project import Project as Opened
 from usseg.pipeline.runner import run_stage
@@ -30,18 +30,9 @@ CHAINS: dict[str, dict[str, Any]] = {
 }
 
 
-def run_finished(project: Any, split: str = "train") -> Any:
-    """Run what the result of a split needs, and return the maps."""
-    opened = Opened.open(STAGES, project.path)
-    for name in finished_stages(opened):
-        if split == "train" or STAGES[name].scope == "each":
-            run_stage(opened, name, split, Execution())
-    return project.artifact("refine", split)["maps"]
-
-
 @pytest.fixture(scope="session", params=CHAINS)
 def chain(
-    request: pytest.FixtureRequest, finished: Path, copied, tmp_path_factory, new_photos: Path, save_file
+    request: pytest.FixtureRequest, finished: Path, copied, tmp_path_factory, new_photos: Path, save_file, run_finished
 ) -> tuple[Any, Path]:
     """A finished project with a third split, `new`, of the new photos; and its file, saved before that split was run."""
     project = copied(finished, tmp_path_factory.mktemp(request.param))
@@ -179,7 +170,7 @@ def test_an_unfinished_project_is_not_saved(finished_project, tmp_path: Path, sa
 
 
 def test_segments_have_maps_in_python_but_no_masks(
-    finished_project, new_photos: Path, tmp_path: Path, save_file, apply_file
+    finished_project, new_photos: Path, tmp_path: Path, save_file, apply_file, run_finished
 ) -> None:
     finished_project.set(
         {
@@ -212,83 +203,6 @@ def test_an_array_that_is_no_image(meadow: Path, image: np.ndarray) -> None:
 def test_weights_are_for_files(finished, meadow) -> None:
     with pytest.raises(ParamsError, match="refine@val is no file of usseg save, so that weights are not read"):
         usseg.load("refine@val", finished, weights="dino.pth")
-
-
-def test_weights_travel_beside_the_file(
-    finished, copied, tmp_path: Path, new_photos: Path, dino_state, save_file, apply_file
-) -> None:
-    import torch
-
-    project = copied(finished, tmp_path / "project")
-    torch.save(dino_state, project.path / "dino.pth")
-    project.set({"features.backbone": "checkpoint", "features.options": {"weights": "dino.pth", "num_heads": 3}})
-    run_finished(project)
-    size = (project.path / "dino.pth").stat().st_size
-    file = tmp_path / "machine/meadow.usseg"
-    assert f"not in it: the weights dino.pth ({size:,} bytes); another machine needs the same file" in save_file(
-        project.path, file
-    )
-    other = tmp_path / "other.pth"
-    torch.save({**dino_state, "norm.bias": dino_state["norm.bias"] + 1}, other)
-    with pytest.raises(
-        WeightsError, match=r"needs the weights dino\.pth .*: no file .*machine/dino\.pth; copy it there"
-    ):
-        apply_file(file, new_photos, tmp_path / "out")
-    for place in (None, other):
-        if place is None:
-            shutil.copy(other, file.parent / "dino.pth")
-        with pytest.raises(WeightsError, match=r"needs the weights dino\.pth .*has other ones.*--weights"):
-            apply_file(file, new_photos, tmp_path / "out", weights=place)
-        with pytest.raises(WeightsError, match="has other ones"):
-            usseg.load(file, weights=place)
-    assert not (tmp_path / "out").exists()
-    apply_file(file, new_photos, tmp_path / "out", weights=project.path / "dino.pth")
-    shutil.copy(project.path / "dino.pth", file.parent)
-    apply_file(file, new_photos, tmp_path / "again")
-    first, second = ([path.read_bytes() for path in sorted((tmp_path / n).rglob("*.png"))] for n in ("out", "again"))
-    assert first == second
-    photo = project.path / "data/images/val/photo1.png"
-    np.testing.assert_array_equal(usseg.load(file).segment(photo).labels, run_finished(project, "val")[1])
-
-
-def test_downloaded_weights_are_compared(
-    finished, copied, tmp_path: Path, new_photos: Path, save_file, apply_file, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The hub gives the weights of one seed, then those of another."""
-    import timm
-    import torch
-    from timm.models.vision_transformer import VisionTransformer
-
-    name = "vit_small_patch16_224.dino"
-    seed = 0
-
-    def hub(*args: Any, **options: Any) -> VisionTransformer:
-        torch.manual_seed(seed)
-        return VisionTransformer(
-            img_size=64, patch_size=16, embed_dim=24, depth=2, num_heads=3, num_classes=0, dynamic_img_size=True
-        )
-
-    monkeypatch.setattr(timm, "create_model", hub)
-    project = copied(finished, tmp_path / "project")
-    project.set({"features.backbone": "vit", "features.options": {"name": name}, "segments.options.num_segments": 2})
-    run_finished(project)
-    file = tmp_path / "meadow.usseg"
-    lines = save_file(project.path, file)
-    assert lines[1] == f"not in it: the weights of {name}; timm downloads them on another machine"
-    apply_file(file, new_photos, tmp_path / "same")
-    usseg.load(file)
-    seed = 1
-    for attempt in (lambda: apply_file(file, new_photos, tmp_path / "other"), lambda: usseg.load(file)):
-        with pytest.raises(WeightsError, match=rf"needs other weights of {name} than timm gives here"):
-            attempt()
-    monkeypatch.setattr(timm, "create_model", offline)
-    with pytest.raises(WeightsError, match=rf"the weights of {name} could not be downloaded"):
-        apply_file(file, new_photos, tmp_path / "other")
-    assert not (tmp_path / "other").exists()
-
-
-def offline(*args: Any, **options: Any) -> None:
-    raise ConnectionError("no network")
 
 
 def test_a_fit_split_that_is_called_new(
