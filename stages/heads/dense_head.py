@@ -4,6 +4,8 @@ Letters: B images, C channels of a token, K channels of a mask, h x w the token 
 H = h 2^blocks and W = w 2^blocks, D channels inside the head.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -27,9 +29,17 @@ class Layer(nn.Module):
         """Tokens (B, N, D) -> tokens (B, N, D)."""
         before_attention, before_mlp = self.norms
         qkv = self.qkv(before_attention(tokens_BND)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        attended = functional.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2])
+        attended = attention(qkv[0], qkv[1], qkv[2])
         tokens_BND = tokens_BND + self.out(attended.transpose(1, 2).flatten(2))
         return tokens_BND + self.mlp(before_mlp(tokens_BND))
+
+
+def attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Scaled dot-product attention, each (B, head, N, channel). The gradient of a fused one may differ between runs."""
+    if not torch.is_grad_enabled():
+        return functional.scaled_dot_product_attention(queries, keys, values)
+    scores = queries @ keys.transpose(2, 3) / math.sqrt(queries.shape[3])
+    return torch.softmax(scores, dim=3) @ values
 
 
 def convolution(channels: int, width: int) -> nn.Sequential:
@@ -126,5 +136,5 @@ def resized(image_B3HW: Tensor, values_BCHW: Tensor) -> Tensor:
 
 def normalised(image_B3HW: Tensor) -> Tensor:
     """RGB in [0, 1], float32 (B, 3, H, W) -> the input of the head: by ImageNet's mean and standard deviation."""
-    mean, std = (torch.tensor(values, device=image_B3HW.device).view(1, 3, 1, 1) for values in (MEAN, STD))
+    mean, std = (torch.tensor(values).to(image_B3HW.device).view(1, 3, 1, 1) for values in (MEAN, STD))
     return (image_B3HW - mean) / std

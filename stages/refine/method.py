@@ -29,6 +29,9 @@ class LabelMap:
         masks: label -> soft mask, float32 (H, W) in [0, 1], from the filter before; None: no filter before, or one
             without masks.
         masks_wanted: another filter follows, which can use soft masks.
+        fine: the foreground probability of each pixel by the fine branch of the trained segmenter, float32 (H, W);
+            None for a filter that does not read `segmenter`.
+        unseen: the label of an object where the map has none: 1 for segments; 0, no object, for labels of clusters.
     """
 
     labels: npt.NDArray[np.int16]
@@ -38,6 +41,8 @@ class LabelMap:
     offset: tuple[int, int] = (0, 0)
     masks: Mapping[int, F32] | None = None
     masks_wanted: bool = False
+    fine: F32 | None = None
+    unseen: int = 0
 
     @cached_property
     def upsampled(self) -> npt.NDArray[np.int16]:

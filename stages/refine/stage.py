@@ -66,6 +66,7 @@ def run(params: RefineParams, inputs: Inputs, images: range, execution: Executio
     extent, offset = inputs["features"]["extent"][block], inputs["features"]["offset"][block]
     grid = source["grid"][block]
     labels = source["labels" if params.source == "assign" else "segments"]
+    fine = "segmenter" in method.reads(params.options)
     maps = np.empty(size.prod(axis=1, dtype=np.int64).sum(), np.int16)
     foreground = np.empty(len(maps) if params.foreground else 0, np.uint8)
     start = 0
@@ -78,6 +79,8 @@ def run(params: RefineParams, inputs: Inputs, images: range, execution: Executio
             extent=tuple(extent[row].tolist()) if params.upsampling == "align" else None,
             image=inputs.image(image) if method.pixels else None,
             offset=tuple(offset[row].tolist()),
+            fine=fine_share(inputs, image, execution.device, params.upsampling) if fine else None,
+            unseen=1 if params.source == "segments" else 0,
         )
         refined = method.call(given, params.options)
         pixels = slice(start, start + height * width)
@@ -89,6 +92,21 @@ def run(params: RefineParams, inputs: Inputs, images: range, execution: Executio
     return {"maps": maps, "foreground": foreground, "size": size}
 
 
+def fine_share(inputs: Inputs, image: int, device: str, upsampling: str) -> npt.NDArray[np.float32]:
+    """The foreground probability of each pixel by the fine branch of the trained segmenter: float32 (height, width)."""
+    from usseg.stages.grids.upsampling import upsample_shares
+
+    features, pixels = inputs["features"], inputs.image(image)
+    h, w = features["grid"][image].tolist()
+    tokens = features["patches"][image, : h * w].astype(np.float32).reshape(h, w, -1)
+    extent, offset = (tuple(features[name][image].tolist()) for name in ("extent", "offset"))
+    where: Any = {"extent": extent, "offset": offset}
+    mask = inputs["segmenter"].call("fine_mask", pixels, tokens, **where, device=device)
+    height, width = pixels.shape[:2]
+    used = extent if upsampling == "align" else None
+    return upsample_shares(mask, (height, width), extent=used, offset=offset)
+
+
 STAGE = Stage(
     name="refine",
     summary="Bring label maps to the size of their images.",
@@ -96,6 +114,7 @@ STAGE = Stage(
     params=RefineParams,
     inputs=(
         *(Input("index"), Input("features")),
+        Input("segmenter", "fit", when="asked", calls=("fine_mask",)),
         *(Input("segments", when="asked"), Input("assign", when="asked")),
     ),
     arrays={

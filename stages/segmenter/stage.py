@@ -205,7 +205,7 @@ STAGE = Stage(
     run=run,
     methods=methods,
     scope="fit",
-    offers={"token_labels": token_labels},
+    offers={"token_labels": token_labels, "fine_mask": fine_mask},
     formerly="model",
     shares=("heads",),
 )

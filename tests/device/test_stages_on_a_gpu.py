@@ -30,7 +30,8 @@ def project(tiny_project, dino_state, save_image, draw_photo):
 
 
 def arrays_of(artifact) -> dict[str, np.ndarray]:
-    return {name: artifact[name][:] for name in artifact.attrs["arrays"]}
+    arrays = {name: artifact[name] for name in artifact.attrs["arrays"]}
+    return {name: getattr(array, "pixels", array)[:] for name, array in arrays.items()}
 
 
 @pytest.fixture
@@ -141,6 +142,18 @@ def test_concepts(project, check_alike, memory: int) -> None:
     check_alike("segments")
 
 
+@pytest.mark.parametrize("edits", [{}, {"consistency": 0.5}, {"augment": True}])
+def test_sempart(project, check_alike, edits: dict[str, Any]) -> None:
+    options = {"epochs": 2, "width": 4, "batch": 3, **edits}
+    chain = {"segmenter.method": "sempart", "segments.method": "sempart", "segments.background": "border"}
+    project.set({**chain, "segmenter.options": options, "refine.source": "segments", "evaluate.method": "objects"})
+    project.set({"refine.method": "sempart", "refine.foreground": True})
+    project.run("features")
+    check_alike("segmenter")
+    check_alike("segments")
+    check_alike("refine")
+
+
 @pytest.mark.parametrize("method", ["crop", "masked_attention", "masked_image"])
 def test_crops(project, check_alike, method: str) -> None:
     project.set({"crops.method": method, "features.options.attention": method == "masked_image"})
@@ -181,5 +194,5 @@ def test_no_stage_is_forgotten() -> None:
         if stage.methods is not None and any(entry.gpu is not on_cpu for entry in stage.methods().values())
     }
     assert by_method | {name for name, stage in STAGES.items() if stage.gpu is not no_gpu} == {
-        "features", "eigen", "segmenter", "segments", "crops", "cluster",
+        "features", "eigen", "segmenter", "segments", "crops", "cluster", "refine",
     }  # fmt: skip

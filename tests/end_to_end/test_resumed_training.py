@@ -17,6 +17,11 @@ import pytest
 # Long enough to be killed several times before the end.
 TRAININGS = {
     "segmenter": {"segmenter.options": {"epochs": 60, "updates": 2, "batch": 40}},
+    "segmenter by Sempart": {
+        "segmenter.method": "sempart",
+        "segments.method": "sempart",
+        "segmenter.options": {"epochs": 40, "width": 4, "batch": 2, "consistency": 0.01, "augment": True},
+    },
     "cluster": {"cluster.method": "abc", "cluster.options": {"epochs": 150, "hidden": 32, "batch": 100}},
     "cluster by EM": {
         "segments.method": "spectral",

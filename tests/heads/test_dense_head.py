@@ -51,6 +51,8 @@ def test_attention_is_that_of_the_formula() -> None:
             attended[image, :, head] = torch.softmax(q @ k.T / 5**0.5, dim=1) @ v
     middle = tokens + layer.out(attended.reshape(2, 7, 10))
     torch.testing.assert_close(layer(tokens), middle + layer.mlp(layer.norms[1](middle)))
+    with torch.no_grad():
+        torch.testing.assert_close(layer(tokens), middle + layer.mlp(layer.norms[1](middle)))
 
 
 def test_the_coarse_mask_does_not_depend_on_the_image_nor_on_the_order_of_tokens() -> None:

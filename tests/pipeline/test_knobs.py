@@ -15,6 +15,7 @@ from usseg.stages import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL_ACG = {"prototypes": 3, "updates": 2, "heads": 2, "hidden": 8, "epochs": 3, "batch": 2, "lr": 0.01}
+SMALL_SEMPART = {"width": 4, "epochs": 2, "batch": 2, "consistency": 0.5}
 SMALL_ABC = {"hidden": 8, "epochs": 4, "batch": 16, "lr": 0.01}
 SMALL_EM = {"init_epochs": 1, "epochs": 4, "batch": 2, "teacher_steps": 1}
 ONE_MASK = {"labels": "each", "min_iou": 0.5}
@@ -27,6 +28,7 @@ CONTEXT: dict[str, dict[str, Any]] = {
     **{f"eigen.{name}": {f"eigen.options.{key}": value for key, value in COLORS.items()}
        for name in ("cos_relu", "cos_mean_relu", "cos_third_relu", "binary", "simsam", "simsam_released", "pca", "affinity")},
     "segmenter.acg": {"segments.method": "acg", **{f"segmenter.options.{key}": value for key, value in SMALL_ACG.items()}},
+    "segmenter.sempart": {"segments.method": "sempart", **{f"segmenter.options.{key}": value for key, value in SMALL_SEMPART.items()}},
     "crops.masked_image": {"features.backbone": "checkpoint", "features.options.weights": "dino.pth", "features.options.attention": True},
     "cluster.kmeans": {"cluster.k": 7},
     "cluster.ot": {"cluster.k": 5},
@@ -47,6 +49,7 @@ OTHER: dict[str, Any] = {  # values that show that the option is read
     "features.checkpoint.posembed": "timm",
     "eigen.pca.components": 2,
     "eigen.simsam.batch": 2,
+    "segmenter.sempart.window": 48,
     "segments.spectral.num_eigenvectors": 1,
     "segments.tokencut.eps": 0.3,
     "segments.tokencut.tau": 0.9,

@@ -12,6 +12,7 @@ METHODS = Methods(
         "guided_filter",
         "bilateral_solver",
         "crf",
+        "sempart",
     ),
     sequence=sequence,
 )
