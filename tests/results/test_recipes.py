@@ -201,19 +201,34 @@ SOURCES: dict[str, dict[str, Any]] = {
         **{"features.resize": None, "features.fit": "pad"},
         "segments.options": {"tau": 0.2, "eps": 1e-5, "binary": True},
     },
+    # "Two tricks", appendix A, and its code.
+    "sempart": {
+        **{"features.options.name": "vit_small_patch8_224.dino", "features.options.facet": "key"},
+        **{
+            "features.resize": 320,
+            "features.fit": "square",
+            "segmenter.method": "sempart",
+            "segments.method": "sempart",
+        },
+        **{f"segmenter.options.{key}": 1.0 for key in ("coarse_variation", "fine_variation", "disagreement", "sigma")},
+        **{"segmenter.options.tau": 0.4, "segmenter.options.eps": 1e-6, "segmenter.options.consistency": 0.0},
+        **{"segmenter.options.lr": 1e-4, "segmenter.options.batch": 8, "segmenter.options.epochs": 30},
+        **{"segmenter.options.width": 128, "segmenter.options.window": 320, "segmenter.options.augment": True},
+        **{"refine.method": "sempart", "evaluate.options.protocol": "crop320"},
+    },
+    "sempart-tricks": {
+        **{"segmenter.options.consistency": 0.01, "segmenter.options.crop_ratio": 0.5},
+        **{"segmenter.options.crop_place": "random", "segmenter.options.lr": 1e-4},
+        **{"segmenter.options.teacher_radius": 9, "segmenter.options.teacher_eps": 1e-3},
+        "refine.method": ["sempart", "guided_filter"],
+        "refine.options": {"sempart": {}, "guided_filter": {"radius": 9, "eps": 1e-3, "guide": "gray"}},
+    },
     "tokencut-saliency": {
         "features.fit": "resize",
         "refine.method": "bilateral_solver",
         "refine.options": {
-            **{
-                "xy": 16,
-                "luma": 16,
-                "chroma": 8,
-                "smoothness": 256,
-                "confidence": 0.999,
-                "iterations": 25,
-                "min_iou": 0.5,
-            }
+            **{"xy": 16, "luma": 16, "chroma": 8, "smoothness": 256, "confidence": 0.999},
+            **{"iterations": 25, "min_iou": 0.5},
         },
     },
     # CutLER: the documented command of MaskCut, and its code.
