@@ -20,7 +20,7 @@ TRAININGS = {
     "segmenter by Sempart": {
         "segmenter.method": "sempart",
         "segments.method": "sempart",
-        "segmenter.options": {"epochs": 40, "width": 4, "batch": 2, "consistency": 0.01, "augment": True},
+        "segmenter.options": {"epochs": 20, "width": 4, "batch": 2, "window": 32, "consistency": 0.01, "augment": True},
     },
     "cluster": {"cluster.method": "abc", "cluster.options": {"epochs": 150, "hidden": 32, "batch": 100}},
     "cluster by EM": {
