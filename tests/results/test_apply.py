@@ -24,6 +24,7 @@ CHAINS: dict[str, dict[str, Any]] = {
     "kmeans": {"segments.method": "kmeans", "features.fit": "pad", "features.resize": 40},
     "acg": {"segments.method": "acg", "crops.method": "mean", "segments.background": "none"},
     "sempart": {"segments.method": "sempart", "segmenter.method": "sempart", "segmenter.options.epochs": 2},
+    "primaps_em": {"cluster.method": "primaps_em", "cluster.rows": "tokens", "cluster.options.epochs": 1},
     "tokens": {"cluster.rows": "tokens", "refine.upsampling": "stretch"},
     "abc": {"cluster.method": "abc", "cluster.options.epochs": 2, "cluster.pca": 4},
     "collision": {"assign.background_collision": True, "features.fit": "square", "features.resize": 40},
