@@ -252,6 +252,21 @@ SOURCES: dict[str, dict[str, Any]] = {
             "evaluate.options.surplus": "many_to_one",
         },
     },
+    "primaps-em": {
+        **{"features.options.name": "vit_small_patch8_224.dino", "features.options.facet": "token"},
+        **{"features.resize": 320, "features.fit": "square", "evaluate.options.protocol": "crop320"},
+        **{"segments.method": "primaps", "segments.background": "border", "refine.options": PRIMAPS_CRF},
+        **{"cluster.method": "primaps_em", "cluster.rows": "tokens", "cluster.k": 27, "cluster.pca": 0},
+        "cluster.options": {
+            **{"start": "pca", "init_epochs": 2, "epochs": 50, "batch": 32, "lr": 5e-3, "gamma": 2},
+            **{"logit_scale": 1, "teacher_steps": 10, "teacher_decay": 0.98, "result": "teacher"},
+        },
+        **{"evaluate.options.matching": "count", "evaluate.options.absent": "drop"},
+    },
+    "primaps-baseline": {
+        **{"cluster.method": "kmeans", "cluster.rows": "tokens", "cluster.options.metric": "cosine"},
+        **{"cluster.k": 27, "refine.options": PRIMAPS_CRF, "evaluate.options.protocol": "crop320"},
+    },
     # SimSAM: its supplement and the arguments of its code.
     "simsam": {
         **{"eigen.k": 15, "eigen.affinity": "simsam", "eigen.options": {"weight": 0.1, "epochs": 10, "lr": 0.06}},
