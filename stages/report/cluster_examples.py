@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from usseg.pipeline.inputs import Inputs
+from usseg.stages.report.open_arrays import OpenArrays
 from usseg.stages.report.page_script import call
 from usseg.stages.report.pictures import data_uri
 from usseg.stages.report.segment_crop import outlined_crop
@@ -30,26 +31,26 @@ def example_files(inputs: Inputs, label: int, *, most: int) -> dict[str, bytes]:
         most: largest number of typical examples, and of doubtful ones.
     """
     split = inputs["cluster"].attrs["split"]
-    assign = inputs["assign"][split]
-    where = np.argwhere(assign["segment_labels"][:] == label)
-    margins = assign["segment_margin"][:][where[:, 0], where[:, 1]].astype(np.float64)
+    arrays = OpenArrays(inputs, split)
+    where = np.argwhere(arrays("assign", "segment_labels")[:] == label)
+    margins = arrays("assign", "segment_margin")[:][where[:, 0], where[:, 1]].astype(np.float64)
     order = np.argsort(-margins, kind="stable")
     typical = order[:most].tolist()
     doubtful = order[len(typical) :][::-1][:most].tolist()
     shown = {
-        name: [example(inputs, split, *where[pick].tolist(), margin=float(margins[pick])) for pick in picks]
+        name: [example(arrays, *where[pick].tolist(), margin=float(margins[pick])) for pick in picks]
         for name, picks in (("typical", typical), ("doubtful", doubtful))
     }
     return {f"examples/{label}.js": call("addExamples", label, {"count": len(where), "split": split, **shown})}
 
 
-def example(inputs: Inputs, split: str, i: int, s: int, *, margin: float) -> dict[str, Any]:
+def example(arrays: OpenArrays, i: int, s: int, *, margin: float) -> dict[str, Any]:
     """One segment: the place of its image in the split, its margin and its crop as a data URI."""
-    segments, features = inputs["segments"][split], inputs["features"][split]
-    h, w = segments["grid"][i].tolist()
-    mask = segments["segments"][i, : h * w].reshape(h, w) == s + 1
-    photo = inputs.image(i, split)
-    pixels = pixel_mask(mask, photo.shape[:2], features["stride"][i].tolist(), features["offset"][i].tolist())
-    left, top, right, bottom = inputs["crops"][split]["boxes"][i, s].tolist()
+    h, w = arrays("segments", "grid")[i].tolist()
+    mask = arrays("segments", "segments")[i, : h * w].reshape(h, w) == s + 1
+    photo = arrays.inputs.image(i, arrays.split)
+    stride, offset = (arrays("features", name)[i].tolist() for name in ("stride", "offset"))
+    pixels = pixel_mask(mask, photo.shape[:2], stride, offset)
+    left, top, right, bottom = arrays("crops", "boxes")[i, s].tolist()
     crop = outlined_crop(photo, pixels, (left, top, right, bottom), side=SIDE)
     return {"i": i, "margin": round(margin, 4), "picture": data_uri(crop)}
