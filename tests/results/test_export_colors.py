@@ -42,8 +42,8 @@ def test_voc_and_cvat_have_the_colours(colored: Path, expected, export, tmp_path
             np.testing.assert_array_equal(np.asarray(image), classes)
             np.testing.assert_array_equal(np.asarray(image.convert("RGB")), palette[classes])
         with zipfile.ZipFile(tmp_path / "cvat/val/annotations.zip") as archive:
-            pixels = np.asarray(Image.open(io.BytesIO(archive.read(f"SegmentationClass/{name}.png"))))
-            np.testing.assert_array_equal(pixels, palette[classes])
+            image = Image.open(io.BytesIO(archive.read(f"SegmentationClass/{name}.png")))
+            np.testing.assert_array_equal(np.asarray(image.convert("RGB")), palette[classes])
 
 
 def test_other_colours_write_the_files_anew(colored: Path, copied, export, tmp_path: Path) -> None:
