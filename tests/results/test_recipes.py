@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from usseg.pipeline.errors import ParamsError
 from usseg.pipeline.params import read_params
 from usseg.pipeline.project import Project
 from usseg.results.recipes import FOLDER, RECIPES, USERS_SECTIONS, apply_recipe
@@ -293,18 +292,6 @@ def test_a_recipe_has_the_numbers_of_its_source(name: str) -> None:
         if isinstance(expected, dict):
             found = {part: found[part] for part in expected}
         assert found == expected, key
-
-
-def test_unknown_recipe(project: Path) -> None:
-    with pytest.raises(ParamsError, match=r"no recipe 'dsn'; did you mean 'dsm'\?"):
-        list(apply_recipe(STAGES, project, "dsn"))
-
-
-def test_root_is_the_users(project: Path) -> None:
-    list(apply_recipe(STAGES, project, "camvid", root="my/camvid"))
-    assert read_params(project)["index"]["root"] == "my/camvid"
-    text = (project / "params.yaml").read_text()
-    assert "    train: {images: images/train/*.png, labels: labels/train/*.png}" in text
 
 
 def test_no_pair_is_the_same_recipe() -> None:
