@@ -27,7 +27,7 @@ def check_everything_is_finite(project: Path) -> None:
         for name in artifact.attrs["arrays"]:
             stored = artifact[name]
             values = list(stored) if isinstance(stored, PixelMaps) else stored[:]
-            assert len(values) or name in ("components", "weights", "foreground"), (stage.name, name)
+            assert len(values) or name in ("components", "weights", "votes", "foreground"), (stage.name, name)
             if stage.arrays[name].dtype != "str":
                 assert all(np.isfinite(row).all() for row in values), (stage.name, name)
     metrics = read_metrics(project, "train")
