@@ -19,7 +19,11 @@ def opened(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """A process of `usseg open` without a display. It is ended with the block."""
     environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
     command = [sys.executable, "-m", "usseg.cli", "open", *arguments]
-    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment}
+    options = {
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment},
+        # A test run in the background ignores Ctrl-C, and its children inherit that.
+        "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    }
     with subprocess.Popen(command, cwd=folder, **options) as process:
         try:
             yield process

@@ -8,9 +8,11 @@ from usseg.pipeline.provenance import refuse_other_software, software
 from usseg.stages import STAGES
 
 
-def test_software_names_versions_and_the_code_of_every_stage() -> None:
+def test_software_names_versions_and_the_code_of_every_stage_and_shared_package() -> None:
     found = software(STAGES)
-    assert {"numpy", "torch", "code of pipeline", *(f"code of stages/{name}" for name in STAGES)} == set(found)
+    packages = {*STAGES, *(package for stage in STAGES.values() for package in stage.shares)}
+    assert packages > set(STAGES)
+    assert {"numpy", "torch", "code of pipeline", *(f"code of stages/{name}" for name in packages)} == set(found)
     refuse_other_software(found, dict(found))
 
 
