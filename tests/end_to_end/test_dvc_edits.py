@@ -41,7 +41,8 @@ EDITS: dict[str, tuple[Any, set[str]]] = {
     "segmenter.seed": (1, set()),
     "segments.method": ("kmeans", AFTER_SEGMENTS | stages("segments", "eigen")),  # eigen is left empty
     "segments.options.num_segments": (5, AFTER_SEGMENTS | stages("segments")),
-    "segments.min_tokens": (1, stages("segments", "crops", "assign", "refine", "evaluate", "report")),
+    # DVC runs the command of cluster, which finds its artifact up to date: only primaps_em reads the segments.
+    "segments.min_tokens": (1, stages("segments", "crops", "cluster", "assign", "refine", "evaluate", "report")),
     "crops.options.erode": (1, stages("crops", "cluster", "assign", "report")),
     "cluster.k": (5, AFTER_CROPS),
     "assign.background_collision": (True, AFTER_CROPS - {"cluster"}),
