@@ -1,8 +1,7 @@
 """Write the reference pages from the code: stages, params, methods, arrays, commands, recipes, datasets.
 
-MkDocs calls the two `on_` functions (`hooks` in mkdocs.yml), so that the pages are never on disk. To read them
-without MkDocs:
-python docs/generate.py FOLDER
+MkDocs calls the two `on_` functions (`hooks` in mkdocs.yml), so that the pages are never on disk.
+Without MkDocs, `python docs/generate.py FOLDER` writes them.
 """
 
 import inspect
@@ -158,10 +157,7 @@ def all_params_page() -> str:
 
 def artifacts_page() -> str:
     """Every array of every stage."""
-    words = (
-        "Every array of every artifact. "
-        "[Artifacts](../explanation/artifacts.md) says how rows are padded and maps are cut."
-    )
+    words = "Every array of every artifact. [Artifacts](../explanation/artifacts.md) says how rows are padded."
     parts = ["# Artifacts", words]
     for name, stage in STAGES.items():
         parts += [

@@ -112,16 +112,21 @@ class Project:
 
     @cached_property
     def needed(self) -> frozenset[str]:
-        """The last stage of the table, and all stages whose artifacts it needs directly or through other stages."""
+        """The last stage of the table, and all stages upstream of it."""
         last = list(self.stages)[-1]
-        needed, pending = {last}, [last]
+        return self.upstream(last) | {last}
+
+    def upstream(self, name: str) -> frozenset[str]:
+        """The stages whose artifacts a stage needs, directly or through other stages."""
+        found: set[str] = set()
+        pending = [name]
         while pending:
-            name = pending.pop()
-            present = {item.stage for item in self.stages[name].inputs if item.when == "present"}
-            new = self.asked[name] - present - needed
+            stage = pending.pop()
+            present = {item.stage for item in self.stages[stage].inputs if item.when == "present"}
+            new = self.asked[stage] - present - found
             pending += new
-            needed |= new
-        return frozenset(needed)
+            found |= new
+        return frozenset(found)
 
 
 def find_root(start: Path) -> Path:

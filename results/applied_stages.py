@@ -35,9 +35,5 @@ def applied_stages(project: Project) -> AppliedStages:
 
 def finished_stages(project: Project) -> tuple[str, ...]:
     """Every stage that the result of the fit split depends on, the fitted ones and their inputs included."""
-    found, pending = {RESULT}, [RESULT]
-    while pending:
-        new = {item.stage for item in project.reads(pending.pop())} - found
-        found |= new
-        pending += new
+    found = project.upstream(RESULT) | {RESULT}
     return tuple(name for name in project.stages if name in found)

@@ -59,7 +59,7 @@ def judge_numbers(
     wanted = sorted(numbers_of(numbers, option="--k", low=2, high=LARGEST))
     if STAGE not in project.needed:
         raise ParamsError("params.yaml: no chosen method needs clusters; refine.source: assign would")
-    run_chain(project, execution, before(project), display=display)
+    run_chain(project, execution, project.upstream(STAGE), display=display)
     params: Any = project.params[STAGE]
     inputs = open_inputs(project, STAGE, project.fit_split)
     features, scaling = scaled_features(params.model_copy(update={"k": 1}), inputs)
@@ -92,17 +92,6 @@ def judge_numbers(
     yield from sentences(suggestion)
     yield f"plot: {project.root / PLOT}"
     yield f"next: usseg run --clusters {suggestion.k or 'K'}"
-
-
-def before(project: Project) -> set[str]:
-    """The stages whose artifacts the stage cluster needs, directly or through other stages."""
-    found: set[str] = set()
-    pending = [STAGE]
-    while pending:
-        new = {item.stage for item in project.reads(pending.pop())} - found
-        found |= new
-        pending += new
-    return found
 
 
 def options_of(project: Project) -> Any:

@@ -11,11 +11,11 @@ from usseg.pipeline.execution import Execution
 from usseg.pipeline.params import nearest
 from usseg.pipeline.project import Project
 from usseg.results.comparison_page import comparison_page
+from usseg.results.comparison_tables import FORMATS, screen_table, sentence
 from usseg.results.method_pairs import Pair, run_pairs
 from usseg.results.metrics import read_metrics, shown
 from usseg.results.number_list import numbers_of
 from usseg.results.score_summary import RunScores, Summary, summarize
-from usseg.results.score_tables import FORMATS, screen_table, sentence
 from usseg.stages.evaluate.method import main_scores
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ def compare_methods(project: Project, request: Request, execution: Execution) ->
         ParamsError: an unknown format or split, or a list of seeds that is none.
         ParamsError, ArtifactError, ImageError: as `run_pairs`.
     """
-    segments, clusters = names_of(request.segments, "--segments"), names_of(request.cluster, "--cluster")
-    formats = names_of(request.formats, "--format")
+    segments, clusters = listed_names(request.segments, "--segments"), listed_names(request.cluster, "--cluster")
+    formats = listed_names(request.formats, "--format")
     for name in formats:
         if name not in FORMATS:
             raise ParamsError(f"--format: no format {name!r}{nearest(name, FORMATS)} (known: {', '.join(FORMATS)})")
@@ -87,7 +87,7 @@ def compare_methods(project: Project, request: Request, execution: Execution) ->
     yield f"page: {folder / 'index.html'}"
 
 
-def names_of(text: str, option: str) -> list[str]:
+def listed_names(text: str, option: str) -> list[str]:
     """The names of a list that is separated by commas.
 
     Raises:

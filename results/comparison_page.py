@@ -6,9 +6,9 @@ from typing import Any
 
 from usseg.pipeline.inputs import Inputs
 from usseg.pipeline.opening import open_inputs
+from usseg.results.comparison_tables import sentence
 from usseg.results.method_pairs import Pair
 from usseg.results.score_summary import Summary
-from usseg.results.score_tables import sentence
 from usseg.stages.report.label_colors import colors_of_labels
 from usseg.stages.report.palette import BACKGROUND, VOID, palette
 from usseg.stages.report.pictures import color_map, data_uri, fit_within, nearest_within

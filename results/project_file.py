@@ -128,7 +128,7 @@ def read_project_file(path: Path, stages: Mapping[str, Stage]) -> ProjectFile:
     """
     content = whole_file(path)
     members = members_of(path, content)
-    manifest = manifest_of(path, members.pop(MANIFEST, b""), stages)
+    manifest = parsed_manifest(path, members.pop(MANIFEST, b""), stages)
     for name in sorted(manifest.members.keys() | members.keys()):
         if name not in members:
             raise damaged(path, f"{name} is missing")
@@ -208,7 +208,7 @@ def is_member(name: str) -> bool:
     return name in (MANIFEST, NAMES) or (plain and len(parts) > 3 and parts[0] == ARTIFACTS)
 
 
-def manifest_of(path: Path, text: bytes, stages: Mapping[str, Stage]) -> Manifest:
+def parsed_manifest(path: Path, text: bytes, stages: Mapping[str, Stage]) -> Manifest:
     """Parse a manifest.
 
     Raises:

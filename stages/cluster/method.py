@@ -13,7 +13,7 @@ import numpy.typing as npt
 from usseg.pipeline.checkpoint import NO_CHECKPOINT, Checkpoint
 from usseg.pipeline.execution import Progress, no_progress
 from usseg.pipeline.methods import Method
-from usseg.stages.cluster.fit_images import FitImages
+from usseg.stages.cluster.proposals import ImageProposals
 from usseg.stages.cluster.rows import Rows
 
 F32 = npt.NDArray[np.float32]
@@ -84,7 +84,7 @@ class GuidedFit(Protocol):
         areas_N: F64,
         /,
         *,
-        images: FitImages,
+        images: ImageProposals,
         k: int,
         seed: int,
         options: Any,

@@ -114,7 +114,7 @@ def scaled_features(params: ClusterParams, inputs: Inputs) -> tuple["FitFeatures
 
 def run(params: ClusterParams, inputs: Inputs, images: range, execution: Execution) -> dict[str, Any]:
     """Fit the clustering."""
-    from usseg.stages.cluster.fit_images import fit_images
+    from usseg.stages.cluster.proposals import image_proposals
     from usseg.stages.cluster.rows import on_disk
 
     method, options = methods()[params.method], params.options
@@ -126,7 +126,7 @@ def run(params: ClusterParams, inputs: Inputs, images: range, execution: Executi
         rows = on_disk((scaling(piece) for piece in features.pieces()), scaling.channels, features.folder, ordered)
         settings = {"k": params.k, "seed": params.seed, "options": options}
         if "segments" in inputs.artifacts:  # the method votes on proposals
-            settings["images"] = fit_images(inputs, scaling)
+            settings["images"] = image_proposals(inputs, scaling)
         environment = {"device": execution.device, "checkpoint": execution.checkpoint, "progress": execution.progress}
         clustering = method.call(rows, features.areas, **settings, **environment)
     if len(clustering.centers) < params.k:

@@ -129,7 +129,8 @@ def test_no_file_is_long_or_named_after_nothing(path: Path) -> None:
 
 def test_stages_are_in_the_order_of_the_pipeline() -> None:
     assert list(STAGES) == [
-        "index", "features", "eigen", "segmenter", "segments", "crops", "cluster", "assign", "refine", "evaluate", "report",
+        "index", "features", "eigen", "segmenter", "segments", "crops",
+        "cluster", "assign", "refine", "evaluate", "report",
     ]  # fmt: skip
     done: set[str] = set()
     for name, stage in STAGES.items():

@@ -1,6 +1,6 @@
 """Chromium, driven by selenium, and a small project whose page it shows.
 
-Without a browser and its driver the tests are skipped: `apt-get install chromium chromium-driver` brings both on Debian.
+Without a browser and its driver the tests are skipped. On Debian: `apt-get install chromium chromium-driver`.
 """
 
 import shutil

@@ -40,7 +40,7 @@ def same(found: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> None:
         np.testing.assert_array_equal(found[name], classes)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of pycocotools
 def test_photos_to_named_masks_and_to_masks_of_later_photos(
     tmp_path: Path, usseg, draw_photo: Callable[..., np.ndarray], save_image: Callable[..., Path]
 ) -> None:

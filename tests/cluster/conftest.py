@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from usseg.stages.cluster.fit_images import FitImages
+from usseg.stages.cluster.proposals import ImageProposals
 
 
-def images_of(rows: np.ndarray, proposals: np.ndarray | None = None, *, most: int = 6) -> FitImages:
+def images_of(rows: np.ndarray, proposals: np.ndarray | None = None, *, most: int = 6) -> ImageProposals:
     """Images of at most `most` rows each. Without `proposals`, every row is a proposal of its own."""
     starts = np.arange(0, len(rows), most)
     counts = np.minimum(most, len(rows) - starts)
@@ -19,11 +19,11 @@ def images_of(rows: np.ndarray, proposals: np.ndarray | None = None, *, most: in
         own = at - starts[images][:, None] + 1 if proposals is None else proposals[at]
         return np.asarray(rows[at], np.float32), own.astype(np.int64)
 
-    return FitImages(counts, rows.shape[1], read)
+    return ImageProposals(counts, rows.shape[1], read)
 
 
 @pytest.fixture(scope="session")
-def images() -> Callable[..., FitImages]:
+def images() -> Callable[..., ImageProposals]:
     return images_of
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from usseg.pipeline.errors import ParamsError
-from usseg.stages.cluster.fit_images import fit_images
 from usseg.stages.cluster.method import Clustering
 from usseg.stages.cluster.methods import METHODS, primaps_em
+from usseg.stages.cluster.proposals import image_proposals
 from usseg.stages.cluster.scaling import fit_scaling
 
 SMALL = {"init_epochs": 2, "epochs": 4, "batch": 3}
@@ -46,7 +46,7 @@ def test_tokens_are_the_features_unless_the_params_scale_them(guided, norm_std: 
     counts, patches = features["grid"][:].prod(axis=1), features["patches"][:].astype(np.float32)
     scaling = fit_scaling([patches[0]], patches.shape[2], norm_std=norm_std, pca=0, whiten=False)
     assert scaling.identity != norm_std
-    read = fit_images({"features": features, "segments": segments}, scaling)  # type: ignore[arg-type]
+    read = image_proposals({"features": features, "segments": segments}, scaling)  # type: ignore[arg-type]
     assert read.counts.tolist() == counts.tolist()
     parts = read.of_equal_count(np.arange(len(counts))[::-1])
     assert sorted(np.concatenate(parts).tolist()) == list(range(len(counts)))

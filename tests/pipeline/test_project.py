@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 
 from usseg.pipeline.errors import ParamsError
 from usseg.pipeline.params import read_params
-from usseg.pipeline.project import resolved_params
+from usseg.pipeline.project import Project, resolved_params
 from usseg.stages import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -213,3 +213,14 @@ def test_images_with_fewer_tokens_than_segments_have_one_line(
     lines = [line for line in caplog.messages if "fewer tokens" in line]
     assert len(lines) == 1
     assert lines[0].startswith("segments@val: 2 of ")
+
+
+def test_the_stages_upstream_of_a_stage(tiny_project) -> None:
+    assert Project.open(STAGES, tiny_project.path).upstream("cluster") == {
+        *("index", "features", "eigen", "segments", "crops")
+    }
+    tiny_project.set({"segments.method": "acg"})
+    project = Project.open(STAGES, tiny_project.path)
+    assert project.upstream("cluster") == {"index", "features", "segmenter", "segments", "crops"}
+    assert project.upstream("index") == set()
+    assert project.needed == project.upstream("report") | {"report"}

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from usseg.results.comparison_tables import csv_table, latex_table, markdown_table, screen_table
 from usseg.results.score_summary import RunScores, Summary, cell_of, summarize
-from usseg.results.score_tables import csv_table, latex_table, markdown_table, screen_table
 from usseg.results.tables import show
 
 A, B = [0.70, 0.74, 0.78], [0.6, 0.6, 0.9]  # means 0.74 and 0.7, squared differences 0.0032 and 0.06 in all

@@ -42,6 +42,14 @@ def test_every_method_on_odd_images(odd_project, method: str, background: str) -
     assert counts[2:].min() >= 1
 
 
+@pytest.mark.parametrize(("method", "other"), [("acg", "sempart"), ("sempart", "acg")])
+def test_labels_of_another_segmenter_are_refused(odd_project, method: str, other: str) -> None:
+    odd_project.set({"segments.method": method, "segmenter.method": other})
+    line = rf"segmenter\.method: found '{other}'; segments\.method: {method} needs {method} here too"
+    with pytest.raises(ParamsError, match=line):
+        odd_project.run("segments")
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_an_image_has_the_same_segments_in_any_company(odd_project, method: str) -> None:
     choose(odd_project, method)

@@ -17,9 +17,9 @@ from usseg.pipeline.methods import on_device
 from usseg.pipeline.params import Params, refused
 from usseg.pipeline.training import Batch, Record, train
 from usseg.pipeline.weights import flat_weights
-from usseg.stages.cluster.fit_images import FitImages
 from usseg.stages.cluster.method import F32, F64, Clustering, ClusterMethod
 from usseg.stages.cluster.methods import kmeans
+from usseg.stages.cluster.proposals import ImageProposals
 from usseg.stages.cluster.rows import Rows, in_blocks
 
 
@@ -91,7 +91,7 @@ def fit(
     rows: Rows | F32,
     areas_N: F64,
     *,
-    images: FitImages,
+    images: ImageProposals,
     k: int,
     seed: int,
     options: Options,

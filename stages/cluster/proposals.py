@@ -16,7 +16,7 @@ I64 = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class FitImages:
+class ImageProposals:
     """Tokens and proposals of the fit split by image. They are read on demand: they may not fit into memory.
 
     Attributes:
@@ -38,7 +38,7 @@ class FitImages:
         return [images[counts == count] for count in np.unique(counts)]
 
 
-def fit_images(inputs: Inputs, scaling: Scaling) -> FitImages:
+def image_proposals(inputs: Inputs, scaling: Scaling) -> ImageProposals:
     """The images of the fit split, from stages features and segments."""
     patches, segments = inputs["features"]["patches"], inputs["segments"]["segments"]
     counts = inputs["features"]["grid"][:].astype(np.int64).prod(axis=1)
@@ -50,4 +50,4 @@ def fit_images(inputs: Inputs, scaling: Scaling) -> FitImages:
             tokens = scaling(tokens.reshape(-1, tokens.shape[2])).reshape(len(images), count, -1)
         return tokens, segments.oindex[images, :count].astype(np.int64)
 
-    return FitImages(counts, scaling.channels, read)
+    return ImageProposals(counts, scaling.channels, read)
